@@ -1,0 +1,1 @@
+"""Statements of banks, custodians, wallets and venues: what the outside world says we hold."""
