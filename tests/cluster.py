@@ -1,0 +1,86 @@
+"""The throw-away PostgreSQL of one test session: set up once, cloned for every test."""
+
+import fcntl
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from brokerage import roles
+from brokerage.postgres import SUPERUSER, Server
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = "brokerage"
+_numbers = itertools.count(1)
+
+
+class SetupFailed(Exception):
+    """`manage.py setup` refused; the message is what it printed."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One server, shared by every worker of the session; whoever comes first sets it up."""
+
+    server: Server
+
+    def prepare(self) -> None:
+        """Start the server and make the template unless another worker has."""
+        self.server.hold()
+        done = self.server.root / "template-ready"
+        with (self.server.root / "template.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if done.exists():
+                return
+            result = subprocess.run(
+                [sys.executable, "manage.py", "setup"],
+                cwd=ROOT, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if result.returncode != 0:
+                raise SetupFailed(result.stdout + result.stderr)
+            with self.maintenance() as connection:
+                # A test that forgot to ask for its own database gets an error, not this one.
+                connection.execute(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")
+            done.touch()
+
+    def maintenance(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(
+            self.server.conninfo(user=SUPERUSER, dbname="postgres"), autocommit=True
+        )
+
+    def clone(self) -> str:
+        """A fresh database like the template; returns its name."""
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        with self.maintenance() as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER bo_owner").format(
+                    sql.Identifier(name), sql.Identifier(TEMPLATE)
+                )
+            )
+            roles.close_database(connection, database=name)
+        return name
+
+    def drop(self, name: str) -> None:
+        with self.maintenance() as connection:
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+    def conninfo(self, user: str, *, database: str) -> str:
+        return self.server.conninfo(user=user, dbname=database)
+
+
+def remove(var: Path) -> None:
+    """Stop the session's server, if it was ever started, and delete everything of it."""
+    server = Server(var)
+    if server.data.exists():
+        server.stop()
+    if server.socket_directory.parent != var:
+        shutil.rmtree(server.socket_directory, ignore_errors=True)
+    shutil.rmtree(var)

@@ -1,0 +1,237 @@
+"""Fixtures every test may use.
+
+Each test that asks for `db` works in a database of its own, cloned from a template that was set
+up once, and connects as `bo_runtime`: what the product may not do, a test may not do either.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+    from pytest_django.plugin import DjangoDbBlocker
+
+    from tests.cluster import Cluster
+
+ROOT = Path(__file__).resolve().parent.parent
+CONTROLLER = "PYTEST_XDIST_WORKER" not in os.environ
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+Connection = psycopg.Connection[Any]
+
+# The session's own world, before Django reads its settings; workers inherit it.
+if CONTROLLER:
+    for name in ("DATABASE_URL", "BROKERAGE_DB_ROLE", "SECRET_KEY"):
+        os.environ.pop(name, None)
+    os.environ["BROKERAGE_VAR"] = tempfile.mkdtemp(prefix="brokerage-test-")
+    os.environ["BROKER_URL"] = "memory://"
+    Path(os.environ["BROKERAGE_VAR"]).chmod(0o711)
+os.environ["DJANGO_SETTINGS_MODULE"] = "brokerage.settings"
+
+left_out: Counter[str] = Counter()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """Leave no process and no file behind, and say what was not tested."""
+    if not CONTROLLER:
+        return
+    from tests.cluster import remove
+
+    remove(Path(os.environ["BROKERAGE_VAR"]))
+    if left_out:
+        sys.stdout.write(f"Left out: {left_out.total()} tests.\n")
+        for reason, count in sorted(left_out.items()):
+            sys.stdout.write(f"  {count} x {reason}\n")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        left_out[str(reason).removeprefix("Skipped: ")] += 1
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator["Cluster"]:
+    """The session's PostgreSQL with a migrated template."""
+    from django.conf import settings
+
+    from tests.cluster import Cluster
+
+    cluster = Cluster(settings.EMBEDDED_SERVER)
+    cluster.prepare()
+    yield cluster
+    cluster.server.release()
+
+
+@pytest.fixture
+def database(cluster: "Cluster") -> Iterator[str]:
+    """Name of this test's own database."""
+    name = cluster.clone()
+    yield name
+    cluster.drop(name)
+
+
+@pytest.fixture
+def _django_db_helper(
+    database: str, cluster: "Cluster", django_db_blocker: "DjangoDbBlocker"
+) -> Iterator[None]:
+    """What `db`, `transactional_db` and the `django_db` mark rest on: Django in its own clone.
+
+    Nothing is rolled back or flushed, so every test may commit, and deferred rules are checked
+    as they are at work.
+    """
+    from django.conf import settings
+    from django.db import connection, connections
+
+    addresses = dict(settings.DATABASE_ADDRESSES)
+    name = connection.settings_dict["NAME"]
+    connections.close_all()
+    connection.settings_dict["NAME"] = database
+    for role, address in addresses.items():
+        settings.DATABASE_ADDRESSES[role] = make_conninfo(address, dbname=database)
+    with django_db_blocker.unblock():
+        yield
+        connections.close_all()
+    connection.settings_dict["NAME"] = name
+    settings.DATABASE_ADDRESSES.update(addresses)
+
+
+@pytest.fixture
+def connect(cluster: "Cluster", database: str) -> Iterator[Callable[[str], Connection]]:
+    """Further connections to the test's database: `connect("runtime")`, for threads and roles.
+
+    Each commits by itself; open a transaction with `with connection.transaction()`.
+    """
+    users = {
+        "runtime": "bo_runtime",
+        "owner": "bo_migrator",
+        "auditor": "bo_auditor",
+        "broker": "bo_broker",
+        "superuser": "postgres",
+    }
+    with ExitStack() as opened:
+
+        def connect_as(role: str) -> Connection:
+            options = "-c role=bo_owner" if role == "owner" else ""
+            address = cluster.conninfo(users[role], database=database)
+            connection = psycopg.connect(address, options=options, autocommit=True)
+            opened.callback(connection.close)
+            return connection
+
+        yield connect_as
+
+
+@pytest.fixture
+def owner(connect: Callable[[str], Connection]) -> Connection:
+    """A connection as the role that owns the schema, which migrations use."""
+    return connect("owner")
+
+
+@pytest.fixture
+def superuser(connect: Callable[[str], Connection]) -> Connection:
+    """A connection no privilege stops, for proving what still does."""
+    return connect("superuser")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def desk_url(db: None, database: str, cluster: "Cluster") -> Iterator[str]:
+    """Address of the product served by its own web server from the test's database."""
+    port = free_port()
+    environment = os.environ | {
+        "DATABASE_URL": cluster.conninfo("bo_runtime", database=database),
+    }
+    environment.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
+    log = cluster.server.root / f"web-{port}.log"
+    with log.open("w") as output:
+        web = subprocess.Popen(
+            [
+                sys.executable, "-m", "granian", "--interface", "asginl", "--workers", "1",
+                "--host", "127.0.0.1", "--port", str(port), "brokerage.asgi:application",
+            ],
+            cwd=ROOT, env=environment, stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        await_answer(f"http://127.0.0.1:{port}/health", web, log=log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        web.terminate()
+        web.wait(timeout=20)
+
+
+def await_answer(url: str, web: "subprocess.Popen[bytes]", *, log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while web.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    pytest.fail(f"The web server did not answer:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """The system's Chromium, driven by Playwright."""
+    program = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if program is None:
+        pytest.skip("no Chromium found")
+    from playwright.sync_api import sync_playwright
+
+    # Playwright keeps an event loop in this thread until the session ends, which would make
+    # Django refuse the plain queries of every later test.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program, headless=True, args=CHROMIUM_ARGUMENTS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browser_page(browser: "Browser") -> Iterator["Page"]:
+    """A page in a fresh browser profile."""
+    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
+        yield context.new_page()
+
+
+@pytest.fixture
+def shared_dir() -> Path:
+    """Folder of sample days and statements beside the project."""
+    given = os.environ.get("BROKERAGE_SAMPLES")
+    folder = Path(given) if given else ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("no sample folder beside the project")
+    return folder
