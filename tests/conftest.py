@@ -178,7 +178,8 @@ def desk_url(db: None, database: str, cluster: "Cluster") -> Iterator[str]:
         web = subprocess.Popen(
             [
                 sys.executable, "-m", "granian", "--interface", "asginl", "--workers", "1",
-                "--host", "127.0.0.1", "--port", str(port), "brokerage.asgi:application",
+                "--workers-kill-timeout", "1", "--host", "127.0.0.1", "--port", str(port),
+                "brokerage.asgi:application",
             ],
             cwd=ROOT, env=environment, stdout=output, stderr=output,
         )  # fmt: skip
