@@ -1,0 +1,1 @@
+"""The day's files: read, applied and answered with one result."""
