@@ -1,0 +1,84 @@
+"""People who work at the desk, what they may do, and their sessions."""
+
+from typing import ClassVar
+from uuid import uuid4
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+from django.db.models import Q
+
+from accounts.fields import TransactionIdField
+from accounts.models.owners import LegalEntity
+
+
+class Role(models.TextChoices):
+    """A set of rights. Administrators give roles and hold no right over money."""
+
+    OPERATIONS = "operations", "Operations"
+    RISK = "risk", "Risk"
+    TREASURY = "treasury", "Treasury"
+    COMPLIANCE = "compliance", "Compliance"
+    AUDITOR = "auditor", "Auditor"
+    ADMINISTRATOR = "administrator", "Administrator"
+
+
+class OperatorManager(BaseUserManager["Operator"]):
+    """Finds operators by user name, for the sign-in."""
+
+
+class Operator(AbstractBaseUser):
+    """A person who signs in. Rights come from role grants, never from a flag here."""
+
+    username = models.CharField(max_length=60, unique=True)
+    full_name = models.CharField(max_length=120)
+    is_active = models.BooleanField(default=True)
+    theme = models.CharField(
+        max_length=5, blank=True, choices=[("", "System"), ("light", "Light"), ("dark", "Dark")]
+    )
+
+    USERNAME_FIELD = "username"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["full_name"]
+    objects: ClassVar[OperatorManager] = OperatorManager()
+
+    def __str__(self) -> str:
+        return self.full_name
+
+
+class RoleGrant(models.Model):
+    """One role of one operator at one legal entity; given and taken with four eyes."""
+
+    operator = models.ForeignKey(Operator, models.PROTECT, related_name="grants")
+    role = models.CharField(max_length=16, choices=Role)
+    legal_entity = models.ForeignKey(LegalEntity, models.PROTECT, related_name="+")
+    desk = models.CharField(max_length=40, blank=True)
+    granted_xid = TransactionIdField()
+    revoked_xid = TransactionIdField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="role_is_held_once",
+                fields=["operator", "role", "legal_entity", "desk"],
+                condition=Q(revoked_xid__isnull=True),
+            ),
+        ]
+
+
+class OperatorSession(models.Model):
+    """A sign-in that is still good, or was. The key is kept only as its sha256."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4)
+    operator = models.ForeignKey(Operator, models.PROTECT, related_name="sessions")
+    key_sha256 = models.BinaryField(unique=True)
+    opened_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+
+class SignInFailure(models.Model):
+    """A wrong user name or password; too many of them lock the name for a while."""
+
+    username = models.CharField(max_length=60, db_index=True)
+    failed_at = models.DateTimeField()
+    address = models.CharField(max_length=60, blank=True)

@@ -1,0 +1,203 @@
+"""The book: kinds, entries, postings, balances. Written by the posting functions alone."""
+
+from uuid import uuid4
+
+from django.db import models
+from django.db.models import F, Q
+
+from accounts.fields import (
+    ClockTime,
+    CurrentSnapshot,
+    CurrentTransaction,
+    ExactField,
+    SnapshotField,
+    TransactionIdField,
+)
+from accounts.models import Bucket
+from ledger.models.pools import AccountClass, Asset, AssetKind, LedgerAccount, OwnerClass, Pool
+
+
+class EntryKind(models.Model):
+    """A reason for which value may move, and the limits of an entry that gives it."""
+
+    code = models.CharField(max_length=40, primary_key=True)
+    title = models.CharField(max_length=120)
+    pools_max = models.PositiveSmallIntegerField()
+    clients_max = models.PositiveSmallIntegerField()
+    accounts_max = models.PositiveSmallIntegerField()
+    buckets_max = models.PositiveSmallIntegerField()
+    needs_approval = models.BooleanField()
+    needs_release = models.BooleanField()
+    keeps_custody = models.BooleanField()
+
+
+class KindLeg(models.Model):
+    """A leg that a kind permits; a required one must be there in every entry of the kind."""
+
+    kind = models.ForeignKey(EntryKind, models.PROTECT, related_name="legs")
+    account_class = models.CharField(max_length=20, choices=AccountClass)
+    owner_class = models.CharField(max_length=12, choices=OwnerClass)
+    asset_kind = models.CharField(max_length=10, choices=AssetKind)
+    side = models.CharField(max_length=6, choices=[("debit", "Debit"), ("credit", "Credit")])
+    is_required = models.BooleanField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="kind_permits_a_leg_once",
+                fields=["kind", "account_class", "owner_class", "asset_kind", "side"],
+            ),
+        ]
+
+
+class Entry(models.Model):
+    """One movement of value with a reason; never edited, corrected by a reversal."""
+
+    id = models.BigIntegerField(primary_key=True)
+    kind = models.ForeignKey(EntryKind, models.PROTECT, related_name="+", db_index=False)
+    effective_at = models.DateTimeField()
+    reference = models.CharField(max_length=120)
+    narrative = models.TextField(blank=True)
+    reverses = models.OneToOneField("self", models.PROTECT, null=True, related_name="reversal")
+    posting_count = models.PositiveIntegerField()
+    recorded_at = models.DateTimeField(db_default=ClockTime())
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        indexes = [
+            models.Index(name="entry_by_transaction", fields=["xid"]),
+            models.Index(name="entry_by_reference", fields=["reference"]),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="entry_has_two_postings", condition=Q(posting_count__gte=2)
+            ),
+        ]
+
+
+class EntryKey(models.Model):
+    """The idempotency key of an entry and the digest of its content; kept for ever."""
+
+    key = models.CharField(max_length=200, primary_key=True)
+    entry = models.OneToOneField(Entry, models.PROTECT, related_name="key", db_constraint=False)
+    digest = models.BinaryField()
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+
+class Posting(models.Model):
+    """One leg of an entry on one account, with the balance it left behind.
+
+    `price`, `average_after` and `realised` are set on position legs: what the trade paid, the
+    average cost it left (8 decimals, half-even), and the profit it realised.
+    """
+
+    pk = models.CompositePrimaryKey("account_id", "account_seq")
+    account = models.ForeignKey(
+        LedgerAccount, models.PROTECT, related_name="postings", db_index=False, db_constraint=False
+    )
+    account_seq = models.BigIntegerField()
+    entry = models.ForeignKey(Entry, models.PROTECT, related_name="postings", db_constraint=False)
+    pool = models.ForeignKey(
+        Pool, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    asset = models.ForeignKey(
+        Asset, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    amount = ExactField()
+    balance_after = ExactField()
+    reference = models.CharField(max_length=120, null=True)
+    price = ExactField(null=True)
+    average_after = ExactField(null=True)
+    realised = ExactField(null=True)
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="posting_moves_something", condition=~Q(amount=0)),
+        ]
+
+
+class Balance(models.Model):
+    """What an account holds now: its last posting, repeated; locked by whoever posts."""
+
+    account = models.OneToOneField(
+        LedgerAccount, models.PROTECT, primary_key=True, related_name="balance"
+    )
+    amount = ExactField()
+    seq = models.BigIntegerField()
+    average_cost = ExactField(null=True)
+
+
+class DailyMovement(models.Model):
+    """What moved on an account on a business date; so a balance by date needs no history."""
+
+    pk = models.CompositePrimaryKey("account_id", "effective_on")
+    account = models.ForeignKey(
+        LedgerAccount, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    effective_on = models.DateField()
+    debit = ExactField()
+    credit = ExactField()
+
+
+class Loss(models.Model):
+    """A loss beyond a bucket: what the trade lost and who paid what was missing; append-only."""
+
+    entry = models.OneToOneField(Entry, models.PROTECT, primary_key=True, related_name="loss")
+    bucket = models.ForeignKey(Bucket, models.PROTECT, related_name="+")
+    realised = ExactField()
+    shortfall = ExactField()
+    insurance = ExactField()
+    house = ExactField()
+    uncovered = ExactField()
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="loss_is_paid_in_full_or_uncovered",
+                condition=Q(shortfall=F("insurance") + F("house") + F("uncovered"))
+                & Q(shortfall__gt=0, insurance__gte=0, house__gte=0, uncovered__gte=0)
+                & Q(realised__lt=0),
+            ),
+        ]
+
+
+class Release(models.Model):
+    """Margin's leave to lower a margined bucket once: bound to amount, prices and its version.
+
+    `scope_version` is the number of postings to the bucket when the leave was given; any
+    posting to it since then makes the release void.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4)
+    bucket = models.ForeignKey(Bucket, models.PROTECT, related_name="+")
+    kind = models.ForeignKey(EntryKind, models.PROTECT, related_name="+")
+    asset = models.ForeignKey(Asset, models.PROTECT, related_name="+")
+    amount = ExactField()
+    price_snapshot = models.CharField(max_length=64)
+    scope_version = models.BigIntegerField()
+    binding_term = models.CharField(max_length=40)
+    free_amount = ExactField(null=True)
+    given_at = models.DateTimeField(db_default=ClockTime())
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+
+class ReleaseUse(models.Model):
+    """The entry that used a release; one release, one entry; append-only."""
+
+    release = models.OneToOneField(
+        Release, models.PROTECT, primary_key=True, related_name="use", db_constraint=False
+    )
+    entry = models.OneToOneField(Entry, models.PROTECT, related_name="release_use")
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+
+class Horizon(models.Model):
+    """A committed horizon: which transactions were known when it was stored; append-only."""
+
+    id = models.BigAutoField(primary_key=True)
+    snapshot = SnapshotField(db_default=CurrentSnapshot())
+    purpose = models.CharField(max_length=40)
+    taken_at = models.DateTimeField(db_default=ClockTime(), db_index=True)
+    xid = TransactionIdField(db_default=CurrentTransaction())

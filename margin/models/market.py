@@ -1,0 +1,60 @@
+"""Prices as they came, and the marks composed from them; append-only."""
+
+from django.db import models
+
+from accounts.fields import ClockTime, CurrentTransaction, ExactField, TransactionIdField
+from ledger.models import Asset
+
+
+class Price(models.Model):
+    """One price of one source, as received, whatever it is worth."""
+
+    id = models.BigAutoField(primary_key=True)
+    asset = models.ForeignKey(Asset, models.PROTECT, related_name="+")
+    source = models.CharField(max_length=60)
+    observed_at = models.DateTimeField()
+    received_at = models.DateTimeField(db_default=ClockTime())
+    price = ExactField()
+    business_day = models.DateField()
+    file_sha256 = models.CharField(max_length=64)
+    line = models.PositiveIntegerField()
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="price_line_is_unique", fields=["file_sha256", "line"]),
+        ]
+        indexes = [models.Index(name="price_by_day", fields=["business_day", "asset"])]
+
+
+class Mark(models.Model):
+    """The price at which an asset is valued as of an instant, and how it was composed.
+
+    `used` lists the price rows behind it, `dropped` those left out with the reason. Where the
+    state is INSUFFICIENT the mark is that of `carried_from`.
+    """
+
+    class State(models.TextChoices):
+        VALID = "VALID", "Valid"
+        INSUFFICIENT = "INSUFFICIENT", "Insufficient"
+        STALE = "STALE", "Stale"
+        DISLOCATED = "DISLOCATED", "Dislocated"
+        MARKET_CLOSED = "MARKET_CLOSED", "Market closed"
+        OVERRIDDEN = "OVERRIDDEN", "Overridden"
+
+    id = models.BigAutoField(primary_key=True)
+    asset = models.ForeignKey(Asset, models.PROTECT, related_name="marks")
+    as_of = models.DateTimeField()
+    business_day = models.DateField()
+    price = ExactField()
+    state = models.CharField(max_length=16, choices=State)
+    used = models.JSONField()
+    dropped = models.JSONField()
+    carried_from = models.ForeignKey("self", models.PROTECT, null=True, related_name="+")
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="mark_is_composed_once", fields=["asset", "as_of"]),
+        ]
+        indexes = [models.Index(name="mark_by_day", fields=["business_day"])]

@@ -1,0 +1,108 @@
+"""Margin runs: what went in, what came out, and the parts that add up to it; append-only."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from accounts.fields import ClockTime, CurrentTransaction, ExactField, TransactionIdField
+from accounts.models import AgreementVersion, MarginAccount, Scope
+from ledger.models import Asset, Horizon
+from margin.models.market import Mark
+from margin.models.terms import Haircut, InstrumentTerms
+
+
+class MarginRun(models.Model):
+    """One computation of every requirement as of an instant, pinned to its inputs.
+
+    Inputs are pinned by reference (`horizon`, the marks of `as_of`, versions named on the
+    components) and by `inputs_sha256`, the hash of the arrays as they were read.
+    """
+
+    number = models.CharField(max_length=40, unique=True)
+    as_of = models.DateTimeField()
+    business_day = models.DateField(db_index=True)
+    purpose = models.CharField(max_length=20)
+    model = models.CharField(max_length=40)
+    model_version = models.CharField(max_length=20)
+    model_sha256 = models.CharField(max_length=64)
+    parameters_sha256 = models.CharField(max_length=64)
+    inputs_sha256 = models.CharField(max_length=64)
+    result_sha256 = models.CharField(max_length=64)
+    horizon = models.ForeignKey(Horizon, models.PROTECT, related_name="+")
+    scope_count = models.PositiveIntegerField()
+    restates = models.ForeignKey("self", models.PROTECT, null=True, related_name="+")
+    finished_at = models.DateTimeField(db_default=ClockTime())
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+
+class MarginState(models.TextChoices):
+    """How a scope stands, from well to worst."""
+
+    OK = "OK", "OK"
+    BELOW_INITIAL = "BELOW_INITIAL", "Below initial"
+    CALL = "CALL", "Call"
+    LIQUIDATE = "LIQUIDATE", "Liquidate"
+    DEFICIT = "DEFICIT", "Deficit"
+
+
+class MarginResult(models.Model):
+    """What one run says of one scope. Requirements are positive; equity is signed."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(MarginRun, models.PROTECT, related_name="results", db_index=False)
+    scope = models.ForeignKey(Scope, models.PROTECT, related_name="results")
+    agreement_version = models.ForeignKey(AgreementVersion, models.PROTECT, related_name="+")
+    equity = ExactField()
+    initial_margin = ExactField()
+    maintenance_margin = ExactField()
+    state = models.CharField(max_length=14, choices=MarginState)
+    call_amount = ExactField()
+    flags = ArrayField(models.CharField(max_length=30))
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="run_says_one_thing_of_a_scope", fields=["run", "scope"]),
+        ]
+
+
+class ResultComponent(models.Model):
+    """A part of a result. The parts of one kind of total add up to it exactly.
+
+    `terms` holds what the amount was made from, as text: quantity, price, rate, deduction.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    result = models.ForeignKey(MarginResult, models.PROTECT, related_name="components")
+    ordinal = models.PositiveIntegerField()
+    total = models.CharField(max_length=20)
+    kind = models.CharField(max_length=30)
+    asset = models.ForeignKey(Asset, models.PROTECT, related_name="+")
+    amount = ExactField()
+    mark = models.ForeignKey(Mark, models.PROTECT, null=True, related_name="+")
+    haircut = models.ForeignKey(Haircut, models.PROTECT, null=True, related_name="+")
+    instrument_terms = models.ForeignKey(
+        InstrumentTerms, models.PROTECT, null=True, related_name="+"
+    )
+    ledger_account_id = models.BigIntegerField(null=True)
+    account_seq = models.BigIntegerField(null=True)
+    terms = models.JSONField()
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="component_has_its_place", fields=["result", "ordinal"]
+            ),
+        ]
+
+
+class RunException(models.Model):
+    """A scope that the run could not compute, and why; it is on the operators' list."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(MarginRun, models.PROTECT, related_name="exceptions")
+    account = models.ForeignKey(MarginAccount, models.PROTECT, related_name="+")
+    bucket_code = models.CharField(max_length=60)
+    reason = models.CharField(max_length=40)
+    detail = models.TextField()
+    xid = TransactionIdField(db_default=CurrentTransaction())
