@@ -89,7 +89,7 @@ def parse_number(text: str) -> Decimal | None:
 
 
 def parse_time(text: str) -> datetime | None:
-    """The instant of `YYYY-MM-DDTHH:MM:SSZ`; None for another shape or no instant of the calendar."""
+    """The instant of `YYYY-MM-DDTHH:MM:SSZ`; None for another shape or no such instant."""
     shape = _TIME.fullmatch(text)
     if shape is None:
         return None
