@@ -22,19 +22,27 @@ def read_file(path: Path, *, name: str, size_limit: int) -> bytes:
     try:
         # O_NONBLOCK: opening a pipe would otherwise wait for a writer that never comes.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise FolderRefusedError("this is not an ordinary file", file=name)
-            if found.st_size > size_limit:
-                raise FolderRefusedError(_too_large(found.st_size, size_limit), file=name)
-            # One byte more than allowed shows a file that grew after its size was taken.
-            data = file.read(size_limit + 1)
+        try:
+            data = _read(descriptor, name=name, size_limit=size_limit)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise FolderRefusedError(_unreadable(error), file=name) from error
     if len(data) > size_limit:
         raise FolderRefusedError(f"the file grew beyond {size_limit:,} bytes", file=name)
     return data
+
+
+def _read(descriptor: int, *, name: str, size_limit: int) -> bytes:
+    """Up to one byte more than allowed, which shows a file that grew after it was measured."""
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise FolderRefusedError("this is not an ordinary file", file=name)
+    if found.st_size > size_limit:
+        what = f"the file has {found.st_size:,} bytes; the limit is {size_limit:,}"
+        raise FolderRefusedError(what, file=name)
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read(size_limit + 1)
 
 
 def decode_utf8(data: bytes, *, name: str) -> str:
@@ -49,10 +57,6 @@ def decode_utf8(data: bytes, *, name: str) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         what = f"byte 0x{data[error.start]:02x} is not UTF-8"
         raise FolderRefusedError(what, file=name, line=line) from error
-
-
-def _too_large(size: int, size_limit: int) -> str:
-    return f"the file has {size:,} bytes; the limit is {size_limit:,}"
 
 
 def _unreadable(error: OSError) -> str:

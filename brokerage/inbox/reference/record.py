@@ -29,7 +29,11 @@ class Record:
         for key, node in self.fields.items():
             if key not in required and key not in optional:
                 raise refused("the key is unknown", line=node.line, path=self.below(shown(key)))
-        for key in required:
+        self.check_has(*required)
+
+    def check_has(self, *keys: str) -> None:
+        """Refuse the lack of a key."""
+        for key in keys:
             if key not in self.fields:
                 raise refused("the key is missing", line=self.line, path=self.below(key))
 

@@ -86,8 +86,7 @@ def read_instruments(book: Record, *, assets: Container[str]) -> dict[str, Instr
     """The securities and perpetuals; no code is also that of a money asset."""
 
     def instrument(record: Record) -> Instrument:
-        if "kind" not in record.fields:
-            record.check_keys("instrument", "kind")
+        record.check_has("kind")
         kinds = ("security", "linear_perp")
         kind = record.code("kind", among=kinds, what=f"one of {', '.join(kinds)}")
         read = _security(record) if kind == "security" else _perpetual(record)

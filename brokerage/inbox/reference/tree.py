@@ -75,7 +75,8 @@ def read_tree(text: str) -> Node:
         what = f"this is not YAML ({error.problem})"
         raise FolderRefusedError(what, file=FILE, line=line) from error
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
+        # The position counts bytes or characters, depending on the parser; so find it ourselves.
+        line = text.count("\n", 0, text.find(chr(error.character))) + 1
         what = f"this is not YAML ({error.reason})"
         raise FolderRefusedError(what, file=FILE, line=line) from error
 
