@@ -139,6 +139,14 @@ locations:
 """
 
 
+def test_the_house_may_own_shares_outside_its_accounts(tmp_path: Path) -> None:
+    kept = '"custodian:house-sec", asset: SPY, quantity: '
+    text = spoilt(REFERENCE, f'{kept}"7"', f'{kept}"9"')
+    owned = '  - {pool: HOUSE, asset: SPY, amount: "2"}\n  statement_closing:\n'
+    balances = read(tmp_path, spoilt(text, "  statement_closing:\n", owned)).opening.firm_balance
+    assert balances[-1] == FirmBalance("HOUSE", "SPY", Decimal(2))
+
+
 def test_an_isolated_account_may_hold_another_perpetual(tmp_path: Path) -> None:
     text = spoilt(REFERENCE, "locations:\n", ANOTHER_PERP)
     text = spoilt(text, "[FREE, ISO-BTC-PERP]", "[FREE, ISO-BTC-PERP, ISO-ETH-PERP]")
@@ -199,6 +207,18 @@ def test_a_million_open_brackets_are_refused_at_the_ninth(tmp_path: Path) -> Non
 def test_a_refusal_never_repeats_an_endless_value(tmp_path: Path) -> None:
     text = spoilt(REFERENCE, "owner: C1", f"owner: {'x' * 100_000}")
     assert len(str(refusal(tmp_path, text))) < 200
+
+
+@given(st.integers(0, len(REFERENCE)), st.integers(0, 12), st.text(max_size=12))
+def test_any_slip_of_the_pen_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, start: int, length: int, typed: str
+) -> None:
+    text = REFERENCE[:start] + typed + REFERENCE[start + length :]
+    try:
+        assert read(tmp_path_factory.getbasetemp(), text).accounts
+    except FolderRefusedError as error:
+        sentence = str(error)
+        assert sentence.isprintable(), sentence
 
 
 @given(st.text(max_size=40))
