@@ -115,7 +115,7 @@ def read_messages(text: str) -> list[Message]:
         line = raw.strip(_TRANSMISSION)
         opened = _TAG.fullmatch(line)
         if opened is not None:
-            if opened[1] == "20":
+            if opened[1] == "20" and runs:
                 close()
             runs.append((opened[1], number, [opened[2]]))
         elif runs and (line == "-" or line.startswith("-}")):

@@ -99,12 +99,16 @@ def decode(data: bytes) -> str:
     """The characters of a text format.
 
     Raises:
-        UnreadableStatementError: the file is not UTF-8, of which ASCII is a part.
+        UnreadableStatementError: the file is not UTF-8, of which ASCII is a part, or holds a NUL,
+            which is no character of any text and which the book could not store.
     """
     try:
-        return data.decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UnreadableStatementError(f"Byte {error.start} of the file is not UTF-8.") from error
+    if "\0" in text:
+        raise UnreadableStatementError(f"Byte {data.index(0)} of the file is a NUL.")
+    return text
 
 
 def lines_of(text: str) -> list[str]:
