@@ -1,1 +1,1 @@
-"""WHO: legal entities, clients, the account tree, agreements, operators, approvals, the audit trail."""
+"""WHO: legal entities, clients, account tree, agreements, operators, approvals, audit trail."""

@@ -41,6 +41,11 @@ class Actor:
         return cls(name=f"system:command:{name}", session_key=None, channel="command")
 
     @classmethod
+    def sign_in(cls) -> "Actor":
+        """The door itself: what is recorded while nobody is signed in yet."""
+        return cls(name="system:sign-in", session_key=None, channel="screen")
+
+    @classmethod
     def person(cls, session_key: str, *, channel: str = "screen") -> "Actor":
         """Whoever is signed in with this session."""
         return cls(name="", session_key=session_key, channel=channel)

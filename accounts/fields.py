@@ -1,4 +1,4 @@
-"""Column types that PostgreSQL has and Django does not: exact numbers, transaction ids, snapshots."""
+"""Column types that PostgreSQL has and Django does not: exact numbers, transactions, snapshots."""
 
 from decimal import Decimal
 from typing import Any

@@ -185,6 +185,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # Ends what has run out; says who asks, in which roles and at which legal entity.
+    "accounts.middleware.LiveSession",
     # Every page needs a sign-in unless its view says otherwise.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -231,6 +233,7 @@ ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", ())
 
 AUTH_USER_MODEL = "accounts.Operator"
+AUTHENTICATION_BACKENDS = ["accounts.operators.SessionBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -260,8 +263,12 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SESSION_IDLE_SECONDS = env_int("SESSION_IDLE_SECONDS", 900, least=60, most=12 * 3600)
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
+
+PORT = env_int("PORT", 8000, least=1, most=65_535)
+WEB_WORKERS = env_int("WEB_WORKERS", 2, least=1, most=64)
 
 MEGABYTE = 1024 * 1024
 INBOX_FILE_SIZE_MAX = env_int(
@@ -290,9 +297,10 @@ SPECTACULAR_SETTINGS = {
 # --- Jobs -----------------------------------------------------------------------------------------
 
 BROKER_URL = env_optional("BROKER_URL")
+JOB_WORKERS = env_int("JOB_WORKERS", 2, least=1, most=64)
 JOB_SECONDS_MAX = env_int("JOB_SECONDS_MAX", 1800, least=10, most=86_400)
 
-CELERY_BROKER_URL = BROKER_URL or "pgmq://"
+CELERY_BROKER_URL = BROKER_URL or "pgmq://localhost/"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 if BROKER_URL is None:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -316,6 +324,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "beat-schedule")
 CELERY_TIMEZONE = "UTC"
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
 
 # --- Log ------------------------------------------------------------------------------------------
 
@@ -328,3 +338,6 @@ LOGGING = {
         "LOG_LEVEL", "WARNING", among=("DEBUG", "INFO", "WARNING", "ERROR")
     )},
 }  # fmt: skip
+
+# The outbox: notices and files for others, until another channel is configured.
+OUTBOX = VAR / "outbox"

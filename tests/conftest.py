@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import django
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -52,6 +53,8 @@ if CONTROLLER:
     os.environ["BROKER_URL"] = "memory://"
     Path(os.environ["BROKERAGE_VAR"]).chmod(0o711)
 os.environ["DJANGO_SETTINGS_MODULE"] = "brokerage.settings"
+# Test modules import models at their top, so Django is ready before they are collected.
+django.setup()
 
 left_out: Counter[str] = Counter()
 

@@ -242,7 +242,8 @@ class Migration(migrations.Migration):
                 ('source', models.CharField(max_length=63)),
                 ('row_key', models.TextField()),
                 ('leaf', models.BinaryField()),
-                ('block', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='leaves', to='accounts.sealblock')),
+                ('marks', models.BinaryField()),
+                ('block', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='leaves', to='accounts.sealblock')),
             ],
         ),
         migrations.CreateModel(
@@ -336,6 +337,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='act',
             index=models.Index(fields=['recorded_at'], name='act_by_time'),
+        ),
+        migrations.AddIndex(
+            model_name='act',
+            index=models.Index(fields=['actor', 'recorded_at'], name='act_by_actor'),
+        ),
+        migrations.AddIndex(
+            model_name='act',
+            index=models.Index(fields=['request_id'], name='act_by_request'),
         ),
         migrations.AddConstraint(
             model_name='client',

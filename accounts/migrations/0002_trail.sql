@@ -88,10 +88,15 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Rows of `target` are added under a header and then stay as they are.
-CREATE FUNCTION accounts.make_append_only(target regclass) RETURNS void
+-- Rows of `target` are added under a header and then stay as they are. The sealer finds them by
+-- their transaction, unless they are sealed with another table's row.
+CREATE FUNCTION accounts.make_append_only(target regclass, by_transaction boolean DEFAULT true)
+RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
+    IF by_transaction THEN
+        EXECUTE format('CREATE INDEX %I ON %s (xid)', target || '_by_xid', target);
+    END IF;
     EXECUTE format('CREATE TRIGGER history_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %s
                     FOR EACH STATEMENT EXECUTE FUNCTION accounts.keep_history()', target);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER history_is_append_only', target);
@@ -236,6 +241,20 @@ BEGIN
     IF NEW.xid IS DISTINCT FROM pg_current_xact_id() THEN
         PERFORM accounts.refuse('row_carries_its_transaction', 'a header names another transaction');
     END IF;
+    IF NEW.session_id IS NULL THEN
+        IF NEW.operator_id IS NOT NULL OR NEW.actor NOT LIKE 'system:_%' THEN
+            PERFORM accounts.refuse('person_acts_through_a_session',
+                'only a machine (system:...) acts without a session');
+        END IF;
+    ELSIF NOT EXISTS (
+        SELECT FROM public.accounts_operatorsession s
+        JOIN public.accounts_operator o ON o.id = s.operator_id AND o.is_active
+        WHERE s.id = NEW.session_id AND s.operator_id = NEW.operator_id
+          AND s.ended_at IS NULL AND s.expires_at > clock_timestamp()
+          AND NEW.actor = 'operator:' || o.username
+    ) THEN
+        PERFORM accounts.refuse('session_is_live', 'a header names a live session and its operator');
+    END IF;
     NEW.recorded_at := clock_timestamp();
     RETURN NEW;
 END $$;
@@ -243,7 +262,21 @@ CREATE TRIGGER row_carries_its_transaction BEFORE INSERT ON accounts_act
 FOR EACH ROW EXECUTE FUNCTION accounts.header_is_of_now();
 ALTER TABLE accounts_act ENABLE ALWAYS TRIGGER row_carries_its_transaction;
 
-SELECT accounts.make_append_only('accounts_auditrow');
+SELECT accounts.make_append_only('accounts_auditrow', by_transaction => false);
+
+-- Only the trigger of a changed table writes the trail, so it is never at the first level.
+CREATE FUNCTION accounts.trail_writes_itself() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() < 2 THEN
+        PERFORM accounts.refuse('trail_writes_itself', 'rows of the trail come from changed tables');
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER trail_writes_itself AFTER INSERT ON accounts_auditrow
+FOR EACH STATEMENT EXECUTE FUNCTION accounts.trail_writes_itself();
+ALTER TABLE accounts_auditrow ENABLE ALWAYS TRIGGER trail_writes_itself;
+
 SELECT accounts.make_append_only('accounts_sealblock');
 
 CREATE TRIGGER history_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON accounts_sealleaf
@@ -265,18 +298,61 @@ SELECT accounts.keep_rows(t::regclass) FROM unnest(ARRAY[
     'accounts_accountagreement', 'accounts_rolegrant', 'accounts_operator', 'accounts_personkey',
     'accounts_approval']) t;
 
-SELECT accounts.keep_columns('accounts_client', 'client_stays_itself', 'legal_entity_id,code');
+SELECT accounts.keep_columns('accounts_legalentity', 'legal_entity_stays_itself', 'code');
+SELECT accounts.keep_columns('accounts_client', 'client_stays_itself',
+    'legal_entity_id,code,person_key_id');
+SELECT accounts.keep_columns('accounts_operator', 'operator_stays_itself', 'username');
 SELECT accounts.keep_columns('accounts_marginaccount', 'account_stays_in_its_pool',
-    'legal_entity_id,code,owner_class,client_id');
+    'legal_entity_id,code,owner_class,client_id,parent_id');
 SELECT accounts.keep_columns('accounts_bucket', 'bucket_stays_in_its_account',
     'account_id,code,role,instrument_code,is_margined');
 SELECT accounts.keep_columns('accounts_scope', 'scope_stays_itself', 'bucket_id,account_id,group_id');
 SELECT accounts.keep_columns('accounts_accountgroup', 'group_keeps_its_owner',
     'legal_entity_id,code,owner_class,client_id');
 SELECT accounts.keep_columns('accounts_agreementversion', 'agreement_version_stays_as_agreed',
-    'agreement_id,version,effective_from,model,parameters,call_level,liquidation_level,minimum_transfer_amount,currency,call_due_for,eligible_collateral');
+    'agreement_id,version,effective_from,model,parameters,call_level,liquidation_level,'
+    'minimum_transfer_amount,currency,call_due_for,eligible_collateral,'
+    'segregation_regime,jurisdiction,document_sha256');
+SELECT accounts.keep_columns('accounts_accountagreement', 'account_agreement_stays_as_signed',
+    'account_id,agreement_id,effective_from');
 SELECT accounts.keep_columns('accounts_rolegrant', 'role_grant_stays_as_given',
     'operator_id,role,legal_entity_id,desk,granted_xid');
+
+-- An account, its client and its parent account are of one owner and one legal entity.
+CREATE FUNCTION accounts.account_shares_its_owner() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM public.accounts_client c
+               WHERE c.id = NEW.client_id AND c.legal_entity_id <> NEW.legal_entity_id)
+       OR EXISTS (SELECT FROM public.accounts_marginaccount p
+                  WHERE p.id = NEW.parent_id
+                    AND (p.legal_entity_id, p.owner_class) IS DISTINCT FROM
+                        (NEW.legal_entity_id, NEW.owner_class)
+                     OR p.id = NEW.parent_id AND p.client_id IS DISTINCT FROM NEW.client_id) THEN
+        PERFORM accounts.refuse('account_shares_one_owner',
+            'the client or the parent account belongs to another owner');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER account_shares_one_owner BEFORE INSERT OR UPDATE ON accounts_marginaccount
+FOR EACH ROW EXECUTE FUNCTION accounts.account_shares_its_owner();
+ALTER TABLE accounts_marginaccount ENABLE ALWAYS TRIGGER account_shares_one_owner;
+
+-- The key of a person's data is made once and can only be destroyed.
+CREATE FUNCTION accounts.person_key_is_made_once() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.id IS DISTINCT FROM OLD.id
+       OR NEW.key IS DISTINCT FROM OLD.key AND (NEW.key IS NOT NULL OR NEW.destroyed_at IS NULL)
+       OR OLD.destroyed_at IS NOT NULL AND NEW.destroyed_at IS DISTINCT FROM OLD.destroyed_at THEN
+        PERFORM accounts.refuse('person_key_is_made_once',
+            'the key of a person''s data never changes; it can only be destroyed');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER person_key_is_made_once BEFORE UPDATE ON accounts_personkey
+FOR EACH ROW EXECUTE FUNCTION accounts.person_key_is_made_once();
+ALTER TABLE accounts_personkey ENABLE ALWAYS TRIGGER person_key_is_made_once;
 
 -- A group's members share its owner class and its client.
 CREATE FUNCTION accounts.group_shares_its_owner() RETURNS trigger
@@ -315,6 +391,22 @@ BEGIN
     RETURN opened;
 END $$;
 
+-- A session is never passed on, prolonged or taken up again.
+CREATE FUNCTION accounts.session_ends_once() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF (NEW.id, NEW.operator_id, NEW.key_sha256, NEW.opened_at, NEW.expires_at)
+       IS DISTINCT FROM (OLD.id, OLD.operator_id, OLD.key_sha256, OLD.opened_at, OLD.expires_at)
+       OR OLD.ended_at IS NOT NULL AND NEW.ended_at IS DISTINCT FROM OLD.ended_at THEN
+        PERFORM accounts.refuse('session_stays_as_opened',
+            'a session keeps its operator, key and end; an ended one stays ended');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER session_stays_as_opened BEFORE UPDATE ON accounts_operatorsession
+FOR EACH ROW EXECUTE FUNCTION accounts.session_ends_once();
+ALTER TABLE accounts_operatorsession ENABLE ALWAYS TRIGGER session_stays_as_opened;
+
 CREATE FUNCTION accounts.end_session(session_key text) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE accounts_operatorsession SET ended_at = clock_timestamp()
@@ -332,12 +424,14 @@ $$;
 
 CREATE SEQUENCE accounts_approval_number;
 
+-- Whether somebody holds one of the roles for the whole legal entity; a role limited to a desk
+-- does not reach what concerns them all.
 CREATE FUNCTION accounts.holds_role(operator bigint, roles text[], entity bigint) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT EXISTS (
         SELECT FROM public.accounts_rolegrant g JOIN public.accounts_operator o ON o.id = g.operator_id
         WHERE g.operator_id = operator AND g.role = ANY (roles) AND g.legal_entity_id = entity
-          AND g.revoked_xid IS NULL AND o.is_active)
+          AND g.desk = '' AND g.revoked_xid IS NULL AND o.is_active)
 $$;
 
 -- Who acts in this transaction, as a person; refused for machines.
@@ -359,71 +453,125 @@ END $$;
 CREATE FUNCTION accounts.payload_sha256(payload jsonb) RETURNS bytea
 LANGUAGE sql IMMUTABLE AS $$ SELECT sha256(convert_to(payload::text, 'UTF8')) $$;
 
+-- The rules of a request stand in the table's own triggers, so that they hold for whoever writes.
+CREATE FUNCTION accounts.approval_begins() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    rules public.accounts_approvalaction;
+BEGIN
+    SELECT * INTO rules FROM public.accounts_approvalaction WHERE code = NEW.action_id;
+    IF rules.code IS NULL THEN
+        PERFORM accounts.refuse('approval_has_an_action',
+            format('nothing that needs two people is called %s', NEW.action_id));
+    END IF;
+    IF NEW.maker_id IS DISTINCT FROM accounts.acting_operator() THEN
+        PERFORM accounts.refuse('maker_is_the_session', 'the maker is who acts, through a live session');
+    END IF;
+    IF NOT accounts.holds_role(NEW.maker_id, rules.maker_roles, NEW.legal_entity_id) THEN
+        PERFORM accounts.refuse('maker_holds_the_role', 'the maker holds no role that may ask for this');
+    END IF;
+    IF length(trim(NEW.reason)) < 10 THEN
+        PERFORM accounts.refuse('approval_has_a_reason', 'the reason needs at least 10 characters');
+    END IF;
+    IF NOT EXISTS (SELECT FROM public.accounts_operator o WHERE o.id <> NEW.maker_id
+                   AND accounts.holds_role(o.id, rules.checker_roles, NEW.legal_entity_id)) THEN
+        PERFORM accounts.refuse('approval_needs_two_people', 'nobody else may decide this');
+    END IF;
+    IF NEW.decision <> '' OR NEW.used_xid IS NOT NULL
+       OR NEW.expires_at > clock_timestamp() + rules.lives_for
+       OR NEW.payload_sha256 IS DISTINCT FROM accounts.payload_sha256(NEW.payload) THEN
+        PERFORM accounts.refuse('approval_begins_undecided',
+            'a request begins undecided, with the hash of its content, and expires in time');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER approval_begins_undecided BEFORE INSERT ON accounts_approval
+FOR EACH ROW EXECUTE FUNCTION accounts.approval_begins();
+ALTER TABLE accounts_approval ENABLE ALWAYS TRIGGER approval_begins_undecided;
+
+-- A request keeps what it asks; decision and use are written once, each by its own rules.
+CREATE FUNCTION accounts.approval_goes_on() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    checkers text[];
+BEGIN
+    IF (NEW.decision, NEW.checker_id, NEW.decided_at, NEW.decision_reason)
+       IS DISTINCT FROM (OLD.decision, OLD.checker_id, OLD.decided_at, OLD.decision_reason) THEN
+        IF OLD.decision <> '' THEN
+            PERFORM accounts.refuse('approval_is_decided_once', 'the request is already decided');
+        END IF;
+        IF NEW.checker_id IS DISTINCT FROM accounts.acting_operator() THEN
+            PERFORM accounts.refuse('checker_is_the_session',
+                'the checker is who acts, through a live session');
+        END IF;
+        IF NEW.checker_id = OLD.maker_id THEN
+            PERFORM accounts.refuse('approval_is_not_ones_own', 'who asked cannot decide');
+        END IF;
+        SELECT checker_roles INTO checkers FROM public.accounts_approvalaction
+        WHERE code = OLD.action_id;
+        IF NOT accounts.holds_role(NEW.checker_id, checkers, OLD.legal_entity_id) THEN
+            PERFORM accounts.refuse('checker_holds_the_role',
+                'the checker holds no role that may decide this');
+        END IF;
+        IF OLD.expires_at <= clock_timestamp() THEN
+            PERFORM accounts.refuse('approval_has_not_expired', 'the request has expired');
+        END IF;
+        IF NEW.decision NOT IN ('approved', 'rejected') OR length(trim(NEW.decision_reason)) < 10 THEN
+            PERFORM accounts.refuse('approval_has_a_reason',
+                'a decision is approved or rejected, with a reason of at least 10 characters');
+        END IF;
+    END IF;
+    IF (NEW.used_xid, NEW.used_at) IS DISTINCT FROM (OLD.used_xid, OLD.used_at) THEN
+        IF OLD.decision <> 'approved' THEN
+            PERFORM accounts.refuse('approval_is_given', 'a second person has not approved this');
+        END IF;
+        IF OLD.used_xid IS NOT NULL THEN
+            PERFORM accounts.refuse('approval_is_used_once', 'the approval is already used');
+        END IF;
+        IF OLD.expires_at <= clock_timestamp() THEN
+            PERFORM accounts.refuse('approval_has_not_expired', 'the approval has expired');
+        END IF;
+        IF NEW.used_xid IS DISTINCT FROM pg_current_xact_id() THEN
+            PERFORM accounts.refuse('row_carries_its_transaction',
+                'an approval is used by the transaction that acts on it');
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER approval_is_decided_once BEFORE UPDATE ON accounts_approval
+FOR EACH ROW EXECUTE FUNCTION accounts.approval_goes_on();
+ALTER TABLE accounts_approval ENABLE ALWAYS TRIGGER approval_is_decided_once;
+SELECT accounts.keep_columns('accounts_approval', 'approval_stays_as_asked',
+    'id,number,legal_entity_id,action_id,subject,payload,payload_sha256,reason,maker_id,made_at,expires_at');
+
 -- Asks for a second person's agreement to exactly `payload`. The maker is who acts.
 CREATE FUNCTION accounts.request_approval(
     entity bigint, action_code text, subject text, payload jsonb, reason text
 ) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
-    who bigint := accounts.acting_operator();
-    rules accounts_approvalaction;
     asked uuid := gen_random_uuid();
-    possible bigint;
 BEGIN
-    SELECT * INTO rules FROM accounts_approvalaction WHERE code = action_code;
-    IF rules.code IS NULL THEN
-        PERFORM accounts.refuse('approval_has_an_action', format('nothing is called %s', action_code));
-    END IF;
-    IF NOT accounts.holds_role(who, rules.maker_roles, entity) THEN
-        PERFORM accounts.refuse('maker_holds_the_role', 'the maker holds no role that may ask for this');
-    END IF;
-    IF length(trim(reason)) < 10 THEN
-        PERFORM accounts.refuse('approval_has_a_reason', 'the reason needs at least 10 characters');
-    END IF;
-    SELECT count(*) INTO possible FROM accounts_operator o
-    WHERE o.id <> who AND accounts.holds_role(o.id, rules.checker_roles, entity);
-    IF possible = 0 THEN
-        PERFORM accounts.refuse('approval_needs_two_people', 'nobody else may decide this');
-    END IF;
     INSERT INTO accounts_approval (id, number, legal_entity_id, action_id, subject, payload,
         payload_sha256, reason, maker_id, made_at, expires_at, decision, decision_reason)
     VALUES (asked, nextval('accounts_approval_number'), entity, action_code, subject, payload,
-        accounts.payload_sha256(payload), reason, who, clock_timestamp(),
-        clock_timestamp() + rules.lives_for, '', '');
+        accounts.payload_sha256(payload), reason, accounts.acting_operator(), clock_timestamp(),
+        clock_timestamp() + coalesce((SELECT lives_for FROM accounts_approvalaction
+                                      WHERE code = action_code), '0'), '', '');
     RETURN asked;
 END $$;
 
 -- Decides a request, once. The checker is who acts, and is not its maker.
 CREATE FUNCTION accounts.decide_approval(approval uuid, verdict text, why text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-DECLARE
-    who bigint := accounts.acting_operator();
-    asked accounts_approval;
-    rules accounts_approvalaction;
 BEGIN
-    SELECT * INTO asked FROM accounts_approval WHERE id = approval FOR UPDATE;
-    IF asked.id IS NULL THEN
+    UPDATE accounts_approval
+    SET checker_id = accounts.acting_operator(), decision = coalesce(verdict, ''),
+        decision_reason = coalesce(why, ''), decided_at = clock_timestamp()
+    WHERE id = approval;
+    IF NOT FOUND THEN
         PERFORM accounts.refuse('approval_exists', 'there is no such request');
     END IF;
-    IF asked.maker_id = who THEN
-        PERFORM accounts.refuse('approval_is_not_ones_own', 'who asked cannot decide');
-    END IF;
-    SELECT * INTO rules FROM accounts_approvalaction WHERE code = asked.action_id;
-    IF NOT accounts.holds_role(who, rules.checker_roles, asked.legal_entity_id) THEN
-        PERFORM accounts.refuse('checker_holds_the_role', 'the checker holds no role that may decide this');
-    END IF;
-    IF asked.decision <> '' THEN
-        PERFORM accounts.refuse('approval_is_decided_once', 'the request is already decided');
-    END IF;
-    IF asked.expires_at <= clock_timestamp() THEN
-        PERFORM accounts.refuse('approval_has_not_expired', 'the request has expired');
-    END IF;
-    IF verdict NOT IN ('approved', 'rejected') OR length(trim(why)) < 10 THEN
-        PERFORM accounts.refuse('approval_has_a_reason',
-            'a decision is approved or rejected, with a reason of at least 10 characters');
-    END IF;
-    UPDATE accounts_approval SET checker_id = who, decision = verdict, decision_reason = why,
-        decided_at = clock_timestamp() WHERE id = approval;
 END $$;
 
 -- Spends an approval on exactly what it was given for; used by the functions that act.
@@ -434,59 +582,16 @@ DECLARE
 BEGIN
     PERFORM accounts.require_act();
     SELECT * INTO given FROM accounts_approval WHERE id = approval FOR UPDATE;
-    IF given.id IS NULL OR given.decision <> 'approved' THEN
+    IF given.id IS NULL THEN
         PERFORM accounts.refuse('approval_is_given', 'a second person has not approved this');
     END IF;
-    IF given.used_xid IS NOT NULL THEN
-        PERFORM accounts.refuse('approval_is_used_once', 'the approval is already used');
-    END IF;
-    IF given.expires_at <= clock_timestamp() THEN
-        PERFORM accounts.refuse('approval_has_not_expired', 'the approval has expired');
-    END IF;
-    IF given.action_id <> action_code OR given.payload_sha256 <> accounts.payload_sha256(payload) THEN
+    IF given.action_id IS DISTINCT FROM action_code
+       OR given.payload_sha256 IS DISTINCT FROM accounts.payload_sha256(payload) THEN
         PERFORM accounts.refuse('approval_is_for_this', 'the approval was given for something else');
     END IF;
     UPDATE accounts_approval SET used_xid = pg_current_xact_id(), used_at = clock_timestamp()
     WHERE id = approval;
 END $$;
-
--- A request keeps what it asks; decision and use are written once.
-CREATE FUNCTION accounts.approval_stays() RETURNS trigger
-LANGUAGE plpgsql AS $$
-BEGIN
-    IF OLD.decision <> '' AND (NEW.decision, NEW.checker_id, NEW.decided_at, NEW.decision_reason)
-        IS DISTINCT FROM (OLD.decision, OLD.checker_id, OLD.decided_at, OLD.decision_reason) THEN
-        PERFORM accounts.refuse('approval_is_decided_once', 'a decision never changes');
-    END IF;
-    IF OLD.used_xid IS NOT NULL AND NEW.used_xid IS DISTINCT FROM OLD.used_xid THEN
-        PERFORM accounts.refuse('approval_is_used_once', 'a use never changes');
-    END IF;
-    IF NEW.decision <> '' AND OLD.decision = '' AND NEW.checker_id IS DISTINCT FROM accounts.acting_operator() THEN
-        PERFORM accounts.refuse('checker_is_the_session', 'the checker is who acts, through a live session');
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER approval_is_decided_once BEFORE UPDATE ON accounts_approval
-FOR EACH ROW EXECUTE FUNCTION accounts.approval_stays();
-ALTER TABLE accounts_approval ENABLE ALWAYS TRIGGER approval_is_decided_once;
-SELECT accounts.keep_columns('accounts_approval', 'approval_stays_as_asked',
-    'id,number,legal_entity_id,action_id,subject,payload,payload_sha256,reason,maker_id,made_at,expires_at');
-
--- A request begins undecided and unused, made by who acts.
-CREATE FUNCTION accounts.approval_begins() RETURNS trigger
-LANGUAGE plpgsql AS $$
-BEGIN
-    IF NEW.maker_id IS DISTINCT FROM accounts.acting_operator() OR NEW.decision <> ''
-        OR NEW.used_xid IS NOT NULL
-        OR NEW.payload_sha256 <> accounts.payload_sha256(NEW.payload) THEN
-        PERFORM accounts.refuse('approval_begins_undecided',
-            'a request begins undecided, made by who acts, with the hash of its content');
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER approval_begins_undecided BEFORE INSERT ON accounts_approval
-FOR EACH ROW EXECUTE FUNCTION accounts.approval_begins();
-ALTER TABLE accounts_approval ENABLE ALWAYS TRIGGER approval_begins_undecided;
 
 -- ---------------------------------------------------------------- roles
 
@@ -494,9 +599,91 @@ INSERT INTO accounts_act (actor, channel, request_id, reason)
 VALUES ('system:migration', 'migration', '', 'what needs two people');
 INSERT INTO accounts_approvalaction (code, title, maker_roles, checker_roles, lives_for) VALUES
     ('role.grant', 'Give a role', '{administrator}', '{administrator}', '1 day'),
-    ('role.revoke', 'Take a role away', '{administrator}', '{administrator}', '1 day');
+    ('role.revoke', 'Take a role away', '{administrator}', '{administrator}', '1 day'),
+    ('person.erase', 'Erase a person''s name', '{operations,compliance}', '{compliance}', '1 day');
 
--- Gives a role with a used approval of `role.grant` for exactly this.
+-- Duties that one person must not hold together at one legal entity: an administrator has no
+-- other role, an auditor only reads.
+CREATE FUNCTION accounts.roles_conflict(operator bigint, entity bigint) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT count(DISTINCT g.role) > 1 AND bool_or(g.role IN ('administrator', 'auditor'))
+    FROM public.accounts_rolegrant g
+    WHERE g.operator_id = operator AND g.legal_entity_id = entity AND g.revoked_xid IS NULL
+$$;
+
+CREATE FUNCTION accounts.administrators(entity bigint, without bigint) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT count(*) FROM public.accounts_operator o
+    WHERE o.id IS DISTINCT FROM without AND accounts.holds_role(o.id, '{administrator}', entity)
+$$;
+
+-- A role is given by a used approval of exactly this, or when the desk is founded.
+CREATE FUNCTION accounts.role_is_given() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    given record;
+BEGIN
+    FOR given IN SELECT * FROM new_rows LOOP
+        IF given.granted_xid IS DISTINCT FROM pg_current_xact_id() OR given.revoked_xid IS NOT NULL THEN
+            PERFORM accounts.refuse('row_carries_its_transaction',
+                'a role begins in the transaction that gives it');
+        END IF;
+        IF EXISTS (SELECT FROM public.accounts_rolegrant g
+                   WHERE g.legal_entity_id = given.legal_entity_id
+                     AND g.granted_xid <> pg_current_xact_id()) THEN
+            IF NOT EXISTS (
+                SELECT FROM public.accounts_approval a
+                WHERE a.used_xid = pg_current_xact_id() AND a.action_id = 'role.grant'
+                  AND a.legal_entity_id = given.legal_entity_id
+                  AND (a.payload ->> 'operator')::bigint = given.operator_id
+                  AND a.payload ->> 'role' = given.role
+                  AND coalesce(a.payload ->> 'desk', '') = given.desk) THEN
+                PERFORM accounts.refuse('role_is_given_by_two',
+                    'a role needs the approval of a second person');
+            END IF;
+        ELSIF accounts.administrators(given.legal_entity_id, NULL) < 2 THEN
+            PERFORM accounts.refuse('desk_has_two_administrators', 'set-up names two administrators');
+        END IF;
+        IF accounts.roles_conflict(given.operator_id, given.legal_entity_id) THEN
+            PERFORM accounts.refuse('roles_do_not_conflict',
+                'an administrator holds no other role, and an auditor only reads');
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER role_is_given_by_two AFTER INSERT ON accounts_rolegrant
+REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION accounts.role_is_given();
+ALTER TABLE accounts_rolegrant ENABLE ALWAYS TRIGGER role_is_given_by_two;
+
+-- A role is taken away by a used approval of exactly this, once, and two administrators stay.
+CREATE FUNCTION accounts.role_is_taken() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.revoked_xid IS NOT DISTINCT FROM OLD.revoked_xid THEN
+        RETURN NEW;
+    END IF;
+    IF OLD.revoked_xid IS NOT NULL OR NEW.revoked_xid IS DISTINCT FROM pg_current_xact_id() THEN
+        PERFORM accounts.refuse('role_grant_stays_as_given', 'a role is taken away once, and now');
+    END IF;
+    IF NOT EXISTS (
+        SELECT FROM public.accounts_approval a
+        WHERE a.used_xid = pg_current_xact_id() AND a.action_id = 'role.revoke'
+          AND a.legal_entity_id = OLD.legal_entity_id
+          AND (a.payload ->> 'grant')::bigint = OLD.id) THEN
+        PERFORM accounts.refuse('role_is_taken_by_two',
+            'taking a role away needs the approval of a second person');
+    END IF;
+    IF OLD.role = 'administrator'
+       AND accounts.administrators(OLD.legal_entity_id, OLD.operator_id) < 2 THEN
+        PERFORM accounts.refuse('desk_has_two_administrators', 'two administrators must remain');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER role_is_taken_by_two BEFORE UPDATE ON accounts_rolegrant
+FOR EACH ROW EXECUTE FUNCTION accounts.role_is_taken();
+ALTER TABLE accounts_rolegrant ENABLE ALWAYS TRIGGER role_is_taken_by_two;
+
+-- Gives a role with an approval of `role.grant`; the payload names operator, role and desk.
 CREATE FUNCTION accounts.grant_role(approval uuid) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -512,6 +699,7 @@ BEGIN
     RETURN given;
 END $$;
 
+-- Takes a role away with an approval of `role.revoke`; the payload names the grant.
 CREATE FUNCTION accounts.revoke_role(approval uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -519,9 +707,14 @@ DECLARE
 BEGIN
     SELECT * INTO asked FROM accounts_approval WHERE id = approval;
     PERFORM accounts.use_approval(approval, 'role.revoke', asked.payload);
+    -- Two revocations at once must not both count the other's administrator as remaining.
+    PERFORM FROM accounts_legalentity WHERE id = asked.legal_entity_id FOR UPDATE;
     UPDATE accounts_rolegrant SET revoked_xid = pg_current_xact_id()
     WHERE id = (asked.payload ->> 'grant')::bigint AND legal_entity_id = asked.legal_entity_id
       AND revoked_xid IS NULL;
+    IF NOT FOUND THEN
+        PERFORM accounts.refuse('role_is_held', 'nobody holds this role any more');
+    END IF;
 END $$;
 
 -- The first people of a legal entity; refused once anybody holds a role there.
@@ -543,16 +736,37 @@ BEGIN
     FROM jsonb_array_elements(grants) g;
 END $$;
 
+-- ---------------------------------------------------------------- erasure
+
+-- Destroys the key under which a client's name is kept, with an approval of `person.erase`;
+-- the payload names the client.
+CREATE FUNCTION accounts.erase_person(approval uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    asked accounts_approval;
+BEGIN
+    SELECT * INTO asked FROM accounts_approval WHERE id = approval;
+    PERFORM accounts.use_approval(approval, 'person.erase', asked.payload);
+    UPDATE accounts_personkey k SET key = NULL, destroyed_at = clock_timestamp()
+    FROM accounts_client c
+    WHERE c.id = (asked.payload ->> 'client')::bigint AND c.legal_entity_id = asked.legal_entity_id
+      AND k.id = c.person_key_id AND k.key IS NOT NULL;
+    IF NOT FOUND THEN
+        PERFORM accounts.refuse('person_is_known', 'there is no such person, or the name is already erased');
+    END IF;
+END $$;
+
 -- ---------------------------------------------------------------- what the runtime may write
 
 GRANT INSERT, UPDATE ON accounts_legalentity, accounts_client, accounts_marginaccount,
     accounts_bucket, accounts_accountgroup, accounts_groupmember, accounts_scope,
     accounts_agreement, accounts_agreementversion, accounts_accountagreement,
-    accounts_personkey, accounts_operator TO bo_runtime;
+    accounts_operator TO bo_runtime;
+GRANT INSERT ON accounts_personkey TO bo_runtime;
 GRANT INSERT ON accounts_sealblock, accounts_sealleaf TO bo_runtime;
 GRANT INSERT, UPDATE, DELETE ON django_session, accounts_signinfailure TO bo_runtime;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO bo_runtime;
-REVOKE USAGE ON SEQUENCE accounts_approval_number, accounts_approval_number FROM bo_runtime;
+REVOKE USAGE ON SEQUENCE accounts_approval_number FROM bo_runtime;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA accounts FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA accounts TO bo_owner;
@@ -564,5 +778,5 @@ GRANT EXECUTE ON FUNCTION accounts.act(text, text, text, text, text),
     accounts.touch_session(text), accounts.holds_role(bigint, text[], bigint),
     accounts.acting_operator(), accounts.request_approval(bigint, text, text, jsonb, text),
     accounts.decide_approval(uuid, text, text), accounts.use_approval(uuid, text, jsonb),
-    accounts.grant_role(uuid), accounts.revoke_role(uuid), accounts.found_desk(bigint, jsonb)
-    TO bo_runtime;
+    accounts.grant_role(uuid), accounts.revoke_role(uuid), accounts.found_desk(bigint, jsonb),
+    accounts.erase_person(uuid) TO bo_runtime;

@@ -1,9 +1,12 @@
 """Legal entities, clients, the account tree (client, account, sub-account, bucket), groups."""
 
+from typing import ClassVar
 from uuid import uuid4
 
 from django.db import models
 from django.db.models import F, Q
+
+from accounts.personal import open_text
 
 
 class OwnerClass(models.TextChoices):
@@ -42,14 +45,27 @@ class PersonKey(models.Model):
         ]
 
 
+class ClientQuerySet(models.QuerySet["Client"]):
+    """Clients, read as lists need them."""
+
+    def named(self) -> "ClientQuerySet":
+        """With their keys, so that a list reads every name in the same query."""
+        return self.select_related("person_key")
+
+
 class Client(models.Model):
-    """A person or firm to whom a pool owes something. The name is sealed under a key of its own."""
+    """A person or firm to whom a pool owes something. The name is sealed under a key of its own.
+
+    Lists of other rows that show names fetch `...client__person_key` along.
+    """
 
     legal_entity = models.ForeignKey(LegalEntity, models.PROTECT, related_name="+")
     code = models.CharField(max_length=40)
     name_sealed = models.BinaryField()
     person_key = models.OneToOneField(PersonKey, models.PROTECT, related_name="+")
     is_individually_segregated = models.BooleanField(default=False)
+
+    objects: ClassVar[models.Manager["Client"]] = ClientQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -58,6 +74,11 @@ class Client(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+    @property
+    def name(self) -> str:
+        """The name as written, or "erased" once the person's key is destroyed."""
+        return open_text(self.person_key, self.name_sealed)
 
 
 class MarginAccount(models.Model):
@@ -165,7 +186,7 @@ class GroupMember(models.Model):
 
 
 class Scope(models.Model):
-    """That for which one requirement is computed: a bucket, an account (or sub-account), a group."""
+    """That for which one requirement is computed: a bucket, an account or sub-account, a group."""
 
     bucket = models.OneToOneField(Bucket, models.PROTECT, null=True, related_name="scope")
     account = models.OneToOneField(MarginAccount, models.PROTECT, null=True, related_name="scope")

@@ -1,0 +1,201 @@
+"""Signing in and out, and the lock after too many wrong tries.
+
+The program checks the password; the database keeps who is in, and lets a person act only through
+a session that it has opened and that is still live.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from django.conf import settings
+from django.contrib import auth
+from django.contrib.auth.hashers import make_password, verify_password
+from django.db import connection
+from django.db.models import Count, Max
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.audit import Actor, acting, refusals
+from accounts.models import Operator, OperatorSession, SignInFailure
+
+TRIES_MAX = 5
+LOCKED_FOR = timedelta(minutes=15)
+SESSION_LIVES_FOR = timedelta(hours=12)
+USERNAME_LENGTH_MAX = 60
+PASSWORD_LENGTH_MAX = 1024
+BACKEND = "accounts.operators.SessionBackend"
+NUMBERS = ("No", "One", "Two", "Three", "Four", "Five")
+
+
+class SignInRefusedError(Exception):
+    """Nobody was let in. `rule` is `name_and_password_fit` or `name_is_not_locked`."""
+
+    def __init__(self, rule: str, detail: str) -> None:
+        super().__init__(detail)
+        self.rule = rule
+        self.detail = detail
+
+
+class SessionBackend:
+    """Gives Django the operator behind a session. Passwords are checked in `sign_in` alone."""
+
+    def get_user(self, operator_id: int) -> Operator | None:
+        """The operator, while active."""
+        return Operator.objects.filter(pk=operator_id, is_active=True).first()
+
+
+@dataclass(frozen=True)
+class Tries:
+    """Wrong tries under one name since the last right one or the last lock."""
+
+    count: int
+    newest_at: datetime | None
+
+    def locked_until(self) -> datetime | None:
+        """End of the lock, if there is one."""
+        if self.count < TRIES_MAX or self.newest_at is None:
+            return None
+        return self.newest_at + LOCKED_FOR
+
+
+def sign_in(
+    request: HttpRequest, *, username: str, password: str, now: datetime | None = None
+) -> Operator:
+    """Let somebody in by name and password, and open their session.
+
+    An unknown name costs as much time as a wrong password and reads the same.
+
+    Raises:
+        SignInRefusedError: wrong, or the name is locked; the text says how many tries are left.
+    """
+    now = now or timezone.now()
+    address = str(request.META.get("REMOTE_ADDR", ""))[:60]
+    tries = count_try(username, address=address, now=now)
+    operator = Operator.objects.filter(username=username, is_active=True).first()
+    if operator is None:
+        make_password(password)
+        refuse(None, tries)
+    else:
+        is_right, is_outdated = verify_password(password, operator.password)
+        if not is_right:
+            refuse(operator, tries)
+        elif is_outdated:
+            operator.set_password(password)
+        open_session(request, operator, address=address, password_changed=is_outdated)
+        SignInFailure.objects.filter(username=username).delete()
+        return operator
+    raise AssertionError("a refusal raises")
+
+
+def count_try(username: str, *, address: str, now: datetime) -> Tries:
+    """Count this try as a wrong one before looking at the password, so that no two share a place.
+
+    Raises:
+        SignInRefusedError: the name is locked; the try is then not counted.
+    """
+    failures = SignInFailure.objects.filter(username=username)
+    before = tries_under(username)
+    if before.newest_at is not None and before.newest_at <= now - LOCKED_FOR:
+        failures.filter(failed_at__lte=now - LOCKED_FOR).delete()
+        before = Tries(0, None)
+    refuse_locked(before, now=now)
+    SignInFailure.objects.create(username=username, failed_at=now, address=address)
+    tries = tries_under(username)
+    if tries.count > TRIES_MAX:
+        refuse_locked(tries, now=now)
+    return tries
+
+
+def tries_under(username: str) -> Tries:
+    found = SignInFailure.objects.filter(username=username).aggregate(
+        count=Count("pk"), newest_at=Max("failed_at")
+    )
+    return Tries(**found)
+
+
+def refuse_locked(tries: Tries, *, now: datetime) -> None:
+    until = tries.locked_until()
+    if until is None:
+        return
+    minutes = max(1, -(-(until - now).total_seconds() // 60))
+    raise SignInRefusedError(
+        "name_is_not_locked",
+        f"This name is locked after {TRIES_MAX} wrong tries. "
+        f"Try again in {minutes:.0f} minute{'s' if minutes > 1 else ''}.",
+    )
+
+
+def refuse(operator: Operator | None, tries: Tries) -> None:
+    """Refuse a wrong name or password; the last wrong try under a known name is recorded."""
+    left = TRIES_MAX - tries.count
+    if left > 0:
+        verb = "tries are" if left > 1 else "try is"
+        raise SignInRefusedError(
+            "name_and_password_fit",
+            f"User name or password is wrong. {NUMBERS[left]} {verb} left before this name is "
+            "locked for 15 minutes.",
+        )
+    # A name nobody has may be a password typed in the wrong field; it is not kept for ever.
+    if operator is not None:
+        reason = f"Locked {operator.username} for 15 minutes after {TRIES_MAX} wrong tries"
+        with acting(Actor.sign_in(), reason=reason):
+            pass
+    raise SignInRefusedError(
+        "name_is_not_locked",
+        f"User name or password is wrong. This name is now locked for 15 minutes after "
+        f"{TRIES_MAX} wrong tries.",
+    )
+
+
+def open_session(
+    request: HttpRequest, operator: Operator, *, address: str = "", password_changed: bool = False
+) -> str:
+    """Begin the operator's session under a key nobody has seen, and return the key."""
+    end_session(request.session.session_key)
+    reason = f"{operator.full_name} signed in" + (f" from {address}" if address else "")
+    with acting(Actor.sign_in(), reason=reason):
+        if password_changed:
+            operator.save(update_fields=["password"])
+        auth.login(request, operator, backend=BACKEND)
+        key = request.session.session_key
+        assert key is not None, "signing in cycles the key"
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT accounts.open_session(%s, %s, make_interval(secs => %s))",
+                [operator.pk, key, SESSION_LIVES_FOR.total_seconds()],
+            )
+    return key
+
+
+def sign_out(request: HttpRequest) -> None:
+    """End the session, at once and everywhere."""
+    end_session(request.session.session_key)
+    auth.logout(request)
+
+
+def end_session(session_key: str | None) -> None:
+    """End the session behind a key, if it is open."""
+    if session_key is not None:
+        with refusals(), connection.cursor() as cursor:
+            cursor.execute("SELECT accounts.end_session(%s)", [session_key])
+
+
+def touch_session(session_key: str) -> None:
+    """Note that the person is still there; at most once a minute."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT accounts.touch_session(%s)", [session_key])
+
+
+def live_session(session_key: str | None, *, now: datetime) -> OperatorSession | None:
+    """The session behind a key: open, of an active operator, not expired and not left idle."""
+    if session_key is None:
+        return None
+    idle_for = timedelta(seconds=settings.SESSION_IDLE_SECONDS)
+    return OperatorSession.objects.filter(
+        key_sha256=sha256(session_key.encode()).digest(),
+        ended_at__isnull=True,
+        expires_at__gt=now,
+        last_seen_at__gt=now - idle_for,
+        operator__is_active=True,
+    ).first()
