@@ -17,7 +17,7 @@ CREATE FUNCTION margin.call_may_go(before text, after text) RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$
     SELECT before = after OR (before, after) IN (
         ('draft', 'issued'), ('draft', 'cancelled'),
-        ('issued', 'delivered'), ('issued', 'undelivered'), ('issued', 'acknowledged'),
+        ('issued', 'delivered'), ('issued', 'undelivered'),
         ('undelivered', 'delivered'), ('undelivered', 'escalated'),
         ('delivered', 'acknowledged'),
         ('issued', 'partially_met'), ('issued', 'met'), ('issued', 'cancelled'),

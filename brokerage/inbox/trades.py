@@ -1,0 +1,258 @@
+"""Trades of house rules v1: what an execution moves, and when it is refused."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from brokerage.inbox.daybook import ZERO, BucketInfo, DayBook, Move
+from brokerage.inbox.decisions import Decision, RefusedEventError, decimals_of
+from brokerage.inbox.rows import TradeRow
+from ledger.models import Asset
+from ledger.positions import Position, TradeEffect, apply_trade, half_even
+from ledger.posting import LossParts, plain
+
+FEE_SCALE = 2
+CASH = "USD"
+CASH_BANK = {"CLIENT": "bank:client-usd", "HOUSE": "bank:house-usd"}
+# Who pays what a bucket cannot, in this order, from which bank.
+PAYERS = (("INSURANCE", "bank:insurance-usd"), ("HOUSE", "bank:house-usd"))
+
+
+def decide_trade(trade: TradeRow, *, book: DayBook) -> Decision:
+    """The entry a trade makes.
+
+    Raises:
+        RefusedEventError: the first reason that applies, from `invalid` on.
+    """
+    _check_numbers(trade, book=book)
+    bucket, instrument = _resolve(trade, book=book)
+    _check_allowed(trade, bucket=bucket, instrument=instrument, book=book)
+    if instrument.kind == "security":
+        return _decide_security(trade, bucket=bucket, instrument=instrument, book=book)
+    return _decide_derivative(trade, bucket=bucket, instrument=instrument, book=book)
+
+
+def _check_numbers(trade: TradeRow, *, book: DayBook) -> None:
+    instrument = book.assets.get(trade.instrument)
+    if (
+        trade.side not in ("buy", "sell")
+        or trade.quantity <= 0
+        or trade.price <= 0
+        or trade.fee_usd < 0
+        or decimals_of(trade.fee_usd) > FEE_SCALE
+    ):
+        raise RefusedEventError("invalid")
+    if instrument is not None and instrument.kind != "money":
+        assert instrument.price_scale is not None
+        if (
+            decimals_of(trade.quantity) > instrument.scale
+            or decimals_of(trade.price) > instrument.price_scale
+        ):
+            raise RefusedEventError("invalid")
+
+
+def _resolve(trade: TradeRow, *, book: DayBook) -> tuple[BucketInfo, Asset]:
+    bucket = book.buckets.get((trade.account, trade.bucket))
+    instrument = book.assets.get(trade.instrument)
+    if (
+        bucket is None
+        or instrument is None
+        or instrument.kind == "money"
+        or trade.location not in book.locations
+    ):
+        raise RefusedEventError("unknown_reference")
+    return bucket, instrument
+
+
+def _check_allowed(
+    trade: TradeRow, *, bucket: BucketInfo, instrument: Asset, book: DayBook
+) -> None:
+    location = book.locations[trade.location]
+    if instrument.kind == "security":
+        fits = (
+            bucket.mode in ("cash", "cross")
+            and bucket.code == "FREE"
+            and location.kind == "custodian"
+        )
+    else:
+        fits = (bucket.mode == "cross" and bucket.code == "FREE") or (
+            bucket.mode == "isolated" and bucket.code == f"ISO-{instrument.code}"
+        )
+    if not (
+        fits
+        and location.pool.code == bucket.owner_class
+        and book.carries(trade.location, instrument.code)
+    ):
+        raise RefusedEventError("not_allowed")
+
+
+def _effect(trade: TradeRow, *, position: Position, kind: str) -> TradeEffect:
+    signed = trade.quantity if trade.side == "buy" else -trade.quantity
+    return apply_trade(
+        position,
+        signed_quantity=signed,
+        price=trade.price,
+        kind="security" if kind == "security" else "perpetual",
+    )
+
+
+def _position_moves(
+    trade: TradeRow, *, bucket: BucketInfo, effect: TradeEffect, book: DayBook
+) -> Iterator[Move]:
+    """The contracts: to the client's position and to the location's custody."""
+    signed = trade.quantity if trade.side == "buy" else -trade.quantity
+    yield Move(
+        kind="position",
+        key=book.position_key(bucket, trade.instrument),
+        amount=signed,
+        asset=trade.instrument,
+        bucket_id=bucket.id,
+        price=trade.price,
+        position_after=Position(
+            quantity=effect.quantity_after, average_cost=effect.average_after
+        ),
+    )
+    yield _custody(trade.location, trade.instrument, signed, book=book)
+
+
+def _custody(
+    location: str, asset: str, amount: Decimal, *, book: DayBook, reference: str | None = None
+) -> Move:
+    return Move(
+        kind="custody",
+        key=book.custody_key(location, asset),
+        amount=amount,
+        asset=asset,
+        location=location,
+        reference=reference,
+    )
+
+
+def _claim(bucket: BucketInfo, amount: Decimal, *, book: DayBook) -> Iterator[Move]:
+    if amount:
+        yield Move(
+            kind="claim",
+            key=book.claim_key(bucket, CASH),
+            amount=amount,
+            asset=CASH,
+            bucket_id=bucket.id,
+        )
+
+
+def _fee(bucket: BucketInfo, fee: Decimal, *, book: DayBook) -> Iterator[Move]:
+    if fee:
+        yield Move("firm", book.firm_key(bucket.owner_class, CASH), fee, CASH)
+
+
+def _decide_security(
+    trade: TradeRow, *, bucket: BucketInfo, instrument: Asset, book: DayBook
+) -> Decision:
+    position = book.position(bucket, trade.instrument)
+    signed = trade.quantity if trade.side == "buy" else -trade.quantity
+    cash = -half_even(signed * trade.price, FEE_SCALE)
+    bank = CASH_BANK[bucket.owner_class]
+    if (
+        position.quantity + signed < 0
+        or book.claim(bucket, CASH) + cash - trade.fee_usd < 0
+    ):
+        raise RefusedEventError("claim_below_zero")
+    if (
+        book.held(bank, CASH) + cash < 0
+        or book.held(trade.location, trade.instrument) + signed < 0
+    ):
+        raise RefusedEventError("custody_below_zero")
+    effect = _effect(trade, position=position, kind="security")
+    moves = list(_position_moves(trade, bucket=bucket, effect=effect, book=book))
+    if cash:
+        moves.append(_custody(bank, CASH, cash, book=book, reference=trade.trade_id))
+    moves.extend(_claim(bucket, cash - trade.fee_usd, book=book))
+    moves.extend(_fee(bucket, trade.fee_usd, book=book))
+    details = {"fee": plain(trade.fee_usd), "cash": plain(cash)}
+    if not cash:
+        details["bank_movement"] = bank  # a trade for 0.00 is still expected at the bank
+    return Decision(kind="security_trade", moves=tuple(moves), details=details)
+
+
+def _decide_derivative(
+    trade: TradeRow, *, bucket: BucketInfo, instrument: Asset, book: DayBook
+) -> Decision:
+    effect = _effect(trade, position=book.position(bucket, trade.instrument), kind="derivative")
+    claim = book.claim(bucket, CASH)
+    moves = list(_position_moves(trade, bucket=bucket, effect=effect, book=book))
+    if not effect.closed_quantity:
+        if trade.fee_usd > claim:
+            raise RefusedEventError("claim_below_zero")
+        moves.extend(_claim(bucket, -trade.fee_usd, book=book))
+        moves.extend(_fee(bucket, trade.fee_usd, book=book))
+        return Decision(
+            kind="derivative_trade", moves=tuple(moves), details={"fee": plain(trade.fee_usd)}
+        )
+    realised = effect.realised
+    assert realised is not None, "a closed part realises an amount"
+    if book.held(trade.location, CASH) + realised < 0:
+        raise RefusedEventError("custody_below_zero")
+    if realised:
+        moves.append(_custody(trade.location, CASH, realised, book=book))
+    if claim + realised < 0:
+        return _settle_loss(trade, bucket=bucket, realised=realised, moves=moves, book=book)
+    fee = min(trade.fee_usd, claim + realised)
+    moves.extend(_claim(bucket, realised - fee, book=book))
+    moves.extend(_fee(bucket, fee, book=book))
+    details = {"fee": plain(fee), "realised": plain(realised)}
+    if fee < trade.fee_usd:
+        details["waived"] = plain(trade.fee_usd - fee)
+    return Decision(kind="derivative_trade", moves=tuple(moves), details=details)
+
+
+def _settle_loss(
+    trade: TradeRow,
+    *,
+    bucket: BucketInfo,
+    realised: Decimal,
+    moves: list[Move],
+    book: DayBook,
+) -> Decision:
+    """A loss beyond the bucket: it gives what it has, then INSURANCE pays, then HOUSE."""
+    claim = book.claim(bucket, CASH)
+    shortfall = -(claim + realised)
+    moves.extend(_claim(bucket, -claim, book=book))
+    missing = shortfall
+    paid: dict[str, Decimal] = {}
+    for pool, bank in PAYERS:
+        part = min(missing, max(book.held(bank, CASH), ZERO))
+        paid[pool] = part
+        missing -= part
+        if part:
+            reference = f"{pool[0]}-{trade.trade_id}"
+            moves.append(_custody(bank, CASH, -part, book=book, reference=reference))
+            moves.append(
+                _custody(CASH_BANK["CLIENT"], CASH, part, book=book, reference=reference)
+            )
+            moves.append(Move("firm", book.firm_key(pool, CASH), -part, CASH))
+    if missing:
+        moves.append(Move("shortfall", book.shortfall_key(CASH), missing, CASH))
+    loss = LossParts(
+        bucket_id=bucket.id,
+        realised=realised,
+        shortfall=shortfall,
+        insurance=paid["INSURANCE"],
+        house=paid["HOUSE"],
+        uncovered=missing,
+    )
+    details = {
+        "account": bucket.account,
+        "bucket": bucket.code,
+        "fee": "0",
+        "realised": plain(realised),
+        "shortfall": plain(shortfall),
+        "insurance": plain(loss.insurance),
+        "house": plain(loss.house),
+        "uncovered": plain(missing),
+    }
+    if trade.fee_usd:
+        details["waived"] = plain(trade.fee_usd)
+    return Decision(
+        kind="uncovered_loss" if missing else "covered_loss",
+        moves=tuple(moves),
+        loss=loss,
+        details=details,
+    )

@@ -1,0 +1,121 @@
+"""Prices in, marks out: rows are kept as they came, marks are composed from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from django.db.models import Q
+
+from ledger.models import Asset
+from margin.engine.marks import MarkPolicy, PriceObservation, compose_marks
+from margin.models import Mark, Price
+
+BASE = "USD"
+POLICY = MarkPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedPrice:
+    """One readable price of a file, by its line."""
+
+    instrument: str
+    source: str
+    observed_at: datetime
+    price: Decimal
+    line: int
+
+
+def priced_assets() -> list[Asset]:
+    """What needs a mark: every instrument, and every money asset but the base currency."""
+    return list(Asset.objects.filter(~Q(kind="money") | ~Q(code=BASE)).order_by("code"))
+
+
+def priced_names() -> frozenset[str]:
+    """Codes of what needs a mark."""
+    return frozenset(asset.code for asset in priced_assets())
+
+
+def record_prices_of(
+    received: Sequence[ReceivedPrice], *, business_day: date, file_sha256: str
+) -> None:
+    """Keep prices as received, whatever they are worth; call inside an act."""
+    assets = {asset.code: asset for asset in priced_assets()}
+    Price.objects.bulk_create(
+        [
+            Price(
+                asset=assets[row.instrument],
+                source=row.source,
+                observed_at=row.observed_at,
+                price=row.price,
+                business_day=business_day,
+                file_sha256=file_sha256,
+                line=row.line,
+            )
+            for row in received
+        ],
+        batch_size=5_000,
+    )
+
+
+def newest_marks(before: date) -> dict[str, Mark]:
+    """The newest mark of every priced asset of a day before this one."""
+    rows = (
+        Mark.objects.filter(business_day__lt=before)
+        .select_related("asset")
+        .order_by("asset_id", "-as_of")
+        .distinct("asset_id")
+    )
+    return {mark.asset.code: mark for mark in rows}
+
+
+def compose_day(*, business_day: date, as_of: datetime, file_sha256: str) -> list[Mark]:
+    """Compose the day's mark of every priced asset from the prices kept; call inside an act."""
+    prices = list(
+        Price.objects.filter(file_sha256=file_sha256, business_day=business_day)
+        .select_related("asset")
+        .order_by("line")
+    )
+    by_line = {price.line: price for price in prices}
+    previous = newest_marks(business_day)
+    composed = compose_marks(
+        [
+            PriceObservation(p.asset.code, p.source, p.observed_at, p.price, p.line)
+            for p in prices
+        ],
+        as_of=as_of,
+        names=sorted(previous),
+        previous={code: mark.price for code, mark in previous.items()},
+        policy=POLICY,
+    )
+    marks = [
+        Mark(
+            asset=previous[mark.instrument].asset,
+            as_of=as_of,
+            business_day=business_day,
+            price=mark.price,
+            state=mark.state,
+            used=[
+                {"source": by_line[line].source, "price_id": by_line[line].pk}
+                for line in mark.used_lines
+            ],
+            dropped=[
+                {
+                    "source": dropped.source,
+                    "observed_at": dropped.observed_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    "reason": dropped.reason,
+                    "price_id": by_line[dropped.line].pk,
+                }
+                for dropped in mark.dropped
+            ],
+            carried_from=None if mark.state == "VALID" else previous[mark.instrument],
+        )
+        for mark in composed
+    ]
+    return Mark.objects.bulk_create(marks)
+
+
+def marks_of(business_day: date) -> dict[str, Mark]:
+    """The day's marks by asset code."""
+    rows = Mark.objects.filter(business_day=business_day).select_related("asset")
+    return {mark.asset.code: mark for mark in rows.order_by("as_of")}

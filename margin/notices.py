@@ -1,0 +1,62 @@
+"""The notice of a margin call: its exact text, and where it goes.
+
+Until a firm configures another channel, a notice is a file in the outbox under `var/`.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from margin.models import MarginCall
+
+TEMPLATE_VERSION = "margin-call/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice as delivered.
+
+    Attributes:
+        channel: how it went out.
+        name: what the channel calls it.
+        sha256: of the exact text.
+    """
+
+    channel: str
+    name: str
+    sha256: str
+
+
+def notice_text(call: MarginCall) -> str:
+    """The text of a call's notice; the same call gives the same text."""
+    bucket = call.scope.bucket
+    assert bucket is not None, "calls are made on buckets"
+    result = call.first_result
+    return (
+        f"Margin call {call.number}\n"
+        f"Account {bucket.account.code}, bucket {bucket.code}\n\n"
+        f"As of {call.issued_at:%Y-%m-%d %H:%M:%S} UTC the equity is {result.equity:,.2f}"
+        f" {call.currency} and the initial margin {result.initial_margin:,.2f}"
+        f" {call.currency}.\n"
+        f"Called: {call.amount:,.2f} {call.currency}.\n"
+        f"Due: {call.due_at:%Y-%m-%d %H:%M:%S} UTC.\n"
+    )
+
+
+def deliver(call: MarginCall) -> Notice:
+    """Write the notice to the outbox; writing it again leaves the same file."""
+    text = notice_text(call)
+    folder = Path(settings.OUTBOX) / "margin-calls" / f"{call.business_day}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{call.number}.txt"
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)
+    return Notice(
+        channel="file",
+        name=f"{call.number}.txt",
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+    )

@@ -1,0 +1,103 @@
+"""Tasks: what needs a person, with an owner and a clock from the first moment."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from django.db.models import Count
+
+from accounts.models import Operator, Role, RoleGrant, Scope
+from margin.models import Task, TaskEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """A task that must be open: its kind and key make it one thing however often it is needed."""
+
+    kind: str
+    key: str
+    subject: str
+    detail: str
+    due_at: datetime
+    owner_role: str
+    scope: Scope | None = None
+
+
+def open_tasks(needed: Iterable[Needed], *, business_day: date, at: datetime) -> int:
+    """Open the tasks that are not open yet; returns how many. Call inside an act."""
+    wanted = {(each.kind, each.key): each for each in needed}
+    known = {
+        (task.kind, task.key)
+        for task in Task.objects.filter(
+            closed_at__isnull=True, kind__in={kind for kind, _ in wanted}
+        )
+    }
+    owners = _Owners()
+    tasks = [
+        Task(
+            kind=each.kind,
+            key=each.key,
+            subject=each.subject,
+            detail=each.detail,
+            business_day=business_day,
+            scope=each.scope,
+            owner_role=each.owner_role,
+            owner=owners.next(each.owner_role),
+            opened_at=at,
+            due_at=each.due_at,
+        )
+        for name, each in wanted.items()
+        if name not in known
+    ]
+    Task.objects.bulk_create(tasks, batch_size=2_000)
+    TaskEvent.objects.bulk_create(
+        [TaskEvent(task=task, event="opened", text=task.detail, occurred_at=at) for task in tasks],
+        batch_size=2_000,
+    )
+    return len(tasks)
+
+
+def close_tasks(kind: str, *, still_needed: set[str], at: datetime, reason: str) -> int:
+    """Close the open tasks of a kind whose cause is gone. Call inside an act."""
+    over = list(Task.objects.filter(kind=kind, closed_at__isnull=True).exclude(key__in=still_needed))
+    Task.objects.filter(pk__in=[task.pk for task in over]).update(
+        closed_at=at, close_reason=reason
+    )
+    TaskEvent.objects.bulk_create(
+        [TaskEvent(task=task, event="closed", text=reason, occurred_at=at) for task in over]
+    )
+    return len(over)
+
+
+class _Owners:
+    """Gives each new task to whoever of the role has the fewest open ones."""
+
+    def __init__(self) -> None:
+        self._load: Counter[int] = Counter()
+        self._people: dict[str, list[Operator]] = {}
+
+    def next(self, role: str) -> Operator | None:
+        people = self._people.get(role)
+        if people is None:
+            people = self._people[role] = self._holders(role)
+        if not people:
+            return None
+        owner = min(people, key=lambda each: (self._load[each.pk], each.pk))
+        self._load[owner.pk] += 1
+        return owner
+
+    def _holders(self, role: str) -> list[Operator]:
+        holders = RoleGrant.objects.filter(role=role, revoked_xid__isnull=True).values("operator_id")
+        people = list(Operator.objects.filter(pk__in=holders, is_active=True))
+        for owner, count in (
+            Task.objects.filter(closed_at__isnull=True, owner__in=people)
+            .values_list("owner_id")
+            .annotate(count=Count("pk"))
+        ):
+            self._load[owner] = count
+        return people
+
+
+RISK = Role.RISK.value
+OPERATIONS = Role.OPERATIONS.value
