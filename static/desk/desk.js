@@ -1,0 +1,1 @@
+// The desk works without scripts; what is here makes it quicker.
