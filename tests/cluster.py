@@ -20,7 +20,7 @@ TEMPLATE = "brokerage"
 _numbers = itertools.count(1)
 
 
-class SetupFailed(Exception):
+class SetupFailedError(Exception):
     """`manage.py setup` refused; the message is what it printed."""
 
 
@@ -43,7 +43,7 @@ class Cluster:
                 cwd=ROOT, capture_output=True, text=True, check=False,
             )  # fmt: skip
             if result.returncode != 0:
-                raise SetupFailed(result.stdout + result.stderr)
+                raise SetupFailedError(result.stdout + result.stderr)
             with self.maintenance() as connection:
                 # A test that forgot to ask for its own database gets an error, not this one.
                 connection.execute(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")

@@ -1,15 +1,19 @@
 """From nothing to an empty database that is ready to work."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
 from django.conf import settings
-from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.contrib.auth import get_user_model
+from django.core.management import call_command, get_commands
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from psycopg.conninfo import conninfo_to_dict
 
 from brokerage import roles
-from brokerage.postgres import ServerRefused, refuse_unsafe
+from brokerage.postgres import ServerRefusedError, refuse_unsafe
 
 EVENT_TRIGGER = "guards_stay_on"
 EVENT_TRIGGER_SQL = Path("ledger/sql/event_trigger.sql")
@@ -20,14 +24,21 @@ class Command(BaseCommand):
     requires_system_checks = ()
     requires_migrations_checks = False
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--demo", action="store_true", help="load the demo firm into an empty database"
+        )
+
     def handle(self, *args: object, **options: object) -> None:
         if settings.DB_ROLE != "migrator":
             raise CommandError("setup signs in as the migrator; unset BROKERAGE_DB_ROLE.")
         try:
             self.prepare_database()
-        except ServerRefused as refusal:
-            raise CommandError(str(refusal)) from refusal
+        except ServerRefusedError as refusal:
+            raise CommandError(str(refusal), returncode=2) from refusal
         self.stdout.write("The database is ready.")
+        if options["demo"] and not get_user_model().objects.exists():
+            self.load_demo()
 
     def prepare_database(self) -> None:
         if settings.EMBEDDED_SERVER is not None:
@@ -39,6 +50,21 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0)
         if admin is not None:
             self.lower_event_trigger(admin)
+
+    def load_demo(self) -> None:
+        """Load the demo firm as the role the product works with, not as the owner of the schema."""
+        if "demo" not in get_commands():
+            return
+        self.stdout.write("Loading the demo firm.")
+        self.stdout.flush()
+        done = subprocess.run(
+            [sys.executable, "manage.py", "demo"],
+            cwd=settings.ROOT,
+            env=os.environ | {"BROKERAGE_DB_ROLE": "runtime"},
+            check=False,
+        )
+        if done.returncode != 0:
+            raise CommandError("The demo firm was not loaded.", returncode=done.returncode)
 
     def lift_event_trigger(self, admin: str) -> None:
         """Migrations change guards on purpose, which the event trigger forbids."""

@@ -1,0 +1,69 @@
+# Every command a developer or a fresh machine needs; `make run` is the way in.
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUNTIME := .venv/runtime-installed
+DEVELOPMENT := .venv/development-installed
+PACKAGES := brokerage margin ledger accounts
+
+# Checks of the code alone: no server is started, no file is made outside the caches.
+NO_DATABASE := DATABASE_URL="host=/nonexistent dbname=none" SECRET_KEY=unused BROKERAGE_VAR=/tmp
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup lint test soak browser clean
+
+help:
+	@echo "make run    the whole product on http://127.0.0.1:8000/ (PORT=... for another port)"
+	@echo "make setup  environment and empty database only"
+	@echo "make test   lint and all tests, on a throw-away database"
+	@echo "make lint   format, style, types, imports, migrations"
+	@echo "make soak   the tests at full figures"
+	@echo "make clean  delete environment, database and caches"
+
+run: $(RUNTIME)
+	@$(BIN)/python manage.py setup --demo
+	@$(BIN)/python manage.py run
+
+setup: $(RUNTIME)
+	@$(BIN)/python manage.py setup
+
+lint: $(DEVELOPMENT)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(NO_DATABASE) $(BIN)/mypy --strict $(PACKAGES)
+	$(BIN)/lint-imports
+	$(NO_DATABASE) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(NO_DATABASE) $(BIN)/python manage.py check
+
+test: lint browser
+	$(BIN)/python -m pytest
+
+soak: $(DEVELOPMENT) browser
+	$(BIN)/python -m pytest -m soak
+
+# The browser tests need Chromium; without it they are left out, and the last lines say so.
+browser:
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	  apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; } || true
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; set PYTHON to one, as in: make run PYTHON=python3.11" >&2; exit 2; }
+	@echo "Making the environment in .venv; the first time takes a minute."
+	@$(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "Python has no venv module (Debian: apt install python3-venv)." >&2; exit 2; }
+
+$(RUNTIME): requirements.txt | .venv/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.txt requirements.txt | .venv/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $(RUNTIME) $@
+
+clean:
+	@if [ -e var/run.lock ] && [ -s var/run.lock ]; then \
+	  echo "The back office is running here (process $$(cat var/run.lock)); stop it first." >&2; exit 2; fi
+	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
