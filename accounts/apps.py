@@ -4,3 +4,40 @@ from django.apps import AppConfig
 class AccountsConfig(AppConfig):
     name = "accounts"
     default_auto_field = "django.db.models.BigAutoField"
+
+    sealed_tables = ("accounts_act", "accounts_auditrow", "accounts_sealblock")
+    editable_tables = (
+        "accounts_accountagreement",
+        "accounts_accountgroup",
+        "accounts_agreement",
+        "accounts_agreementversion",
+        "accounts_approval",
+        "accounts_approvalaction",
+        "accounts_bucket",
+        "accounts_client",
+        "accounts_groupmember",
+        "accounts_legalentity",
+        "accounts_marginaccount",
+        "accounts_operator",
+        "accounts_personkey",
+        "accounts_rolegrant",
+        "accounts_scope",
+    )
+    # The root of a block covers its leaves.
+    derived_tables = {"accounts_sealleaf": ("history_is_append_only",)}
+    transient_tables = (
+        "accounts_operatorsession",
+        "accounts_signinfailure",
+        "auth_group",
+        "auth_group_permissions",
+        "auth_permission",
+        "django_content_type",
+        "django_migrations",
+        "django_session",
+    )
+
+    def ready(self) -> None:
+        """Say how requests of this app are shown and applied."""
+        from accounts import people
+
+        people.register()

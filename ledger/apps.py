@@ -1,6 +1,46 @@
 from django.apps import AppConfig
 
+from accounts.table_classes import SealedPart
+
 
 class LedgerConfig(AppConfig):
     name = "ledger"
     default_auto_field = "django.db.models.BigAutoField"
+
+    sealed_tables = (
+        "ledger_asset",
+        "ledger_breakevent",
+        "ledger_entry",
+        "ledger_holding",
+        "ledger_horizon",
+        "ledger_ledgeraccount",
+        "ledger_locationasset",
+        "ledger_loss",
+        "ledger_pool",
+        "ledger_release",
+        "ledger_releaseuse",
+        "ledger_statement",
+        "ledger_statementfile",
+        "ledger_statementline",
+        "ledger_statementmatch",
+    )
+    # An entry, its key and its postings are written as one and sealed as one.
+    sealed_parts = (
+        SealedPart("ledger_entrykey", whole="ledger_entry", link="entry_id"),
+        SealedPart("ledger_posting", whole="ledger_entry", link="entry_id"),
+    )
+    editable_tables = (
+        "ledger_break",
+        "ledger_entrykind",
+        "ledger_kindleg",
+        "ledger_location",
+    )
+    derived_tables = {
+        "ledger_balance": (
+            "balance_is_its_last_posting_1",
+            "balance_is_its_last_posting_2",
+            "balance_is_kept",
+            "balance_stays_with_its_account",
+        ),
+        "ledger_dailymovement": ("balance_is_kept", "movements_come_from_postings"),
+    }

@@ -113,15 +113,16 @@ def _django_db_helper(
     from django.db import connection, connections
 
     addresses = dict(settings.DATABASE_ADDRESSES)
-    name = connection.settings_dict["NAME"]
+    name, heads = connection.settings_dict["NAME"], settings.SEAL_HEADS
     connections.close_all()
     connection.settings_dict["NAME"] = database
+    settings.SEAL_HEADS = heads.with_name(f"heads-{database}.ndjson")
     for role, address in addresses.items():
         settings.DATABASE_ADDRESSES[role] = make_conninfo(address, dbname=database)
     with django_db_blocker.unblock():
         yield
         connections.close_all()
-    connection.settings_dict["NAME"] = name
+    connection.settings_dict["NAME"], settings.SEAL_HEADS = name, heads
     settings.DATABASE_ADDRESSES.update(addresses)
 
 

@@ -355,6 +355,10 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(condition=models.Q(('revoked_xid__isnull', True)), fields=('operator', 'role', 'legal_entity', 'desk'), name='role_is_held_once'),
         ),
         migrations.AddConstraint(
+            model_name='rolegrant',
+            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['operations', 'risk', 'treasury', 'compliance', 'auditor', 'administrator'])), name='role_is_known'),
+        ),
+        migrations.AddConstraint(
             model_name='scope',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('account__isnull', True), ('bucket__isnull', False), ('group__isnull', True)), models.Q(('account__isnull', False), ('bucket__isnull', True), ('group__isnull', True)), models.Q(('account__isnull', True), ('bucket__isnull', True), ('group__isnull', False)), _connector='OR'), name='scope_is_one_thing'),
         ),

@@ -4,6 +4,8 @@
 INSERT INTO accounts_act (actor, channel, request_id, reason)
 VALUES ('system:migration', 'migration', '', 'entry kinds')
 ON CONFLICT (xid) DO NOTHING;
+SELECT accounts.watch('ledger_entrykind', 'code');
+SELECT accounts.watch('ledger_kindleg', 'id');
 
 INSERT INTO ledger_entrykind (code, title, pools_max, clients_max, accounts_max, buckets_max,
                               needs_approval, needs_release, keeps_custody) VALUES

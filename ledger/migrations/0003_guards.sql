@@ -408,14 +408,15 @@ SELECT accounts.keep_columns('ledger_location', 'location_stays_in_its_pool',
 
 -- ---------------------------------------------------------------- table classes
 
-SELECT accounts.make_append_only(t::regclass) FROM unnest(ARRAY[
+SELECT accounts.make_append_only(
+    t::regclass, by_transaction => t NOT IN ('ledger_entry', 'ledger_entrykey', 'ledger_posting'))
+FROM unnest(ARRAY[
     'ledger_pool', 'ledger_asset', 'ledger_locationasset', 'ledger_ledgeraccount', 'ledger_entry',
     'ledger_entrykey', 'ledger_posting', 'ledger_loss', 'ledger_release', 'ledger_releaseuse',
     'ledger_horizon', 'ledger_statementfile', 'ledger_statement', 'ledger_statementline',
     'ledger_holding', 'ledger_statementmatch', 'ledger_breakevent']) t;
 SELECT accounts.watch(t::regclass, 'id') FROM unnest(ARRAY[
-    'ledger_location', 'ledger_break', 'ledger_kindleg']) t;
-SELECT accounts.watch('ledger_entrykind', 'code');
+    'ledger_location', 'ledger_break']) t;
 SELECT accounts.keep_rows(t::regclass) FROM unnest(ARRAY[
     'ledger_location', 'ledger_break', 'ledger_entrykind', 'ledger_kindleg']) t;
 SELECT accounts.keep_columns('ledger_break', 'break_stays_as_found',

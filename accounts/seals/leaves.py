@@ -1,0 +1,209 @@
+"""Rows of sealed tables as leaves: which columns, in which order, hashed by the database.
+
+A leaf is `sha256(0x00 || version || text)`. The text is the name of the table and the row as
+PostgreSQL prints a record of its columns, followed by the rows that hang on it, each behind the
+name of its table. Columns of bytes enter as their own sha256. The layout that a block stores
+says which columns those were, so a column that is added later leaves old leaves as they are.
+"""
+
+# Names in these queries come from the catalog or passed `SourceLayout.from_json`.
+# ruff: noqa: S608
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.backends.utils import CursorWrapper
+
+from accounts.table_classes import TableClasses
+
+LEAF_PREFIX = r"'\x0001'::bytea"  # a leaf, of version 1
+MARK_BYTES = 4
+
+# What a row's text depends on besides the row; set for one transaction at a time.
+CANONICAL_SETTINGS = (
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "postgres"),
+    ("bytea_output", "hex"),
+    ("extra_float_digits", "1"),
+)
+
+NAME = re.compile(r"[a-z_][a-z0-9_]*")
+HASHED = re.compile(r"sha256\(([a-z_][a-z0-9_]*)\)")
+
+
+class LayoutError(Exception):
+    """A stored layout names something that cannot be a column; somebody changed it."""
+
+
+@dataclass(frozen=True)
+class PartLayout:
+    """Rows sealed with the row they hang on.
+
+    Attributes:
+        table: where they stand.
+        link: the column that holds the key of the row they hang on.
+        key: the columns by which they are ordered.
+        columns: what is hashed, in order.
+    """
+
+    table: str
+    link: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SourceLayout:
+    """A table whose rows are leaves, with the parts sealed in them."""
+
+    table: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    parts: tuple[PartLayout, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The layout as a block stores it."""
+        parts = [
+            {"table": p.table, "link": p.link, "key": list(p.key), "columns": list(p.columns)}
+            for p in self.parts
+        ]
+        return {"key": list(self.key), "columns": list(self.columns), "parts": parts}
+
+    @classmethod
+    def from_json(cls, table: str, stored: Mapping[str, Any]) -> "SourceLayout":
+        """The layout that a block stored.
+
+        Raises:
+            LayoutError: it names something that is no column.
+        """
+        parts = tuple(
+            PartLayout(p["table"], p["link"], tuple(p["key"]), tuple(p["columns"]))
+            for p in stored["parts"]
+        )
+        found = cls(table, tuple(stored["key"]), tuple(stored["columns"]), parts)
+        names = [table, *found.key, *(n for p in parts for n in (p.table, p.link, *p.key))]
+        columns = [*found.columns, *(column for part in parts for column in part.columns)]
+        if not all(NAME.fullmatch(name) for name in names) or not all(
+            NAME.fullmatch(column) or HASHED.fullmatch(column) for column in columns
+        ):
+            raise LayoutError(f"the layout of {table} names something that is no column")
+        return found
+
+    # SQL
+
+    def rows_sql(self, *, marks: bool = False) -> str:
+        """Query of `xid, key, leaf` (and `marks`) of rows with `from <= xid < to`.
+
+        Parameters: `from` and `to`, transaction ids as text.
+        """
+        texts = [_row_text(self.table, "w", self.columns)]
+        texts += [f"coalesce(p{n}.text, '')" for n in range(len(self.parts))]
+        joins = "".join(
+            f"\nLEFT JOIN ({_part_sql(part, self, marks=marks)}) p{n}"
+            f" ON p{n}.link = w.{self.key[0]}"
+            for n, part in enumerate(self.parts)
+        )
+        return (
+            f"SELECT w.xid, {_key_text('w', self.key)} AS key,\n"
+            f"       sha256({LEAF_PREFIX} || convert_to({' || '.join(texts)}, 'UTF8')) AS leaf"
+            f"{self._marks_sql(texts[0]) if marks else ''}\n"
+            f"FROM public.{self.table} w{joins}\n"
+            "WHERE w.xid >= %(from)s::xid8 AND w.xid < %(to)s::xid8"
+        )
+
+    def _marks_sql(self, text: str) -> str:
+        if not self.parts:
+            return ", ''::bytea AS marks"
+        others = "".join(f" || coalesce(p{n}.marks, '')" for n in range(len(self.parts)))
+        return f",\n       {_mark(text)}{others} AS marks"
+
+    def sections_sql(self, *, key_parameter: str = "key") -> list[tuple[str, str]]:
+        """Per table of the leaf, a query of `key, mark` of its rows in the order of the marks."""
+        own = (
+            f"SELECT {_key_text('w', self.key)}, {_mark(_row_text(self.table, 'w', self.columns))}"
+            f" FROM public.{self.table} w"
+            f" WHERE {_key_text('w', self.key)} = %({key_parameter})s"
+        )
+        others = [
+            (
+                part.table,
+                f"SELECT {_key_text('x', part.key)},"
+                f" {_mark(_row_text(part.table, 'x', part.columns))}"
+                f" FROM public.{part.table} x WHERE x.{part.link}::text = %({key_parameter})s"
+                f" ORDER BY {_columns('x', part.key)}",
+            )
+            for part in self.parts
+        ]
+        return [(self.table, own), *others]
+
+
+def _part_sql(part: PartLayout, whole: SourceLayout, *, marks: bool) -> str:
+    text = _row_text(part.table, "x", part.columns)
+    order = _columns("x", part.key)
+    marked = f", string_agg({_mark(text)}, ''::bytea ORDER BY {order}) AS marks" if marks else ""
+    return (
+        f"SELECT x.{part.link} AS link, string_agg({text}, '' ORDER BY {order}) AS text{marked}"
+        f" FROM public.{part.table} x"
+        f" JOIN public.{whole.table} y ON y.{whole.key[0]} = x.{part.link}"
+        " WHERE y.xid >= %(from)s::xid8 AND y.xid < %(to)s::xid8 GROUP BY 1"
+    )
+
+
+def _row_text(table: str, alias: str, columns: Iterable[str]) -> str:
+    return f"'{table}' || ROW({', '.join(_value(alias, column) for column in columns)})::text"
+
+
+def _value(alias: str, column: str) -> str:
+    hashed = HASHED.fullmatch(column)
+    return f"encode(sha256({alias}.{hashed[1]}), 'hex')" if hashed else f"{alias}.{column}"
+
+
+def _mark(text: str) -> str:
+    return f"substr(sha256(convert_to({text}, 'UTF8')), 1, {MARK_BYTES})"
+
+
+def _columns(alias: str, columns: Iterable[str]) -> str:
+    return ", ".join(f"{alias}.{column}" for column in columns)
+
+
+def _key_text(alias: str, key: Iterable[str]) -> str:
+    return " || '/' || ".join(f"{alias}.{column}::text" for column in key)
+
+
+def current_layouts(cursor: CursorWrapper, classes: TableClasses) -> dict[str, SourceLayout]:
+    """The layout of every sealed table as it is now, in order of their names."""
+    cursor.execute(
+        "SELECT c.relname,"
+        " (SELECT array_agg(CASE a.atttypid WHEN 'bytea'::regtype"
+        "    THEN 'sha256(' || a.attname || ')' ELSE a.attname END ORDER BY a.attnum)"
+        "  FROM pg_attribute a"
+        "  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),"
+        " (SELECT array_agg(a.attname ORDER BY k.nth)"
+        "  FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(attnum, nth)"
+        "  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum"
+        "  WHERE i.indrelid = c.oid AND i.indisprimary)"
+        " FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"
+    )
+    found = {table: (tuple(columns), tuple(key or ())) for table, columns, key in cursor.fetchall()}
+    return {
+        table: SourceLayout(
+            table,
+            key=found[table][1],
+            columns=found[table][0],
+            parts=tuple(
+                PartLayout(part.table, part.link, found[part.table][1], found[part.table][0])
+                for part in classes.parts
+                if part.whole == table
+            ),
+        )
+        for table in sorted(classes.sealed)
+    }
+
+
+def set_canonical(cursor: CursorWrapper) -> None:
+    """Make the rest of the transaction print rows in the one way that leaves are made of."""
+    for name, value in CANONICAL_SETTINGS:
+        cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
