@@ -22,6 +22,7 @@ MT940_LINE = re.compile(
     r"(?P<date>[0-9]{6})([0-9]{4})?(?P<sign>[CD])(?P<amount>[0-9]+,[0-9]*)"
     r"[A-Z][A-Z0-9]{3}(?P<rest>.*)"
 )
+MT940_BALANCES = ("60F", "60M", "62F", "62M", "64", "65")
 COUNT = re.compile(r"[0-9]+")
 
 
@@ -64,13 +65,13 @@ def read_camt(path: Path) -> Statement:
     statements = root.findall(f"{CAMT}BkToCstmrStmt/{CAMT}Stmt")
     need(len(statements) == 1)
     statement = statements[0]
-    balances: dict[str, tuple[Fraction, str]] = {}
+    balances: dict[str, list[Fraction]] = {"OPBD": [], "CLBD": []}
+    currencies = set()
     for balance in statement.findall(f"{CAMT}Bal"):
-        kind = camt_text(balance, "Tp/CdOrPrtry/Cd")
-        if kind in {"OPBD", "CLBD"} and kind not in balances:
-            amount, _, currency = camt_amount(balance)
-            balances[kind] = (amount, currency)
-    need(len(balances) == 2)
+        amount, _, currency = camt_amount(balance)
+        currencies.add(currency)
+        balances.setdefault(camt_text(balance, "Tp/CdOrPrtry/Cd"), []).append(amount)
+    need(len(balances["OPBD"]) == len(balances["CLBD"]) == 1)
     lines = []
     for entry in statement.findall(f"{CAMT}Ntry"):
         amount, places, currency = camt_amount(entry)
@@ -90,7 +91,7 @@ def read_camt(path: Path) -> Statement:
         "account": camt_text(statement, "Acct/Id/Othr/Id"),
         "opening": balances["OPBD"][0],
         "closing": balances["CLBD"][0],
-        "currencies": {currency for _, currency in balances.values()},
+        "currencies": currencies,
         "lines": lines,
         "controls_agree": True,
     }
@@ -126,13 +127,14 @@ def read_mt940(path: Path) -> Statement:
     for tag in ("20", "60F", "62F"):
         need(len(values.get(tag, [])) == 1)
     need(len(values.get("25", [])) <= 1)
-    opening, first_currency = mt940_balance(values["60F"][0])
-    closing, last_currency = mt940_balance(values["62F"][0])
+    opening, _ = mt940_balance(values["60F"][0])
+    closing, _ = mt940_balance(values["62F"][0])
+    balances = [text for tag in MT940_BALANCES for text in values.get(tag, [])]
     return {
         "account": values.get("25", [""])[0],
         "opening": opening,
         "closing": closing,
-        "currencies": {first_currency, last_currency},
+        "currencies": {mt940_balance(text)[1] for text in balances},
         "lines": [mt940_line(value) for value in values.get("61", [])],
         "controls_agree": True,
     }
