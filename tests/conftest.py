@@ -5,6 +5,7 @@ up once, and connects as `bo_runtime`: what the product may not do, a test may n
 """
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -43,6 +44,8 @@ CHROMIUM_ARGUMENTS = [
     "--no-first-run",
 ]
 
+FULL_FIGURES = "full figures, which take long: make soak"
+
 Connection = psycopg.Connection[Any]
 
 # The session's own world, before Django reads its settings; workers inherit it.
@@ -51,12 +54,47 @@ if CONTROLLER:
         os.environ.pop(name, None)
     os.environ["BROKERAGE_VAR"] = tempfile.mkdtemp(prefix="brokerage-test-")
     os.environ["BROKER_URL"] = "memory://"
+    os.environ.setdefault("SEED", str(random.SystemRandom().randrange(10**9)))
     Path(os.environ["BROKERAGE_VAR"]).chmod(0o711)
 os.environ["DJANGO_SETTINGS_MODULE"] = "brokerage.settings"
 # Test modules import models at their top, so Django is ready before they are collected.
 django.setup()
 
 left_out: Counter[str] = Counter()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two workers, but none for a test or two named on the command line: they would start longer."""
+    return 0 if any("::" in argument for argument in config.args) else 2
+
+
+def pytest_report_header() -> str:
+    return f"seed: {os.environ['SEED']} (SEED=... repeats a session's random choices)"
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    full_figures = sum(1 for item in items if item.get_closest_marker("soak"))
+    if full_figures:
+        left_out[FULL_FIGURES] = full_figures
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not CONTROLLER:
+        session.config.workeroutput["full figures"] = left_out[FULL_FIGURES]  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Every worker collects all tests and chooses the same; hear it from any of them."""
+    full_figures = getattr(node, "workeroutput", {}).get("full figures", 0)
+    if full_figures:
+        left_out[FULL_FIGURES] = full_figures
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Random choices of one test, repeated by SEED and untouched by the order of the tests."""
+    return random.Random(f"{os.environ['SEED']} {request.node.nodeid}")
 
 
 @pytest.hookimpl(trylast=True)
