@@ -80,7 +80,8 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if not CONTROLLER:
-        session.config.workeroutput["full figures"] = left_out[FULL_FIGURES]  # type: ignore[attr-defined]
+        output: dict[str, int] = session.config.workeroutput  # type: ignore[attr-defined]
+        output["full figures"] = left_out[FULL_FIGURES]
 
 
 @pytest.hookimpl(optionalhook=True)

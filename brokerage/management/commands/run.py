@@ -4,6 +4,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from importlib import import_module
 from importlib.util import find_spec
 
 from django.conf import settings
@@ -101,8 +102,6 @@ def sign_ins() -> list[str]:
     """Lines that tell how to sign in to the demo firm, where there is one."""
     if find_spec("brokerage.demo") is None:
         return []
-    from brokerage import demo
-
-    lines: list[str] = demo.sign_ins()
+    lines: list[str] = import_module("brokerage.demo").sign_ins()
     connection.close()
     return lines
