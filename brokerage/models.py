@@ -11,6 +11,7 @@ class Job(models.Model):
     """Work that outlives a request. The row is the truth; a broker only says "look again".
 
     A worker holds a job by a lease that it renews; a lease that ran out is anybody's.
+    `lease_until` of a waiting job is the end of the pause after an attempt that failed.
     """
 
     class State(models.TextChoices):
@@ -27,6 +28,7 @@ class Job(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     asked_by = models.ForeignKey(Operator, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=ClockTime())
+    dispatched_at = models.DateTimeField(db_default=ClockTime())
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     attempt = models.PositiveIntegerField(default=0)
@@ -34,6 +36,7 @@ class Job(models.Model):
     lease_until = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
     step = models.CharField(max_length=60, blank=True)
+    step_started_at = models.DateTimeField(null=True)
     done = models.PositiveIntegerField(default=0)
     total = models.PositiveIntegerField(default=0)
     cancel_requested_at = models.DateTimeField(null=True)
@@ -48,8 +51,7 @@ class Job(models.Model):
             ),
             models.CheckConstraint(
                 name="ended_job_has_an_end",
-                condition=~Q(state__in=["done", "failed", "cancelled"])
-                | Q(ended_at__isnull=False),
+                condition=~Q(state__in=["done", "failed", "cancelled"]) | Q(ended_at__isnull=False),
             ),
         ]
         indexes = [models.Index(name="job_by_state", fields=["state", "lease_until"])]

@@ -279,6 +279,8 @@ MEGABYTE = 1024 * 1024
 INBOX_FILE_SIZE_MAX = env_int(
     "INBOX_FILE_SIZE_MAX", 50 * MEGABYTE, least=1024, most=2048 * MEGABYTE
 )
+# Where day folders are dropped and run by themselves, in the order of their dates; off when unset.
+INBOX_FOLDER = env_optional("INBOX_FOLDER")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * MEGABYTE
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 DATA_UPLOAD_MAX_NUMBER_FILES = 20

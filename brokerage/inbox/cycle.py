@@ -16,7 +16,7 @@ from accounts.audit import Actor, acting
 from brokerage.inbox import steps
 from brokerage.inbox.folder import DayFolder, read_folder
 from brokerage.inbox.opening import open_book
-from brokerage.inbox.reference import read_reference
+from brokerage.inbox.reference import Reference, read_reference
 from brokerage.inbox.refusal import FolderRefusedError
 from brokerage.models import BusinessDay, DayFile, DayStep, Firm
 
@@ -74,13 +74,9 @@ def run_day(
     """
     watched = progress or Silent()
     day_folder = read_folder(folder, size_limit=settings.INBOX_FILE_SIZE_MAX)
-    day = _find_day(day_folder)
+    day = _find_day(day_folder, as_of=as_of)
     if day is None:
-        day = _open_day(day_folder, as_of=as_of)
-    elif as_of is not None and as_of != day.as_of:
-        raise DayRefusedError(
-            f"the day was run as of {day.as_of:%Y-%m-%dT%H:%M:%SZ}", file=str(day.day)
-        )
+        day = _open_day(day_folder, _admit(day_folder, as_of=as_of))
     context = steps.DayContext(day=day, actor=ACTOR, progress=watched)
     done = set(DayStep.objects.filter(business_day=day).values_list("step", flat=True))
     for number, step in enumerate(STEPS):
@@ -95,6 +91,18 @@ def run_day(
     return result
 
 
+def check_day(folder: Path, *, as_of: datetime | None = None) -> DayFolder:
+    """Read a day's folder and say whether it may be run now; nothing is written.
+
+    Raises:
+        FolderRefusedError: running it would be refused.
+    """
+    day_folder = read_folder(folder, size_limit=settings.INBOX_FILE_SIZE_MAX)
+    if _find_day(day_folder, as_of=as_of) is None:
+        _admit(day_folder, as_of=as_of)
+    return day_folder
+
+
 def _run_step(step: Step, context: "steps.DayContext") -> None:
     """One act: the step's writes and the row that says it is done."""
     context.prepare(step.name)
@@ -106,7 +114,7 @@ def _run_step(step: Step, context: "steps.DayContext") -> None:
         DayStep.objects.create(business_day=context.day, step=step.name, outcome=outcome)
 
 
-def _find_day(folder: DayFolder) -> BusinessDay | None:
+def _find_day(folder: DayFolder, *, as_of: datetime | None) -> BusinessDay | None:
     """The day as it was opened before with this content, or None for a new one."""
     known = BusinessDay.objects.filter(day=folder.business_day).first()
     if known is None:
@@ -115,11 +123,25 @@ def _find_day(folder: DayFolder) -> BusinessDay | None:
         raise DayRefusedError(
             "the day was processed before with other content", file=str(folder.business_day)
         )
+    if as_of is not None and as_of != known.as_of:
+        raise DayRefusedError(
+            f"the day was run as of {known.as_of:%Y-%m-%dT%H:%M:%SZ}", file=str(known.day)
+        )
     return known
 
 
-def _open_day(folder: DayFolder, *, as_of: datetime | None) -> BusinessDay:
-    """Check that the day may be run now, open the book if it is the first, keep the files."""
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    """What a new day is opened with; `reference` only when it opens the book."""
+
+    firm: Firm | None
+    reference: Reference | None
+    reference_path: Path
+    as_of: datetime
+
+
+def _admit(folder: DayFolder, *, as_of: datetime | None) -> _Admission:
+    """Check that a new day may be run now."""
     reference_path = folder.path.parent / "reference.yaml"
     firm = Firm.objects.first()
     reference = None
@@ -131,14 +153,22 @@ def _open_day(folder: DayFolder, *, as_of: datetime | None) -> BusinessDay:
         _check_reference(reference_path, firm)
     _check_order(folder.business_day, opening_day=opening_day)
     instant = _as_of(folder.business_day, as_of_time, as_of)
+    return _Admission(firm, reference, reference_path, instant)
+
+
+def _open_day(folder: DayFolder, admitted: _Admission) -> BusinessDay:
+    """Open the book if it is the first day, and keep the day's files."""
+    firm = admitted.firm
     with acting(ACTOR, reason=f"Open the day {folder.business_day}"):
-        if reference is not None:
-            firm = open_book(reference, reference_file=reference_path.read_bytes())
+        if admitted.reference is not None:
+            firm = open_book(
+                admitted.reference, reference_file=admitted.reference_path.read_bytes()
+            )
         assert firm is not None
         day = BusinessDay.objects.create(
             legal_entity_id=firm.legal_entity_id,
             day=folder.business_day,
-            as_of=instant,
+            as_of=admitted.as_of,
             content_sha256=folder.content_sha256,
             folder=str(folder.path),
         )
@@ -185,4 +215,4 @@ def _as_of(business_day: date, as_of_time: time, given: datetime | None) -> date
     return given.astimezone(UTC)
 
 
-__all__ = ["STEPS", "DayRefusedError", "Progress", "run_day"]
+__all__ = ["STEPS", "DayRefusedError", "Progress", "check_day", "run_day"]

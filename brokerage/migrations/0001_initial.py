@@ -7,162 +7,314 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ReportFile',
+            name="ReportFile",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=40)),
-                ('business_day', models.DateField()),
-                ('format', models.CharField(max_length=10)),
-                ('manifest', models.JSONField()),
-                ('sha256', models.CharField(max_length=64)),
-                ('written_at', models.DateTimeField(db_default=accounts.fields.ClockTime())),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=40)),
+                ("business_day", models.DateField()),
+                ("format", models.CharField(max_length=10)),
+                ("manifest", models.JSONField()),
+                ("sha256", models.CharField(max_length=64)),
+                ("written_at", models.DateTimeField(db_default=accounts.fields.ClockTime())),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='BusinessDay',
+            name="BusinessDay",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField()),
-                ('as_of', models.DateTimeField()),
-                ('content_sha256', models.CharField(max_length=64)),
-                ('folder', models.TextField()),
-                ('opened_at', models.DateTimeField(db_default=accounts.fields.ClockTime())),
-                ('closed_at', models.DateTimeField(null=True)),
-                ('result', models.JSONField(null=True)),
-                ('legal_entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.legalentity')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("day", models.DateField()),
+                ("as_of", models.DateTimeField()),
+                ("content_sha256", models.CharField(max_length=64)),
+                ("folder", models.TextField()),
+                ("opened_at", models.DateTimeField(db_default=accounts.fields.ClockTime())),
+                ("closed_at", models.DateTimeField(null=True)),
+                ("result", models.JSONField(null=True)),
+                (
+                    "legal_entity",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.legalentity",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='DayFile',
+            name="DayFile",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=120)),
-                ('sha256', models.CharField(max_length=64)),
-                ('content', models.BinaryField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('business_day', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='files', to='brokerage.businessday')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=120)),
+                ("sha256", models.CharField(max_length=64)),
+                ("content", models.BinaryField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "business_day",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="files",
+                        to="brokerage.businessday",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='DayStep',
+            name="DayStep",
             fields=[
-                ('pk', models.CompositePrimaryKey('business_day_id', 'step', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('step', models.CharField(max_length=30)),
-                ('outcome', models.JSONField()),
-                ('finished_at', models.DateTimeField(db_default=accounts.fields.ClockTime())),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('business_day', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='steps', to='brokerage.businessday')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "business_day_id",
+                        "step",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("step", models.CharField(max_length=30)),
+                ("outcome", models.JSONField()),
+                ("finished_at", models.DateTimeField(db_default=accounts.fields.ClockTime())),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "business_day",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="steps",
+                        to="brokerage.businessday",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Firm',
+            name="Firm",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('as_of_time', models.TimeField()),
-                ('house_rules', models.CharField(max_length=10)),
-                ('reference_sha256', models.CharField(max_length=64)),
-                ('opening_day', models.DateField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('legal_entity', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.legalentity')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("as_of_time", models.TimeField()),
+                ("house_rules", models.CharField(max_length=10)),
+                ("reference_sha256", models.CharField(max_length=64)),
+                ("opening_day", models.DateField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "legal_entity",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.legalentity",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='InboxEvent',
+            name="InboxEvent",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('ordinal', models.PositiveIntegerField()),
-                ('event_id', models.CharField(max_length=200)),
-                ('event_type', models.CharField(max_length=10)),
-                ('line', models.PositiveIntegerField()),
-                ('occurred_at', models.DateTimeField()),
-                ('refusal', models.CharField(blank=True, max_length=30)),
-                ('entry_id', models.BigIntegerField(null=True)),
-                ('details', models.JSONField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('business_day', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='brokerage.businessday')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("ordinal", models.PositiveIntegerField()),
+                ("event_id", models.CharField(max_length=200)),
+                ("event_type", models.CharField(max_length=10)),
+                ("line", models.PositiveIntegerField()),
+                ("occurred_at", models.DateTimeField()),
+                ("refusal", models.CharField(blank=True, max_length=30)),
+                ("entry_id", models.BigIntegerField(null=True)),
+                ("details", models.JSONField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "business_day",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="brokerage.businessday",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=60)),
-                ('key', models.CharField(max_length=200, unique=True)),
-                ('arguments', models.JSONField(default=dict)),
-                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='waiting', max_length=10)),
-                ('created_at', models.DateTimeField(db_default=accounts.fields.ClockTime())),
-                ('started_at', models.DateTimeField(null=True)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('lease_token', models.UUIDField(null=True)),
-                ('lease_until', models.DateTimeField(null=True)),
-                ('heartbeat_at', models.DateTimeField(null=True)),
-                ('step', models.CharField(blank=True, max_length=60)),
-                ('done', models.PositiveIntegerField(default=0)),
-                ('total', models.PositiveIntegerField(default=0)),
-                ('cancel_requested_at', models.DateTimeField(null=True)),
-                ('outcome', models.JSONField(null=True)),
-                ('error', models.TextField(blank=True)),
-                ('asked_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=60)),
+                ("key", models.CharField(max_length=200, unique=True)),
+                ("arguments", models.JSONField(default=dict)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("running", "Running"),
+                            ("done", "Done"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(db_default=accounts.fields.ClockTime())),
+                ("dispatched_at", models.DateTimeField(db_default=accounts.fields.ClockTime())),
+                ("started_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                ("lease_token", models.UUIDField(null=True)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("heartbeat_at", models.DateTimeField(null=True)),
+                ("step", models.CharField(blank=True, max_length=60)),
+                ("step_started_at", models.DateTimeField(null=True)),
+                ("done", models.PositiveIntegerField(default=0)),
+                ("total", models.PositiveIntegerField(default=0)),
+                ("cancel_requested_at", models.DateTimeField(null=True)),
+                ("outcome", models.JSONField(null=True)),
+                ("error", models.TextField(blank=True)),
+                (
+                    "asked_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='RejectedRow',
+            name="RejectedRow",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('file', models.CharField(max_length=60)),
-                ('line', models.PositiveIntegerField()),
-                ('field', models.CharField(max_length=40, null=True)),
-                ('reason', models.CharField(max_length=30)),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('business_day', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rejected_rows', to='brokerage.businessday')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("file", models.CharField(max_length=60)),
+                ("line", models.PositiveIntegerField()),
+                ("field", models.CharField(max_length=40, null=True)),
+                ("reason", models.CharField(max_length=30)),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "business_day",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="rejected_rows",
+                        to="brokerage.businessday",
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='businessday',
-            constraint=models.UniqueConstraint(fields=('legal_entity', 'day'), name='day_is_run_once'),
+            model_name="businessday",
+            constraint=models.UniqueConstraint(
+                fields=("legal_entity", "day"), name="day_is_run_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='businessday',
-            constraint=models.CheckConstraint(condition=models.Q(('closed_at__isnull', True), ('result__isnull', False), _connector='OR'), name='closed_day_has_a_result'),
+            model_name="businessday",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("closed_at__isnull", True), ("result__isnull", False), _connector="OR"
+                ),
+                name="closed_day_has_a_result",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='dayfile',
-            constraint=models.UniqueConstraint(fields=('business_day', 'name'), name='day_has_a_file_once'),
+            model_name="dayfile",
+            constraint=models.UniqueConstraint(
+                fields=("business_day", "name"), name="day_has_a_file_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='inboxevent',
-            index=models.Index(fields=['event_id'], name='inbox_event_by_id'),
+            model_name="inboxevent",
+            index=models.Index(fields=["event_id"], name="inbox_event_by_id"),
         ),
         migrations.AddConstraint(
-            model_name='inboxevent',
-            constraint=models.UniqueConstraint(fields=('business_day', 'ordinal'), name='inbox_event_has_its_place'),
+            model_name="inboxevent",
+            constraint=models.UniqueConstraint(
+                fields=("business_day", "ordinal"), name="inbox_event_has_its_place"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='inboxevent',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('entry_id__isnull', False), ('refusal', '')), models.Q(models.Q(('refusal', ''), _negated=True), ('entry_id__isnull', True)), _connector='OR'), name='inbox_event_is_posted_or_refused'),
+            model_name="inboxevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("entry_id__isnull", False), ("refusal", "")),
+                    models.Q(models.Q(("refusal", ""), _negated=True), ("entry_id__isnull", True)),
+                    _connector="OR",
+                ),
+                name="inbox_event_is_posted_or_refused",
+            ),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['state', 'lease_until'], name='job_by_state'),
+            model_name="job",
+            index=models.Index(fields=["state", "lease_until"], name="job_by_state"),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'running'), _negated=True), ('lease_token__isnull', False), _connector='OR'), name='running_job_has_a_lease'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "running"), _negated=True),
+                    ("lease_token__isnull", False),
+                    _connector="OR",
+                ),
+                name="running_job_has_a_lease",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['done', 'failed', 'cancelled']), _negated=True), ('ended_at__isnull', False), _connector='OR'), name='ended_job_has_an_end'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state__in", ["done", "failed", "cancelled"]), _negated=True),
+                    ("ended_at__isnull", False),
+                    _connector="OR",
+                ),
+                name="ended_job_has_an_end",
+            ),
         ),
     ]
