@@ -1,0 +1,78 @@
+"""What can be run as a job, as data: what people call it, who does it, and how patiently."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from brokerage.inbox.cycle import run_day
+from brokerage.inbox.refusal import FolderRefusedError
+
+INBOX_DAY = "inbox.day"
+
+
+class Progress(Protocol):
+    """What a long step knows of its job: where to say how far it is, and whether to stop."""
+
+    def report(self, done: int, total: int, step: str) -> None:
+        """`done` of `total` parts of `step` are finished; raises when the work is to stop."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked for the job to be cancelled."""
+
+
+Run = Callable[[Mapping[str, Any], Progress], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """One kind of job.
+
+    Attributes:
+        title: what people call it.
+        run: does the work. A second run after a first that was cut off must be harmless.
+        lease_for: how long a worker that gives no sign of life keeps the job.
+        attempts_max: how often it is tried, a worker that died included.
+        refusals: what no further attempt mends; the message is one sentence for people.
+    """
+
+    title: str
+    run: Run
+    lease_for: timedelta = timedelta(seconds=20)
+    attempts_max: int = 3
+    refusals: tuple[type[Exception], ...] = ()
+
+
+def run_inbox_day(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Run a day's folder through the cycle; the whole result stands at the business day."""
+    as_of = arguments.get("as_of")
+    result = run_day(
+        Path(arguments["folder"]),
+        as_of=None if as_of is None else datetime.fromisoformat(as_of),
+        progress=progress,
+    )
+    return {"business_day": result["business_day"], "control_totals": result["control_totals"]}
+
+
+def inbox_day_key(business_day: str, *, content: str, as_of: datetime | None = None) -> str:
+    """The key of the job that runs a day: the same content is the same job.
+
+    Args:
+        business_day: the folder's name.
+        content: the hash of the folder's files, or what stands for it.
+        as_of: the instant, where the caller gives another than the firm's usual one.
+    """
+    key = f"{INBOX_DAY}:{business_day}:{content}"
+    return key if as_of is None else f"{key}:{as_of:%H:%M:%S%z}"
+
+
+JOB_KINDS: dict[str, JobKind] = {
+    INBOX_DAY: JobKind(
+        title="The day's cycle",
+        run=run_inbox_day,
+        attempts_max=10,
+        refusals=(FolderRefusedError,),
+    ),
+}

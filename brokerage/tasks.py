@@ -1,0 +1,46 @@
+"""Celery entry points. A task names a moment; the work is in the function it calls.
+
+Any of them may come twice or late: whatever they call looks at the database first.
+"""
+
+from pathlib import Path
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.seals import sealer
+from brokerage import jobs, worker
+from brokerage.inbox.watch import ask_for_next_day
+from ledger import horizons
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def run_job(job_id: int) -> None:
+    """Do a job, unless another worker holds it or it has ended."""
+    worker.run_job(job_id)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def sweep_jobs() -> None:
+    """Send again what messages and workers lost."""
+    jobs.sweep_jobs()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def seal_history() -> None:
+    """Seal what has been written since the last seal."""
+    sealer.seal_history()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def store_horizon() -> None:
+    """Store which transactions have committed now."""
+    horizons.store_horizon("minute")
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def watch_inbox() -> None:
+    """Ask for the next day in the inbox folder, where one is set."""
+    if settings.INBOX_FOLDER is not None:
+        ask_for_next_day(Path(settings.INBOX_FOLDER), now=timezone.now())
