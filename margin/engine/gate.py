@@ -1,0 +1,74 @@
+"""One scope at a time, lean: whether it keeps its initial margin after money leaves it."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+from margin.engine.brackets import one_bracket_requirement
+from margin.engine.exact import ONE, ZERO, exact
+from margin.engine.inputs import AssetTerms, InputError, MoneyTerms, PerpetualTerms, SecurityTerms
+
+
+class Standing(NamedTuple):
+    """Equity and initial margin of one scope, exact."""
+
+    equity: Decimal
+    initial_margin: Decimal
+
+    @property
+    def meets_initial(self) -> bool:
+        """Whether the scope has what it needs to hold its positions; exactly that is enough."""
+        return self.equity >= self.initial_margin
+
+
+def scope_equity_and_initial(
+    *,
+    claims: Mapping[str, Decimal],
+    positions: Mapping[str, tuple[Decimal, Decimal]],
+    loan: Decimal,
+    is_cash_account: bool,
+    marks: Mapping[str, Decimal],
+    terms: Mapping[str, AssetTerms],
+) -> Standing:
+    """What `evaluate` says of a scope, without arrays: a few microseconds per balance.
+
+    Args:
+        claims: money by asset, as it would stand after what is asked.
+        positions: (signed quantity, average cost) by instrument.
+        loan: positive; 0 for a bucket that owes none.
+        marks: by asset, that of the currency (1) included.
+
+    Raises:
+        InputError: `claim_is_money` or `position_is_an_instrument`.
+        KeyError: something held has no mark or no terms.
+    """
+    with exact():
+        equity, initial = -loan, ZERO
+        for asset, amount in claims.items():
+            if amount:
+                money = terms[asset]
+                if not isinstance(money, MoneyTerms):
+                    raise InputError("claim_is_money", asset)
+                equity += amount * marks[asset] * (ONE - money.haircut)
+        for asset, (quantity, average_cost) in positions.items():
+            if quantity:
+                gain, charge = _position(quantity, average_cost, marks[asset], terms[asset], asset)
+                equity += gain
+                initial += charge
+        return Standing(equity, ZERO if is_cash_account else initial)
+
+
+def _position(
+    quantity: Decimal, average_cost: Decimal, mark: Decimal, terms: AssetTerms, asset: str
+) -> tuple[Decimal, Decimal]:
+    """What a position adds to equity and to initial margin."""
+    match terms:
+        case SecurityTerms():
+            value = quantity * mark
+            return value, abs(value) * terms.initial_rate
+        case PerpetualTerms():
+            notional = abs(quantity) * mark
+            charge = one_bracket_requirement(notional, terms.initial)
+            return quantity * (mark - average_cost), charge
+        case MoneyTerms():
+            raise InputError("position_is_an_instrument", asset)

@@ -1,0 +1,258 @@
+"""House rules v1: equity, requirements and states of every scope, exact.
+
+equity = money claims x mark x (1 - haircut) + securities x mark
+         + perpetuals x (mark - average cost) - loan.
+Requirements: a share of market value for securities, brackets on notional for perpetuals; none
+for cash accounts. States: `margin.engine.states`.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from margin.engine.brackets import bracket_requirement
+from margin.engine.components import (
+    TOTALS,
+    ComponentKind,
+    Components,
+    Part,
+    in_order,
+    totals_of,
+)
+from margin.engine.exact import ONE, ZERO, Exact, Flag, Index, column, exact
+from margin.engine.inputs import AssetKind, HouseRulesInput, MoneyTerms, SecurityTerms
+from margin.engine.states import (
+    State,
+    StateCode,
+    call_amounts,
+    decide_states,
+    spare_uncertain,
+)
+
+MODEL: Final = "house-rules"
+VERSION: Final = "v1"
+
+INSUFFICIENT_MARK: Final = "insufficient_mark"
+BELOW_MTA: Final = "below_mta"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HouseRulesResult:
+    """What the rules say of every scope; A scopes.
+
+    Attributes:
+        scopes: (A,) names, in the order of the input.
+        equity: (A,) signed.
+        initial_margin, maintenance_margin: (A,) not negative.
+        states: (A,) State.
+        call_amount: (A,) with two decimals, 0.00 where nothing is called.
+        insufficient_mark: (A,) something held is valued at a carried mark.
+        below_mta: (A,) less is missing than the minimum transfer amount.
+        components: parts that add up exactly to equity and both requirements.
+    """
+
+    scopes: tuple[str, ...]
+    equity: Exact
+    initial_margin: Exact
+    maintenance_margin: Exact
+    states: StateCode
+    call_amount: Exact
+    insufficient_mark: Flag
+    below_mta: Flag
+    components: Components
+
+    def state_of(self, scope: int) -> str:
+        """The name of a scope's state."""
+        return State(int(self.states[scope])).name
+
+    def flags_of(self, scope: int) -> list[str]:
+        """The flags of a scope, sorted."""
+        flags = {BELOW_MTA: self.below_mta, INSUFFICIENT_MARK: self.insufficient_mark}
+        return sorted(name for name, raised in flags.items() if raised[scope])
+
+
+class _Held(NamedTuple):
+    """Positions of one kind, other than zero."""
+
+    row: Index
+    scope: Index
+    asset: Index
+    quantity: Exact
+    price: Exact
+    average_cost: Exact
+    is_margined: Flag
+
+
+def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
+    """Equity, requirements, states and call amounts of every scope.
+
+    Cost:
+        A few dozen decimal operations per claim and position; 100,000 positions well under 2 s.
+    """
+    with exact():
+        parts = [_money(inputs), *_securities(inputs), *_perpetuals(inputs), _loans(inputs)]
+        equity, initial_margin, maintenance_margin = totals_of(parts, count=len(inputs.scopes))
+        uncertain = _insufficient_mark(inputs)
+        states = spare_uncertain(
+            decide_states(
+                equity=equity,
+                initial_margin=initial_margin,
+                maintenance_margin=maintenance_margin,
+                call_levels=inputs.call_levels,
+                liquidation_levels=inputs.liquidation_levels,
+            ),
+            insufficient_mark=uncertain,
+        )
+        calls = call_amounts(
+            states,
+            equity=equity,
+            initial_margin=initial_margin,
+            minimum_transfer_amounts=inputs.minimum_transfer_amounts,
+        )
+        result = HouseRulesResult(
+            scopes=inputs.scopes,
+            equity=equity,
+            initial_margin=initial_margin,
+            maintenance_margin=maintenance_margin,
+            states=states,
+            call_amount=calls.amount,
+            insufficient_mark=uncertain,
+            below_mta=calls.below_mta,
+            components=in_order(parts, names=inputs.assets),
+        )
+    check_components(result)
+    return result
+
+
+def check_components(result: HouseRulesResult) -> None:
+    """Assert that the parts, as listed, add up to every total exactly."""
+    for total in TOTALS:
+        stated: Exact = getattr(result, total)
+        added: Exact = np.full(len(stated), ZERO, dtype=object)
+        scopes, amounts = result.components.segments(total)
+        added[scopes] = amounts
+        assert (added == stated).all(), f"components do not add up to {total}"
+
+
+def _money(inputs: HouseRulesInput) -> Part:
+    row: Index = np.flatnonzero(inputs.claim_amounts != ZERO)
+    asset, amount = inputs.claim_assets[row], inputs.claim_amounts[row]
+    haircuts = column(
+        terms.haircut if isinstance(terms, MoneyTerms) else ZERO for terms in inputs.terms
+    )
+    price, haircut = inputs.marks[asset], haircuts[asset]
+    return Part(
+        kind=ComponentKind.MONEY_CLAIM,
+        scope=inputs.claim_scopes[row],
+        asset=asset,
+        row=row,
+        amount=amount * price * (ONE - haircut),
+        quantity=amount,
+        price=price,
+        rate=haircut,
+    )
+
+
+def _securities(inputs: HouseRulesInput) -> list[Part]:
+    held = _held(inputs, AssetKind.SECURITY)
+    value = held.quantity * held.price
+    parts = [_part(ComponentKind.SECURITY, held, amount=value)]
+    charged, market_value = _margined(held), np.abs(value[held.is_margined])
+    for kind, name in (
+        (ComponentKind.IM_SECURITY, "initial_rate"),
+        (ComponentKind.MM_SECURITY, "maintenance_rate"),
+    ):
+        rates = column(
+            getattr(terms, name) if isinstance(terms, SecurityTerms) else ZERO
+            for terms in inputs.terms
+        )
+        rate = rates[charged.asset]
+        parts.append(_part(kind, charged, amount=market_value * rate)._replace(rate=rate))
+    return parts
+
+
+def _perpetuals(inputs: HouseRulesInput) -> list[Part]:
+    held = _held(inputs, AssetKind.PERPETUAL)
+    gain = held.quantity * (held.price - held.average_cost)
+    unrealised = _part(ComponentKind.PERPETUAL_UNREALISED, held, amount=gain)
+    parts = [unrealised._replace(average_cost=held.average_cost)]
+    charged = _margined(held)
+    for instrument in np.unique(charged.asset):
+        one = _where(charged, charged.asset == instrument)
+        notional = np.abs(one.quantity) * one.price
+        for kind, name in (
+            (ComponentKind.IM_PERPETUAL, "initial"),
+            (ComponentKind.MM_PERPETUAL, "maintenance"),
+        ):
+            schedule = getattr(inputs.terms[instrument], name)
+            required = bracket_requirement(notional, schedule)
+            parts.append(
+                _part(kind, one, amount=required.amount)._replace(
+                    rate=column(schedule.rates)[required.bracket],
+                    deduction=column(schedule.deductions)[required.bracket],
+                    bracket=required.bracket,
+                )
+            )
+    return parts
+
+
+def _loans(inputs: HouseRulesInput) -> Part:
+    scope: Index = np.flatnonzero(inputs.loans != ZERO)
+    owed = inputs.loans[scope]
+    asset = np.full(len(scope), inputs.currency, dtype=np.intp)
+    return Part(
+        kind=ComponentKind.LOAN,
+        scope=scope,
+        asset=asset,
+        row=scope,
+        amount=-owed,
+        quantity=owed,
+        price=inputs.marks[asset],
+    )
+
+
+def _held(inputs: HouseRulesInput, kind: AssetKind) -> _Held:
+    chosen = (inputs.kinds[inputs.position_assets] == kind) & (inputs.quantities != ZERO)
+    row: Index = np.flatnonzero(chosen)
+    scope, asset = inputs.position_scopes[row], inputs.position_assets[row]
+    return _Held(
+        row=row,
+        scope=scope,
+        asset=asset,
+        quantity=inputs.quantities[row],
+        price=inputs.marks[asset],
+        average_cost=inputs.average_costs[row],
+        is_margined=~inputs.is_cash_account[scope],
+    )
+
+
+def _where(held: _Held, chosen: Flag) -> _Held:
+    return _Held._make(values[chosen] for values in held)
+
+
+def _margined(held: _Held) -> _Held:
+    """Positions that are charged margin: not those of cash accounts."""
+    return _where(held, held.is_margined)
+
+
+def _part(kind: ComponentKind, held: _Held, *, amount: Exact) -> Part:
+    return Part(
+        kind=kind,
+        scope=held.scope,
+        asset=held.asset,
+        row=held.row,
+        amount=amount,
+        quantity=held.quantity,
+        price=held.price,
+    )
+
+
+def _insufficient_mark(inputs: HouseRulesInput) -> Flag:
+    """(A,) whether a claim or position other than zero is valued at a carried mark."""
+    uncertain: Flag = np.zeros(len(inputs.scopes), dtype=bool)
+    claims = inputs.insufficient[inputs.claim_assets] & (inputs.claim_amounts != ZERO)
+    uncertain[inputs.claim_scopes[claims]] = True
+    positions = inputs.insufficient[inputs.position_assets] & (inputs.quantities != ZERO)
+    uncertain[inputs.position_scopes[positions]] = True
+    return uncertain
