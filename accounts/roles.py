@@ -10,7 +10,8 @@ from functools import wraps
 from typing import NamedTuple
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -191,7 +192,7 @@ def check(request: HttpRequest | Request, act: str, legal_entity: LegalEntity | 
         raise PermissionDenied(refusal(act, entity_id))
 
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def require(act: str) -> Callable[[View], View]:
@@ -202,7 +203,7 @@ def require(act: str) -> Callable[[View], View]:
 
     def guard(view: View) -> View:
         @wraps(view)
-        def guarded(request: DeskRequest, *args: object, **kwargs: object) -> HttpResponse:
+        def guarded(request: DeskRequest, *args: object, **kwargs: object) -> HttpResponseBase:
             if request.legal_entity is None:
                 raise Http404("There is no such page.")
             check(request, act, request.legal_entity)

@@ -1,5 +1,23 @@
-from django.urls import URLPattern
+"""Addresses of sign-in, approvals, the audit trail and people."""
+
+from django.urls import URLPattern, path, re_path
+
+from accounts.screens import door, inbox, people, record
 
 app_name = "accounts"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    path("sign-in/", door.sign_in, name="sign-in"),
+    path("sign-out/", door.sign_out, name="sign-out"),
+    path("theme/", door.choose_theme, name="theme"),
+    path("legal-entity/", door.choose_legal_entity, name="legal-entity"),
+    path("approvals/", inbox.inbox, name="approvals"),
+    path("approvals/<uuid:approval_id>/", inbox.approval, name="approval"),
+    path("approvals/<uuid:approval_id>/decide/", inbox.decide, name="approval-decide"),
+    path("approvals/<uuid:approval_id>/apply/", inbox.apply, name="approval-apply"),
+    path("audit/", record.audit, name="audit"),
+    re_path(r"^audit/export\.(?P<form>csv|json)$", record.audit_export, name="audit-export"),
+    path("people/", people.people_page, name="people"),
+    path("people/grant/", people.request_grant, name="people-grant"),
+    path("people/revoke/<int:grant_id>/", people.request_revocation, name="people-revoke"),
+]

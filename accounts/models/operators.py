@@ -61,6 +61,7 @@ class RoleGrant(models.Model):
                 fields=["operator", "role", "legal_entity", "desk"],
                 condition=Q(revoked_xid__isnull=True),
             ),
+            models.CheckConstraint(name="role_is_known", condition=Q(role__in=Role.values)),
         ]
 
 

@@ -65,7 +65,7 @@ class Client(models.Model):
     person_key = models.OneToOneField(PersonKey, models.PROTECT, related_name="+")
     is_individually_segregated = models.BooleanField(default=False)
 
-    objects: ClassVar[models.Manager["Client"]] = ClientQuerySet.as_manager()
+    objects: ClassVar["ClientQuerySet"] = ClientQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         constraints = [

@@ -1,0 +1,1 @@
+"""Screens of who: sign-in, approvals, the audit trail, people."""

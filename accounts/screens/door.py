@@ -1,0 +1,93 @@
+"""Coming in, going out, and how the desk looks to one person."""
+
+from django import forms
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts import operators
+from accounts.audit import acting
+from accounts.middleware import ENDED, LEGAL_ENTITY
+from accounts.models import Operator
+from accounts.roles import DeskRequest
+
+ENDED_TEXT = "Your session has ended. Sign in to go on."
+THEMES = dict(Operator._meta.get_field("theme").choices or [])
+
+
+class SignInForm(forms.Form):
+    """A name and a password; whether they fit is not the form's to say."""
+
+    username = forms.CharField(max_length=operators.USERNAME_LENGTH_MAX)
+    password = forms.CharField(max_length=operators.PASSWORD_LENGTH_MAX, strip=False)
+
+
+@login_not_required
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "POST"])
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """The door."""
+    back = way_back(request)
+    if request.method == "GET":
+        if request.user.is_authenticated:
+            return redirect(back)
+        form = SignInForm()
+        notice = ENDED_TEXT if request.session.pop(ENDED, False) else ""
+        return render(
+            request, "accounts/sign_in.html", {"form": form, "next": back, "notice": notice}
+        )
+    form = SignInForm(request.POST)
+    if form.is_valid():
+        try:
+            operators.sign_in(request, **form.cleaned_data)
+        except operators.SignInRefusedError as refused:
+            form.add_error(None, refused.detail)
+        else:
+            return redirect(back)
+    status = 403 if form.non_field_errors() else 400
+    return render(request, "accounts/sign_in.html", {"form": form, "next": back}, status=status)
+
+
+def way_back(request: HttpRequest) -> str:
+    """The page that was asked for; never one of another site."""
+    asked = request.POST.get("next") or request.GET.get("next") or ""
+    is_ours = url_has_allowed_host_and_scheme(
+        asked, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return asked if is_ours else "/"
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """End the session, here and wherever it was used."""
+    operators.sign_out(request)
+    return redirect("accounts:sign-in")
+
+
+@require_POST
+def choose_theme(request: DeskRequest) -> HttpResponse:
+    """Remember light, dark, or as the system."""
+    theme = request.POST.get("theme", "")
+    if theme not in THEMES:
+        return HttpResponse("A theme is light, dark or as the system.", status=400)
+    if theme != request.operator.theme:
+        reason = f"Chose how the desk looks: {THEMES[theme].lower()}"
+        with acting(request.actor, reason=reason, request_id=request.request_id):
+            Operator.objects.filter(pk=request.operator.pk).update(theme=theme)
+    return redirect(way_back(request))
+
+
+@require_POST
+def choose_legal_entity(request: DeskRequest) -> HttpResponse:
+    """Work at another of the legal entities where one holds a role."""
+    chosen = request.POST.get("legal_entity", "")
+    entities = {str(held.legal_entity_id): held.legal_entity_id for held in request.roles.held}
+    if chosen not in entities:
+        return HttpResponse("There is no such legal entity.", status=404)
+    request.session[LEGAL_ENTITY] = entities[chosen]
+    return redirect("/")
