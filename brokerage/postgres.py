@@ -51,6 +51,11 @@ SERVER_OPTIONS = {
 # A committed posting must survive a power cut, so none of these is ours to trade for speed.
 DURABLE_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 
+CANNOT_ENTER = (
+    "PostgreSQL does not run as root, and the user it runs as cannot enter this directory: "
+    "move the checkout, or run this as an ordinary user."
+)
+
 
 class ServerRefusedError(Exception):
     """PostgreSQL cannot be started, reached or trusted; the message is one sentence for people."""
@@ -344,7 +349,16 @@ class Server:
         if reached.returncode == 0:
             return [*prefix, "--"]
         capability = _passing_capability()
-        return [*prefix, f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}", "--"]
+        prefix += [
+            f"--inh-caps=+{capability}",
+            f"--ambient-caps=+{capability}",
+            # Otherwise access(2), with which initdb looks for its siblings, ignores capabilities.
+            "--securebits=+no_setuid_fixup",
+            "--",
+        ]
+        if subprocess.run([*prefix, "true"], cwd="/", check=False).returncode != 0:  # noqa: S603
+            raise ServerRefusedError(CANNOT_ENTER)
+        return prefix
 
 
 @dataclass(frozen=True)
@@ -374,10 +388,7 @@ def _passing_capability() -> str:
     for name, bit in (("dac_read_search", 2), ("dac_override", 1)):
         if may & (1 << bit):
             return name
-    raise ServerRefusedError(
-        "PostgreSQL does not run as root, and the user it runs as cannot enter this directory: "
-        "move the checkout, or run this as an ordinary user."
-    )
+    raise ServerRefusedError(CANNOT_ENTER)
 
 
 def _last_line(text: str) -> str:

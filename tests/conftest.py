@@ -64,7 +64,7 @@ left_out: Counter[str] = Counter()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two workers, but none for a test or two named on the command line: they would start longer."""
+    """Two workers; none for tests named one by one, which end sooner than workers start."""
     return 0 if any("::" in argument for argument in config.args) else 2
 
 
