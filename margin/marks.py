@@ -96,8 +96,8 @@ def compose_day(*, business_day: date, as_of: datetime, file_sha256: str) -> lis
             price=mark.price,
             state=mark.state,
             used=[
-                {"source": by_line[line].source, "price_id": by_line[line].pk}
-                for line in mark.used_lines
+                {"source": row.source, "price_id": by_line[row.line].pk}
+                for row in mark.used_prices
             ],
             dropped=[
                 {

@@ -220,7 +220,7 @@ def read_day_book() -> DayBook:
             book.claims[bucket, code] = -amount
         elif account_class == "position":
             book.positions[bucket, code] = Position(
-                quantity=-amount, average_cost=average if average is not None else ZERO
+                quantity=-amount, average_cost=ZERO if average is None else average
             )
         elif account_class == "loan_receivable":
             book.loans[bucket] = amount

@@ -221,7 +221,7 @@ def _open_terms(reference: Reference, *, assets: dict[str, Asset]) -> None:
             business_day=first_day,
             price=price,
             state=Mark.State.VALID,
-            used=["reference.yaml"],
+            used=[],
             dropped=[],
         )
         for code, price in reference.opening.marks.items()

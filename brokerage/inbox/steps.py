@@ -30,7 +30,8 @@ from margin.calls import deliver_notices, settle_run
 from margin.marks import ReceivedPrice, compose_day, priced_names, record_prices_of
 from margin.models import MarginRun
 from margin.releases import InitialMarginGate
-from margin.runs import ReadInputs, read_inputs, record_run
+from margin.book import ReadInputs, read_inputs
+from margin.runs import record_run
 
 if TYPE_CHECKING:
     from brokerage.inbox.cycle import Progress

@@ -394,6 +394,10 @@ class Migration(migrations.Migration):
             model_name='entry',
             index=models.Index(fields=['reference'], name='entry_by_reference'),
         ),
+        migrations.AddIndex(
+            model_name='entry',
+            index=models.Index(fields=['effective_at'], name='entry_by_effective_time'),
+        ),
         migrations.AddConstraint(
             model_name='entry',
             constraint=models.CheckConstraint(condition=models.Q(('posting_count__gte', 2)), name='entry_has_two_postings'),

@@ -2,7 +2,13 @@
 
 from margin.models.calls import CallEvent, MarginCall, Task, TaskEvent
 from margin.models.market import Mark, Price
-from margin.models.runs import MarginResult, MarginRun, ResultComponent, RunException
+from margin.models.runs import (
+    MarginResult,
+    MarginRun,
+    MarginState,
+    ResultComponent,
+    RunException,
+)
 from margin.models.terms import Bracket, Haircut, InstrumentTerms
 
 __all__ = [
@@ -13,6 +19,7 @@ __all__ = [
     "MarginCall",
     "MarginResult",
     "MarginRun",
+    "MarginState",
     "Mark",
     "Price",
     "ResultComponent",
