@@ -1,0 +1,334 @@
+"""A list on a screen: filtered, sorted, paged and exported, with all of that in its address.
+
+A view makes a `Listing`, answers with `listing.export()` where `listing.format` asks for it, and
+otherwise draws the page, or its rows only where htmx asks for them (`wants_rows`).
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, F, Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.utils import timezone
+
+from accounts.clock import utc_stamp
+from accounts.columns import Column, Header
+from accounts.exports import to_csv, to_json
+from accounts.figures import grouped
+from accounts.filters import BadFilterError, Choice, Filter
+
+EXPORT_ROWS_MAX = 100_000
+# Parameters of the address that are not filters.
+SORT, PAGE, COLUMNS, DENSITY, FORMAT = "sort", "page", "columns", "rows", "format"
+DENSITIES = ("normal", "compact", "roomy")
+MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+
+Row = TypeVar("Row", bound=Model)
+
+
+class Chip(NamedTuple):
+    """A filter in force, or one that could not be read, and the address without it."""
+
+    label: str
+    words: str
+    without: str
+    refusal: str = ""
+
+
+class Tab(NamedTuple):
+    """One value of the main filter with its count under the other filters."""
+
+    word: str
+    number: int
+    address: str
+    is_current: bool
+
+
+class Control(NamedTuple):
+    """A filter as the "Add filter" menu asks for it."""
+
+    filter: Filter
+    values: list[str]
+
+
+def wants_rows(request: HttpRequest) -> bool:
+    """Whether only the rows are asked for, not the page around them."""
+    htmx: Any = getattr(request, "htmx", None)
+    return bool(htmx) and not (htmx.boosted or htmx.history_restore_request)
+
+
+class Listing(Generic[Row]):
+    """The list that a request asks for.
+
+    Args:
+        rows: every row the operator may see; the list narrows it.
+        name: of the list; for the files it is exported to.
+        columns: in order; the first names the row and is always shown.
+        filters: what the "Add filter" menu offers.
+        default_sort: key of a column, with "-" before it to begin with the greatest.
+        tabs: key of the Choice that is drawn as tabs with counts, if any.
+    """
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        rows: QuerySet[Row],
+        *,
+        name: str,
+        columns: Sequence[Column],
+        default_sort: str,
+        filters: Sequence[Filter] = (),
+        tabs: str = "",
+        page_size: int = 50,
+    ) -> None:
+        self.request = request
+        self.all_rows = rows
+        self.name = name
+        self.columns = columns
+        self.filters = filters
+        self.default_sort = default_sort
+        self.tabs_key = tabs
+        self.page_size = page_size
+
+    # --- What the address says --------------------------------------------------------------------
+
+    def values(self, kept_by: Filter) -> list[str]:
+        """What the address, or else the default, says of a filter."""
+        given = [value for value in self.request.GET.getlist(kept_by.key) if value.strip()]
+        default = kept_by.default if isinstance(kept_by, Choice) else ""
+        return given or ([default] if default else [])
+
+    def address(self, **changes: Sequence[str]) -> str:
+        """This page's address with some parameters replaced; an empty list takes one away."""
+        query = self.request.GET.copy()
+        for key in {PAGE, FORMAT} - changes.keys():
+            query.pop(key, None)
+        for key, values in changes.items():
+            query.setlist(key, list(values))
+        kept = QueryDict(mutable=True)
+        for key, values in query.lists():
+            kept.setlist(key, [value for value in values if value])
+        text = kept.urlencode()
+        return f"{self.request.path}?{text}" if text else self.request.path
+
+    @property
+    def here(self) -> str:
+        """This page's own address, for refreshing it."""
+        return self.request.get_full_path()
+
+    @property
+    def reset(self) -> str:
+        """The address without any filter."""
+        return self.address(**{each.key: [] for each in self.filters})
+
+    @property
+    def format(self) -> str:
+        """The export that is asked for: csv or json, else ""."""
+        asked = self.request.GET.get(FORMAT, "")
+        return asked if asked in MEDIA_TYPES else ""
+
+    @cached_property
+    def sort(self) -> str:
+        """Key of the column it is sorted by, with "-" before it where the greatest comes first."""
+        asked = self.request.GET.get(SORT, "")
+        sortable = {column.key for column in self.columns if column.sort}
+        return asked if asked.removeprefix("-") in sortable else self.default_sort
+
+    @cached_property
+    def density(self) -> str:
+        """How tall the rows are; kept for the session."""
+        asked = self.kept(DENSITY)
+        return asked[-1] if asked and asked[-1] in DENSITIES else DENSITIES[0]
+
+    @cached_property
+    def shown(self) -> set[str]:
+        """Keys of the columns on the screen; kept for the session."""
+        asked = set(self.kept(COLUMNS))
+        lead = self.columns[0].key
+        if asked:
+            return {column.key for column in self.columns if column.key in asked} | {lead}
+        return {column.key for column in self.columns if column.is_shown} | {lead}
+
+    def kept(self, parameter: str) -> list[str]:
+        """A parameter of the address, remembered for the next time it is not there."""
+        session, place = self.request.session, f"{parameter}:{self.name}"
+        asked = self.request.GET.getlist(parameter)[:100]
+        if asked and session.get(place) != asked:
+            session[place] = asked
+        remembered: list[str] = asked or session.get(place, [])
+        return remembered
+
+    # --- The rows ---------------------------------------------------------------------------------
+
+    def condition(self, *, besides: str = "") -> Q:
+        """What the filters keep. One that cannot be read keeps nothing, and its chip says why."""
+        found = Q()
+        for each in self.filters:
+            values = self.values(each)
+            if values and each.key != besides:
+                try:
+                    found &= each.condition(values)
+                except BadFilterError:
+                    return Q(pk__in=[])
+        return found
+
+    @cached_property
+    def rows(self) -> QuerySet[Row]:
+        """Every row of the filter, in order; rows that sort alike in the order of their keys."""
+        column = next(c for c in self.columns if c.key == self.sort.removeprefix("-"))
+        order = [
+            F(field.removeprefix("-")).desc(nulls_last=True)
+            if field.startswith("-") != self.sort.startswith("-")
+            else F(field.removeprefix("-")).asc(nulls_last=True)
+            for field in column.sort
+        ]
+        return self.all_rows.filter(self.condition()).order_by(*order, "pk")
+
+    @cached_property
+    def page(self) -> Page[Row]:
+        """The rows on this page; a number beyond the last means the last."""
+        return Paginator(self.rows, self.page_size).get_page(self.request.GET.get(PAGE))
+
+    @property
+    def total(self) -> int:
+        """How many rows the filter keeps."""
+        return self.page.paginator.count
+
+    # --- What the parts draw ----------------------------------------------------------------------
+
+    @cached_property
+    def headers(self) -> list[Header]:
+        """The shown columns' headers."""
+        return [
+            column.header(self.sort, is_lead=column is self.columns[0])
+            for column in self.columns
+            if column.key in self.shown
+        ]
+
+    @cached_property
+    def chips(self) -> list[Chip]:
+        """The filters in force that the address names; tabs speak for themselves."""
+        chips = []
+        for each in self.filters:
+            if not any(value.strip() for value in self.request.GET.getlist(each.key)):
+                continue
+            without = self.address(**{each.key: []})
+            try:
+                each.condition(self.values(each))
+            except BadFilterError as error:
+                chips.append(Chip(each.label, "", without, refusal=str(error)))
+            else:
+                if each.key != self.tabs_key:
+                    chips.append(Chip(each.label, each.words(self.values(each)), without))
+        return chips
+
+    @cached_property
+    def tabs(self) -> list[Tab]:
+        """The main filter's values, each with its count under the other filters."""
+        main = next((f for f in self.filters if f.key == self.tabs_key), None)
+        if not isinstance(main, Choice):
+            return []
+        rows = self.all_rows.filter(self.condition(besides=main.key)).order_by()
+        counts = dict(rows.values_list(main.field).annotate(Count("pk")))
+        chosen = self.values(main)
+        tabs = [
+            Tab(
+                option.word,
+                sum(counts.get(match, 0) for match in option.matches),
+                self.address(**{main.key: [option.value]}),
+                chosen == [option.value],
+            )
+            for option in main.options()
+        ]
+        if main.default:
+            return tabs
+        everything = self.address(**{main.key: []})
+        return [Tab("All", sum(counts.values()), everything, not chosen), *tabs]
+
+    @cached_property
+    def controls(self) -> list[Control]:
+        """The filters that the menu asks for."""
+        return [Control(f, self.values(f)) for f in self.filters if f.key != self.tabs_key]
+
+    def hidden(self, *left_out: str) -> list[tuple[str, str]]:
+        """The address's parameters, for a form to send on with its own."""
+        return [
+            (key, value)
+            for key, values in self.request.GET.lists()
+            for value in values
+            if value and key not in {PAGE, FORMAT, *left_out}
+        ]
+
+    @property
+    def sent_by_sorting(self) -> list[tuple[str, str]]:
+        return self.hidden(SORT)
+
+    @property
+    def sent_by_filtering(self) -> list[tuple[str, str]]:
+        return self.hidden(*(control.filter.key for control in self.controls))
+
+    @property
+    def sent_by_choosing_columns(self) -> list[tuple[str, str]]:
+        return self.hidden(COLUMNS)
+
+    @property
+    def exports(self) -> list[tuple[str, str]]:
+        """Format and address of each export of the whole filter."""
+        return [(name.upper(), self.address(**{FORMAT: [name]})) for name in MEDIA_TYPES]
+
+    @property
+    def densities(self) -> list[tuple[str, str, bool]]:
+        """Word, address and whether it is in force, of each row height."""
+        return [
+            (density, self.address(**{DENSITY: [density]}), density == self.density)
+            for density in DENSITIES
+        ]
+
+    @property
+    def next_page(self) -> str:
+        return self.address(page=[str(self.page.next_page_number())])
+
+    @property
+    def previous_page(self) -> str:
+        return self.address(page=[str(self.page.previous_page_number())])
+
+    # --- Export -----------------------------------------------------------------------------------
+
+    def export(self) -> HttpResponse:
+        """Every row of the filter, in its order, as the file that `format` names."""
+        if self.total > EXPORT_ROWS_MAX:
+            return HttpResponse(
+                f"Not exported: an export has {grouped(EXPORT_ROWS_MAX)} rows at most and this "
+                f"filter keeps {grouped(self.total)}. Narrow the filter.\n",
+                status=422,
+                content_type="text/plain; charset=utf-8",
+            )
+        columns = [column for column in self.columns if column.is_exported]
+        keys = [column.key for column in columns]
+        if self.format == "csv":
+            content = to_csv(keys, self.records(columns))
+        else:
+            content = to_json(keys, self.records(columns), about=self.about())
+        stamp = f"{timezone.now():%Y%m%dT%H%M%SZ}"
+        return HttpResponse(
+            content,
+            content_type=MEDIA_TYPES[self.format],
+            headers={
+                "Content-Disposition": f'attachment; filename="{self.name}-{stamp}.{self.format}"'
+            },
+        )
+
+    def records(self, columns: Sequence[Column]) -> Iterator[list[object]]:
+        for row in self.rows.iterator(chunk_size=2000):
+            yield [column.read(row) for column in columns]
+
+    def about(self) -> dict[str, object]:
+        """What an export says of itself."""
+        return {
+            "list": self.name,
+            "exported_at": utc_stamp(timezone.now()),
+            "filters": {each.key: self.values(each) for each in self.filters if self.values(each)},
+            "sort": self.sort,
+        }

@@ -1,0 +1,126 @@
+"""What every page rests on, and what waits for a person: the strip and the rail's counts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import cast
+
+from django.db.models import Max, Q
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
+
+from accounts.clock import desk_city, desk_zone
+from accounts.models import Approval, LegalEntity, Role, SealBlock
+from accounts.roles import roles_in
+from brokerage.models import BusinessDay
+from ledger.models import Break
+from margin.models import MarginCall, MarginRun, Mark
+
+PRICE_TO_RELY_ON = (Mark.State.VALID, Mark.State.OVERRIDDEN)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What a page rests on.
+
+    Attributes:
+        stands_at: the instant deadlines are measured from: the wall clock on the desk's own day;
+            on a past day its as-of, or every deadline of that day would read years over.
+    """
+
+    drawn_at: datetime
+    stands_at: datetime
+    sealed_to: int | None
+    day: date | None = None
+    as_of: datetime | None = None
+    is_closed: bool = False
+    run: str = ""
+    price_count: int = 0
+    valid_count: int = 0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How much waits for a person, as the rail counts it."""
+
+    calls: int
+    breaks: int
+    approvals: int
+    prices: int
+
+
+def strip(request: HttpRequest) -> dict[str, object]:
+    """Context of every page. Nothing is read until a template shows it."""
+    entity = cast(LegalEntity | None, getattr(request, "legal_entity", None))
+    return {
+        "firm": entity,
+        "desk_city": desk_city(),
+        "desk_roles": lazily(lambda: desk_roles(request, entity)),
+        "strip": lazily(lambda: strip_of(newest_day(entity))),
+        "rail": lazily(lambda: waiting(request, entity)),
+    }
+
+
+def lazily(read: Callable[[], object]) -> object:
+    return SimpleLazyObject(read)
+
+
+def newest_day(entity: LegalEntity | None) -> BusinessDay | None:
+    """The business day a page shows unless it is asked for another."""
+    if entity is None:
+        return None
+    return BusinessDay.objects.filter(legal_entity=entity).order_by("-day").first()
+
+
+def strip_of(day: BusinessDay | None) -> Strip:
+    """What pages about one business day rest on."""
+    now = timezone.now()
+    sealed_to = SealBlock.objects.aggregate(newest=Max("number"))["newest"]
+    if day is None:
+        return Strip(drawn_at=now, stands_at=now, sealed_to=sealed_to)
+    runs = MarginRun.objects.filter(business_day=day.day).order_by("-pk")
+    states = list(Mark.objects.filter(as_of=day.as_of).values_list("state", flat=True))
+    is_past = day.day < now.astimezone(desk_zone()).date()
+    return Strip(
+        drawn_at=now,
+        stands_at=day.as_of if is_past else now,
+        sealed_to=sealed_to,
+        day=day.day,
+        as_of=day.as_of,
+        is_closed=day.closed_at is not None,
+        run=runs.values_list("number", flat=True).first() or "",
+        price_count=len(states),
+        valid_count=sum(state in PRICE_TO_RELY_ON for state in states),
+    )
+
+
+def waiting(request: HttpRequest, entity: LegalEntity | None) -> Waiting:
+    """What waits at the legal entity the operator works at."""
+    if entity is None:
+        return Waiting(0, 0, 0, 0)
+    of_entity = (
+        Q(scope__account__legal_entity=entity)
+        | Q(scope__bucket__account__legal_entity=entity)
+        | Q(scope__group__legal_entity=entity)
+    )
+    day = newest_day(entity)
+    marks = Mark.objects.filter(as_of=day.as_of) if day else Mark.objects.none()
+    approvals = Approval.objects.filter(
+        legal_entity=entity,
+        decision="",
+        expires_at__gt=timezone.now(),
+        action__checker_roles__overlap=sorted(roles_in(request).at(entity.pk)),
+    )
+    return Waiting(
+        calls=MarginCall.objects.open().filter(of_entity).count(),
+        breaks=Break.objects.unresolved().filter(location__pool__legal_entity=entity).count(),
+        approvals=approvals.exclude(maker=request.user.pk).count(),
+        prices=marks.exclude(state__in=PRICE_TO_RELY_ON).count(),
+    )
+
+
+def desk_roles(request: HttpRequest, entity: LegalEntity | None) -> str:
+    """The operator's roles in words."""
+    held = roles_in(request).at(entity.pk) if entity else frozenset()
+    return ", ".join(role.label for role in Role if role in held)
