@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from time import monotonic
+
+from django.db import connection
 
 from accounts.audit import Actor, acting
-from accounts.models import Bucket, Client, LegalEntity, MarginAccount, PersonKey
+from accounts.models import Act, Bucket, Client, LegalEntity, MarginAccount, PersonKey, SealBlock
+from accounts.seals import seal_history
 from ledger.models import Asset, Location, LocationAsset, Pool
 from ledger.posting import AccountKey, Draft, Leg, open_accounts, post_entries
 
@@ -49,9 +53,7 @@ class Book:
         if profit:
             legs.append(Leg(self.accounts[who, "USD"], -profit))
             legs.append(Leg(self.accounts["venue", "USD"], profit, reference=key))
-        draft = Draft(
-            key=key, kind="derivative_trade", effective_at=NOON, reference=key, legs=legs
-        )
+        draft = Draft(key=key, kind="derivative_trade", effective_at=NOON, reference=key, legs=legs)
         with acting(DESK, reason="a trade"):
             (posted,) = post_entries([draft])
         return posted.entry_id
@@ -79,6 +81,24 @@ def small_book(*, clients: int = 2) -> Book:
             keys[f"A-{n}", "PERP"] = AccountKey(pool.pk, perp.pk, "position", bucket_id=bucket.pk)
         opened = open_accounts(list(keys.values()))
     return Book(entity, {name: opened[key] for name, key in keys.items()})
+
+
+def seal() -> SealBlock | None:
+    """Seal all that is committed here, once the other tests' transactions are out of the way.
+
+    The horizon is the server's, and other tests work in other databases of the same server.
+    """
+    newest = Act.objects.order_by("-xid").values_list("xid", flat=True)[0]
+    deadline = monotonic() + 60
+    with connection.cursor() as cursor:
+        is_below = False
+        while not is_below and monotonic() < deadline:
+            cursor.execute(
+                "SELECT pg_snapshot_xmin(pg_current_snapshot()) > %s::xid8", [str(newest)]
+            )
+            (is_below,) = cursor.fetchone()
+    assert is_below, "a transaction of another test holds back the horizon"
+    return seal_history()
 
 
 def _place(name: str, pool: Pool, assets: list[Asset]) -> Location:

@@ -16,7 +16,7 @@ from accounts.seals import SealRefusedError, seal_history
 from accounts.seals.heads import GENESIS, Head, is_signed, public_key, published_heads
 from accounts.seals.leaves import LayoutError, PartLayout, SourceLayout, set_canonical
 from accounts.seals.tree import merkle_root
-from tests.history.book import small_book
+from tests.history.book import seal, small_book
 
 GOLDEN_LEAF = "9a8d861dc53856c4250559af572ef03c7788c7fa87a4680c8aef054d5dd223d1"
 GOLDEN_ROOT = "55279579cdaec5bb27c762f6f57117ce714e2b77486412dc7bc515a8cae758a8"
@@ -32,10 +32,11 @@ def sealed_entries() -> list[str]:
 def test_a_row_is_sealed_once_and_the_next_block_goes_on_where_the_last_ended(db: None) -> None:
     book = small_book()
     first = book.deposit("A-1", "100", key="d-1")
-    one = seal_history()
+    one = seal()
     second = book.deposit("A-2", "50", key="d-2")
-    two = seal_history()
-    assert one is not None and two is not None
+    two = seal()
+    assert one is not None
+    assert two is not None
     assert (one.number, two.number) == (1, 2)
     assert two.from_xid == one.to_xid
     assert bytes(two.previous_hash) == bytes(one.head_hash)
@@ -44,16 +45,16 @@ def test_a_row_is_sealed_once_and_the_next_block_goes_on_where_the_last_ended(db
 
 def test_the_last_seal_alone_makes_no_block(db: None) -> None:
     small_book()
-    assert seal_history() is not None
-    assert seal_history() is None
+    assert seal() is not None
+    assert seal() is None
     assert SealBlock.objects.count() == 1
 
 
 def test_the_rows_of_a_seal_are_in_the_next_block(db: None) -> None:
     book = small_book()
-    seal_history()
+    seal()
     book.deposit("A-1", "100", key="d-1")
-    seal_history()
+    seal()
     sources = SealLeaf.objects.filter(block_id=2).values_list("source", "row_key")
     assert ("accounts_sealblock", "1") in sources
     assert not SealLeaf.objects.filter(source="accounts_sealleaf").exists()
@@ -63,7 +64,7 @@ def test_a_commit_that_comes_late_is_sealed_once_and_holds_back_only_what_began_
     db: None, connect: Connect
 ) -> None:
     book = small_book()
-    assert seal_history() is not None
+    assert seal() is not None
     early = connect("runtime")
     with early.transaction():
         early.execute("SELECT accounts.act('system:command:test', NULL, 'command', '', 'early')")
@@ -76,9 +77,9 @@ def test_a_commit_that_comes_late_is_sealed_once_and_holds_back_only_what_began_
         late = book.trade("A-2", "1", "10", key="late")
         seal_history()
         assert sealed_entries() == []
-    seal_history()
+    seal()
     assert sorted(sealed_entries()) == sorted([str(row[0]), str(late)])
-    assert seal_history() is None
+    assert seal() is None
 
 
 def test_an_open_transaction_that_began_later_does_not_hold_back_what_was_before_it(
@@ -89,13 +90,13 @@ def test_an_open_transaction_that_began_later_does_not_hold_back_what_was_before
     writer = connect("runtime")
     with writer.transaction():
         writer.execute("SELECT accounts.act('system:command:test', NULL, 'command', '', 'open')")
-        seal_history()
+        seal()
         assert sealed_entries() == [str(entry)]
 
 
 def test_the_head_binds_all_it_says_and_is_signed_and_published(db: None) -> None:
     small_book()
-    block = seal_history()
+    block = seal()
     assert block is not None
     leaves = SealLeaf.objects.filter(block_id=1).order_by("position")
     head = Head(
@@ -120,13 +121,13 @@ def test_the_head_binds_all_it_says_and_is_signed_and_published(db: None) -> Non
 
 def test_a_head_kept_back_by_a_crash_is_published_by_the_next_seal(db: None) -> None:
     book = small_book()
-    seal_history()
+    seal()
     book.deposit("A-1", "1", key="d-1")
-    seal_history()
+    seal()
     path = Path(settings.SEAL_HEADS)
     lines = path.read_text().splitlines(keepends=True)
     path.write_text(lines[0] + lines[1][:40])
-    assert seal_history() is None
+    assert seal() is None
     assert path.read_text() == "".join(lines)
 
 
@@ -147,11 +148,11 @@ def test_a_history_other_than_the_published_one_is_not_sealed(db: None) -> None:
 
 def test_a_lost_key_is_not_replaced_by_a_new_one(db: None, settings: Any, tmp_path: Path) -> None:
     book = small_book()
-    seal_history()
+    seal()
     book.deposit("A-1", "1", key="d-1")
     settings.SEAL_KEY = tmp_path / "elsewhere"
     with pytest.raises(SealRefusedError) as refused:
-        seal_history()
+        seal()
     assert refused.value.rule == "seal_key_is_kept"
     assert SealBlock.objects.count() == 1
     assert not (tmp_path / "elsewhere").exists()
@@ -162,8 +163,8 @@ def test_two_sealers_make_one_block(db: None, connect: Connect) -> None:
     other = connect("runtime")
     with other.transaction():
         other.execute("SELECT pg_advisory_xact_lock(%s)", [0x5EA1])
-        assert seal_history() is None
-    assert seal_history() is not None
+        assert seal() is None
+    assert seal() is not None
 
 
 def test_the_tree_is_the_one_of_rfc_6962() -> None:
