@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from celery import current_app
 from django.db import transaction
 from django.db.models import Case, DateTimeField, ExpressionWrapper, F, Q, QuerySet, Value, When
 from django.db.models.expressions import Combinable
@@ -23,6 +22,7 @@ from psycopg_pool import PoolTimeout
 from accounts.audit import Actor, acting
 from accounts.fields import ClockTime
 from accounts.models import Operator, Role
+from brokerage.celery import app
 from brokerage.job_kinds import JOB_KINDS, JobKind
 from brokerage.models import BusinessDay, Job
 from margin.models import Task
@@ -77,9 +77,7 @@ def _place_job(
 def dispatch(job_id: int) -> None:
     """Tell the workers to look at a job. A broker that does not answer delays it, no more."""
     try:
-        current_app.send_task(
-            RUN_TASK, [job_id], expires=MESSAGE_LIVES_FOR.total_seconds(), retry=False
-        )
+        app.send_task(RUN_TASK, [job_id], expires=MESSAGE_LIVES_FOR.total_seconds(), retry=False)
     except (BrokerError, PoolTimeout, psycopg.Error, OSError) as error:
         logger.warning("Job %s waits for the sweep, the broker does not answer: %s", job_id, error)
 
