@@ -17,7 +17,7 @@ def main() -> None:
     try:
         from django.core.management import execute_from_command_line
 
-        from brokerage.postgres import ServerRefusedError
+        from brokerage.server_user import ServerRefusedError
     except ModuleNotFoundError:
         sys.exit("The environment is not set up. Run `make setup` first.")
     try:

@@ -10,8 +10,6 @@ import atexit
 import fcntl
 import hashlib
 import os
-import pwd
-import shlex
 import shutil
 import signal
 import subprocess
@@ -25,6 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from brokerage import server_user
+from brokerage.server_user import ServerRefusedError, User
 
 VERSION_MIN = 160000
 SUPERUSER = "postgres"
@@ -50,15 +51,6 @@ SERVER_OPTIONS = {
 
 # A committed posting must survive a power cut, so none of these is ours to trade for speed.
 DURABLE_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
-
-CANNOT_ENTER = (
-    "PostgreSQL does not run as root, and the user it runs as cannot enter this directory: "
-    "move the checkout, or run this as an ordinary user."
-)
-
-
-class ServerRefusedError(Exception):
-    """PostgreSQL cannot be started, reached or trusted; the message is one sentence for people."""
 
 
 def refuse_unsafe(connection: psycopg.Connection[Any]) -> None:
@@ -89,14 +81,6 @@ def binaries() -> Path:
     if not (directory / "postgres").exists():
         raise ServerRefusedError(f"There is no PostgreSQL 18 in {directory}.")
     return directory
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Whom the server runs as when we are root, which PostgreSQL refuses to be."""
-
-    uid: int
-    gid: int
 
 
 @dataclass(frozen=True)
@@ -210,14 +194,14 @@ class Server:
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
             self.log.replace(self.log.with_suffix(".log.1"))
         self.log.touch(mode=0o600)
-        identity = self._identity()
-        if identity is not None:
-            os.chown(self.log, identity.uid, identity.gid)
+        user = self._user()
+        if user is not None:
+            os.chown(self.log, user.uid, user.gid)
 
     def _own(self, directory: Path) -> None:
         """Make a private directory for the server's user, or refuse somebody else's."""
-        identity = self._identity()
-        uid = os.geteuid() if identity is None else identity.uid
+        user = self._user()
+        uid = os.geteuid() if user is None else user.uid
         try:
             directory.mkdir(mode=0o700)
         except FileExistsError:
@@ -225,8 +209,8 @@ class Server:
             if found.st_uid != uid or directory.is_symlink():
                 raise ServerRefusedError(f"{directory} belongs to another user.") from None
         else:
-            if identity is not None:
-                os.chown(directory, identity.uid, identity.gid)
+            if user is not None:
+                os.chown(directory, user.uid, user.gid)
 
     def _create(self) -> None:
         """Make the cluster beside its place and move it there whole."""
@@ -302,23 +286,17 @@ class Server:
             return False
         return (here.st_dev, here.st_ino) == (data.st_dev, data.st_ino)
 
-    # Who runs it
-
-    def _identity(self) -> Identity | None:
-        if os.geteuid() != 0:
-            return None
-        if self.data.exists() and self.data.stat().st_uid != 0:
-            found = self.data.stat()
-            return Identity(found.st_uid, found.st_gid)
-        nobody = pwd.getpwnam("nobody")
-        return Identity(nobody.pw_uid, nobody.pw_gid)
+    def _user(self) -> User | None:
+        return server_user.of(self.data)
 
     def _pg_ctl(self, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self._run("pg_ctl", action, f"--pgdata={self.data}", *arguments)
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one of PostgreSQL's programs as the server's user; output in `stdout`."""
-        command = [*self._become(), str(binaries() / program), *arguments]
+        needed = [binaries() / "postgres", self.root, self.socket_directory]
+        prefix = server_user.become(self._user(), needed=needed)
+        command = [*prefix, str(binaries() / program), *arguments]
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
         # A file, because the server would inherit a pipe and keep it open for ever.
         with tempfile.TemporaryFile("w+") as output:
@@ -329,37 +307,6 @@ class Server:
             output.seek(0)
             return subprocess.CompletedProcess(command, done.returncode, output.read())
 
-    def _become(self) -> list[str]:
-        """Command prefix that turns root into the server's user, or nothing for anybody else.
-
-        When a directory on the way is closed to that user (a checkout below /root), it gets the
-        one capability it needs to pass, and no other.
-        """
-        identity = self._identity()
-        if identity is None:
-            return []
-        prefix = [
-            _setpriv(), f"--reuid={identity.uid}", f"--regid={identity.gid}", "--clear-groups",
-        ]  # fmt: skip
-        needed = [binaries() / "postgres", self.root, self.socket_directory]
-        questions = " && ".join(f"test -x {shlex.quote(str(path))}" for path in needed)
-        reached = subprocess.run(  # noqa: S603 - our own paths, quoted
-            [*prefix, "--", "sh", "-c", questions], cwd="/", check=False
-        )
-        if reached.returncode == 0:
-            return [*prefix, "--"]
-        capability = _passing_capability()
-        prefix += [
-            f"--inh-caps=+{capability}",
-            f"--ambient-caps=+{capability}",
-            # Otherwise access(2), with which initdb looks for its siblings, ignores capabilities.
-            "--securebits=+no_setuid_fixup",
-            "--",
-        ]
-        if subprocess.run([*prefix, "true"], cwd="/", check=False).returncode != 0:  # noqa: S603
-            raise ServerRefusedError(CANNOT_ENTER)
-        return prefix
-
 
 @dataclass(frozen=True)
 class _Hold:
@@ -368,27 +315,6 @@ class _Hold:
 
 
 _holds: dict[Path, _Hold] = {}
-
-
-def _setpriv() -> str:
-    program = shutil.which("setpriv")
-    if program is None:
-        raise ServerRefusedError(
-            "PostgreSQL does not run as root and setpriv (util-linux) is missing: "
-            "run this as an ordinary user."
-        )
-    return program
-
-
-def _passing_capability() -> str:
-    """The weakest capability we may hand on that lets a process pass closed directories."""
-    status = Path("/proc/self/status").read_text()
-    fields = dict(line.split(":\t", 1) for line in status.splitlines())
-    may = int(fields["CapBnd"], 16) & int(fields["CapPrm"], 16)
-    for name, bit in (("dac_read_search", 2), ("dac_override", 1)):
-        if may & (1 << bit):
-            return name
-    raise ServerRefusedError(CANNOT_ENTER)
 
 
 def _last_line(text: str) -> str:

@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from brokerage.postgres import Server, ServerRefusedError
+from brokerage.postgres import Server
+from brokerage.server_user import ServerRefusedError
 
 POLL_SECONDS = 0.25
 # After each death in a row the pause doubles, up to the last; a child that lived long starts anew.
@@ -121,13 +122,14 @@ class Supervisor:
             when_up: called once, right after the children were started.
         """
         _adopt_orphans()
+        starter = _Starter.of_this_process()
         children = [Child(spec) for spec in self.specs]
         with _signals_ask_to_stop(self.stopping), self._database() as keeper:
             try:
                 for child in children:
                     self._start(child, keeper)
                 when_up()
-                while not self.stopping.wait(POLL_SECONDS):
+                while not self.stopping.wait(POLL_SECONDS) and not starter.was_interrupted():
                     self._mind_server()
                     for child in children:
                         self._mind(child, keeper)
@@ -185,6 +187,36 @@ def stop(children: Sequence[Child]) -> None:
     deadline = time.monotonic() + STOP_SECONDS_MAX
     for child in reversed(children):
         child.await_end(seconds=max(0.1, deadline - time.monotonic()))
+
+
+class _Starter(NamedTuple):
+    """The `make` that started us, which keeps an interrupt sent to it alone to itself.
+
+    It then only waits for us to end; what shows is that it no longer catches the signal.
+    """
+
+    pid: int
+    is_make: bool
+
+    @classmethod
+    def of_this_process(cls) -> "_Starter":
+        pid = os.getppid()
+        try:
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+        except OSError:
+            return cls(pid, is_make=False)
+        return cls(pid, is_make=name in ("make", "gmake") and _catches_interrupt(pid))
+
+    def was_interrupted(self) -> bool:
+        return self.is_make and os.getppid() == self.pid and not _catches_interrupt(self.pid)
+
+
+def _catches_interrupt(pid: int) -> bool:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("SigCgt:"):
+                return bool(int(line.split()[1], 16) & 1 << (signal.SIGINT - 1))
+    return False
 
 
 class _Keeper(NamedTuple):

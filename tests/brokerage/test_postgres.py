@@ -13,7 +13,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from brokerage.postgres import SUPERUSER, Server, ServerRefusedError, refuse_unsafe
+from brokerage.postgres import SUPERUSER, Server, refuse_unsafe
+from brokerage.server_user import ServerRefusedError
 from tests.cluster import ROOT, remove
 
 HOLD = """

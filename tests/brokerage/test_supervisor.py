@@ -91,6 +91,22 @@ def test_asked_to_stop_it_leaves_no_process(number: signal.Signals) -> None:
         assert not any(map(group_lives, day.pids.values()))
 
 
+def test_an_interrupt_sent_to_make_alone_stops_the_day(tmp_path: Path) -> None:
+    (tmp_path / "day.py").write_text(DAY)
+    (tmp_path / "Makefile").write_text(f"day:\n\t@{sys.executable} day.py\n")
+    make = subprocess.Popen(
+        ["make", "day"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert make.stdout is not None
+    for line in make.stdout:
+        if line == "up\n":
+            break
+    make.send_signal(signal.SIGINT)
+    assert "Stopped.\n" in make.communicate(timeout=60)[0]
+
+
 def test_children_end_when_the_supervisor_is_killed() -> None:
     with running_day() as day:
         day.process.kill()

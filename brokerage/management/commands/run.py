@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from brokerage.postgres import ServerRefusedError
+from brokerage.server_user import ServerRefusedError
 from brokerage.supervisor import ChildSpec, StartRefusedError, Supervisor, sole_run
 
 ANSWER_SECONDS_MAX = 60

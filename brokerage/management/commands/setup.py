@@ -13,7 +13,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from psycopg.conninfo import conninfo_to_dict
 
 from brokerage import roles
-from brokerage.postgres import ServerRefusedError, refuse_unsafe
+from brokerage.postgres import refuse_unsafe
+from brokerage.server_user import ServerRefusedError
 
 EVENT_TRIGGER = "guards_stay_on"
 EVENT_TRIGGER_SQL = Path("ledger/sql/event_trigger.sql")
