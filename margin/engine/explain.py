@@ -75,7 +75,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Comparison:
     """One question put to a scope's figures, in the order of the rules.
 
     Attributes:
@@ -117,7 +117,7 @@ class Explanation:
     equity: Node
     initial_margin: Node
     maintenance_margin: Node
-    tests: tuple[Test, ...]
+    tests: tuple[Comparison, ...]
     steps: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def _leaf_label(component: Component) -> str:
     return f"{component.asset}, bracket {component.bracket + 1}"
 
 
-def _tests(figures: Figures) -> tuple[Test, ...]:
+def _tests(figures: Figures) -> tuple[Comparison, ...]:
     """The tests in the order of the rules, up to and with the first that holds."""
     with exact():
         call = figures.call_level * figures.maintenance_margin
@@ -246,11 +246,13 @@ def _tests(figures: Figures) -> tuple[Test, ...]:
         (State.CALL, AT_LEAST, liquidation, f"{liquidation_text} = {_money(liquidation)}"),
         (State.LIQUIDATE, "<", liquidation, f"{liquidation_text} = {_money(liquidation)}"),
     ]
-    tests: list[Test] = []
+    tests: list[Comparison] = []
     for state, sign, threshold, text in asked:
         true_sign = "<" if figures.equity < threshold else AT_LEAST
         holds = true_sign == sign
-        tests.append(Test(state.name, holds, f"equity {_money(figures.equity)} {true_sign} {text}"))
+        tests.append(
+            Comparison(state.name, holds, f"equity {_money(figures.equity)} {true_sign} {text}")
+        )
         if holds:
             break
     return tuple(tests)

@@ -1,0 +1,35 @@
+"""The engine stands alone: no database, no web, nothing of the rest of the product."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import margin.engine
+
+ROOT = Path(margin.engine.__file__).parents[2]
+
+
+def test_the_engine_imports_numpy_and_the_standard_library_only() -> None:
+    modules = sorted(path.stem for path in (ROOT / "margin/engine").glob("[a-z]*.py"))
+    program = (
+        "import sys\n"
+        + "".join(f"import margin.engine.{name}\n" for name in modules)
+        + "tops = {name.split('.')[0] for name in sys.modules}\n"
+        "print(*sorted(tops - set(sys.stdlib_module_names) - {'__main__'}))\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('margin.')))"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-S",
+            "-c",
+            f"sys = __import__('sys'); sys.path[:] = {sys.path!r}\n{program}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    tops, inside = done.stdout.splitlines()
+    assert set(tops.split()) == {"margin", "numpy"}
+    assert all(name.startswith("margin.engine") for name in inside.split())
