@@ -27,17 +27,29 @@ def exact_number(value: Decimal | int | str) -> Decimal:
 def plain(value: Decimal | int | str) -> str:
     """All digits as a machine reads them: "-9837.61583127"."""
     number = exact_number(value)
-    return f"{abs(number) if number == 0 else number:f}"
+    return f"{number.copy_abs() if number == 0 else number:f}"
 
 
 def grouped(value: Decimal | int | str, *, decimals: int | None = None, sign: bool = False) -> str:
     """A number as a person reads it: "9,837.62", after a real minus sign where it is negative.
 
     Args:
-        decimals: how many to show, rounded half to even; None shows all there are.
+        decimals: how many to show, rounded half to even; None shows all that say something.
         sign: whether a positive number carries "+", as changes do.
     """
     number = exact_number(value)
-    shown = number if decimals is None else WIDE.quantize(number, Decimal(1).scaleb(-decimals))
+    shown = trimmed(number) if decimals is None else rounded(number, decimals=decimals)
     mark = MINUS if number < 0 else "+" if sign and number > 0 else ""
-    return f"{mark}{abs(shown):,f}"
+    # copy_abs, because abs() rounds to the 28 digits of the default context.
+    return f"{mark}{shown.copy_abs():,f}"
+
+
+def rounded(number: Decimal, *, decimals: int) -> Decimal:
+    """A number to so many decimals, half to even; for the eye only, never for the book."""
+    return WIDE.quantize(number, Decimal(1).scaleb(-decimals))
+
+
+def trimmed(number: Decimal) -> Decimal:
+    """A number without the zeros at its end that say nothing: 16.98480000 is 16.9848."""
+    whole = number.to_integral_value()
+    return rounded(whole, decimals=0) if number == whole else WIDE.normalize(number)

@@ -47,7 +47,7 @@ def amount(
     """A number: rounded for the eye, exact in `value` and on hover.
 
     Args:
-        decimals: those of the asset; None shows all the digits there are.
+        decimals: those of the asset; None shows all the digits that say something.
         unit: of the number; on hover, and in the text if `beside`.
         why: address of the explanation; the number becomes a link to it.
         current: whether that explanation is open on this page.
@@ -226,3 +226,18 @@ def place(
         "address": address, "symbol": symbol, "label": label, "key": key, "count": count,
         "tone": tone, "current": "page" if here == address else "true" if beneath else "",
     }  # fmt: skip
+
+
+@register.simple_tag(takes_context=True)
+def live(context: Context, *topics: str, address: str = "") -> SafeString:
+    """Attributes of a region that loads itself again when one of the topics has news.
+
+    The view answers this request with the region's content alone (`wants_rows`).
+    """
+    request = context.get("request")
+    address = address or (request.get_full_path() if request else "")
+    triggers = ", ".join(f"desk:{topic} from:body" for topic in (*topics, "again"))
+    return format_html(
+        'hx-get="{}" hx-trigger="{}, desk:again" hx-swap="morph:innerHTML" hx-headers="{}"',
+        address, triggers, '{"X-Live": "1"}',
+    )  # fmt: skip
