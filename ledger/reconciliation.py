@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
+from accounts.bulk import copy_rows
 from ledger.matching import BreakFinding, Movement, compare_holdings, match_lines
 from ledger.models import (
     Balance,
@@ -64,9 +65,7 @@ class _BankMovement:
     movement: Movement
 
 
-def import_statements(
-    files: Iterable[BankFile], *, business_day: date
-) -> dict[str, Gated]:
+def import_statements(files: Iterable[BankFile], *, business_day: date) -> dict[str, Gated]:
     """Gate each bank's statement and keep it, its file and its lines; call inside an act.
 
     Returns:
@@ -108,9 +107,7 @@ def keep_file(*, name: str, content: bytes) -> StatementFile:
     return kept or StatementFile.objects.create(sha256=sha256, name=name, content=content)
 
 
-def _keep_statement(
-    file: BankFile, verdict: Gated, *, place: Location, business_day: date
-) -> None:
+def _keep_statement(file: BankFile, verdict: Gated, *, place: Location, business_day: date) -> None:
     statement = Statement.objects.create(
         location=place,
         business_day=business_day,
@@ -124,7 +121,7 @@ def _keep_statement(
     )
     if verdict.statement is None:
         return
-    StatementLine.objects.bulk_create(
+    copy_rows(
         [
             StatementLine(
                 statement=statement,
@@ -136,8 +133,7 @@ def _keep_statement(
                 text=line.text,
             )
             for line in verdict.statement.lines
-        ],
-        batch_size=5_000,
+        ]
     )
 
 
@@ -154,7 +150,7 @@ def import_holdings(
     places = {p.code: p.pk for p in Location.objects.all()}
     assets = dict(LocationAsset.objects.values_list("asset__code", "asset_id"))
     file = keep_file(name=name, content=content)
-    Holding.objects.bulk_create(
+    copy_rows(
         [
             Holding(
                 file=file,
@@ -166,17 +162,16 @@ def import_holdings(
                 quantity_as_read=format(row.quantity, "f"),
             )
             for row in rows
-        ],
-        batch_size=5_000,
+        ]
     )
     return list(rejected)
 
 
 def _carried_outside_banks() -> dict[str, set[str]]:
     carried: dict[str, set[str]] = defaultdict(set)
-    for code, asset in LocationAsset.objects.exclude(
-        location__kind=Location.Kind.BANK
-    ).values_list("location__code", "asset__code"):
+    for code, asset in LocationAsset.objects.exclude(location__kind=Location.Kind.BANK).values_list(
+        "location__code", "asset__code"
+    ):
         carried[code].add(asset)
     return carried
 
@@ -226,7 +221,7 @@ def reconcile(
             rejection=statement.rejection,
         )
     found += [(None, finding) for finding in _compare_holdings(business_day)]
-    StatementMatch.objects.bulk_create(matches, batch_size=5_000)
+    copy_rows(matches)
     _open_breaks(found, business_day=business_day, lines=lines)
     return totals
 
@@ -300,11 +295,7 @@ def _match_rows(
 
 def _compare_holdings(business_day: date) -> list[BreakFinding]:
     custody = dict.fromkeys(
-        (
-            (code, asset)
-            for code, assets in _carried_outside_banks().items()
-            for asset in assets
-        ),
+        ((code, asset) for code, assets in _carried_outside_banks().items() for asset in assets),
         Decimal(0),
     )
     for code, asset, amount in (
@@ -314,9 +305,7 @@ def _compare_holdings(business_day: date) -> list[BreakFinding]:
     ):
         custody[code, asset] = amount
     held = holding_rows.held_quantities(
-        holding_rows.Holding(
-            location=row[0], asset=row[1], quantity=Decimal(row[2]), line=row[3]
-        )
+        holding_rows.Holding(location=row[0], asset=row[1], quantity=Decimal(row[2]), line=row[3])
         for row in Holding.objects.filter(business_day=business_day).values_list(
             "location__code", "asset__code", "quantity_as_read", "line"
         )
@@ -340,9 +329,7 @@ def _open_breaks(
         numbers[place] += 1
         line = None
         if statement is not None and finding is not None and finding.line is not None:
-            line = next(
-                row for row in lines[statement.pk] if row.ordinal == finding.line.ordinal
-            )
+            line = next(row for row in lines[statement.pk] if row.ordinal == finding.line.ordinal)
         breaks.append(
             Break(
                 location_id=place,
@@ -361,7 +348,5 @@ def _open_breaks(
                 line=line,
             )
         )
-    Break.objects.bulk_create(breaks, batch_size=5_000)
-    BreakEvent.objects.bulk_create(
-        [BreakEvent(found=each, event="found") for each in breaks], batch_size=5_000
-    )
+    copy_rows(breaks)
+    copy_rows([BreakEvent(found=each, event="found") for each in breaks])

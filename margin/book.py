@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from accounts.agreements import terms_in_force as agreements_in_force
 from accounts.models import AgreementVersion, Scope
-from ledger.models import Asset, Horizon
+from ledger.models import Asset
 from margin.models import Mark
 from margin.terms import TermsInForce, terms_in_force
 

@@ -7,13 +7,15 @@ Every change leaves an event with the amounts before and after.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 
 from django.db.models import Max
 from django.utils import timezone
 
 from accounts.audit import Actor, acting
+from accounts.bulk import copy_rows
 from ledger.models import Posting
+from margin.engine.exact import round_up
 from margin.models import (
     CallEvent,
     MarginCall,
@@ -27,7 +29,7 @@ from margin.notices import Notice, deliver, notice_text
 from margin.worklist import OPERATIONS, RISK, Needed, close_tasks, open_tasks
 
 ZERO = Decimal(0)
-CENT = Decimal("0.01")
+CENTS = 2
 CALLED = (MarginState.CALL, MarginState.LIQUIDATE, MarginState.DEFICIT)
 TASK_DUE_FOR = timedelta(hours=1)
 
@@ -56,19 +58,34 @@ def settle_run(run: MarginRun) -> Settled:
         .order_by("scope__bucket__account__code", "scope__bucket__code")
     )
     calls = {call.scope_id: call for call in MarginCall.objects.open().select_for_update()}
+    paid_in = _scopes_with_postings_since(calls.values())
     settled = Settled()
     settled.below_minimum = sum("below_mta" in result.flags for result in results)
     fresh: list[MarginResult] = []
     for result in results:
         call = calls.get(result.scope_id)
         if call is not None:
-            _carry_on(call, result, run=run, settled=settled)
+            _carry_on(call, result, run=run, paid_in=paid_in, settled=settled)
         elif result.call_amount > 0:
             fresh.append(result)
+    MarginCall.objects.bulk_update(
+        calls.values(), ["state", "amount", "last_result", "ended_at", "end_reason"]
+    )
     _issue(fresh, run=run, settled=settled)
-    CallEvent.objects.bulk_create(settled.events, batch_size=2_000)
+    copy_rows(settled.events)
     settled.tasks_opened = _settle_tasks(run, results)
     return settled
+
+
+def _scopes_with_postings_since(calls: Iterable[MarginCall]) -> set[int]:
+    """Scopes into or out of which anything moved since their call was issued."""
+    issued = {call.scope_id: call.issued_at for call in calls}
+    newest = (
+        Posting.objects.filter(account__bucket__scope__in=issued)
+        .values_list("account__bucket__scope")
+        .annotate(newest=Max("entry__effective_at"))
+    )
+    return {scope for scope, moved_at in newest if moved_at > issued[scope]}
 
 
 def _issue(results: Sequence[MarginResult], *, run: MarginRun, settled: Settled) -> None:
@@ -92,7 +109,7 @@ def _issue(results: Sequence[MarginResult], *, run: MarginRun, settled: Settled)
         )
         for place, result in enumerate(results, start=1)
     ]
-    MarginCall.objects.bulk_create(calls, batch_size=2_000)
+    copy_rows(calls)
     settled.issued = len(calls)
     settled.events += [
         CallEvent(
@@ -109,67 +126,52 @@ def _issue(results: Sequence[MarginResult], *, run: MarginRun, settled: Settled)
     ]
 
 
-def _carry_on(call: MarginCall, result: MarginResult, *, run: MarginRun, settled: Settled) -> None:
+def _carry_on(
+    call: MarginCall,
+    result: MarginResult,
+    *,
+    run: MarginRun,
+    paid_in: set[int],
+    settled: Settled,
+) -> None:
     """Raise or lower an open call to what is missing now, or end it when nothing is."""
+    before, state_before = call.amount, call.state
+    call.last_result = result
     if result.equity >= result.initial_margin:
-        _end(call, result, run=run, settled=settled)
-        return
-    amount = (result.initial_margin - result.equity).quantize(CENT, ROUND_CEILING)
-    changed = MarginCall.objects.filter(pk=call.pk, state=call.state).update(
-        amount=amount, last_result=result
-    )
-    assert changed == 1, "the open calls are locked"
-    if amount != call.amount:
+        event = _end(call, run=run, came_in=call.scope_id in paid_in)
+        settled.ended += 1
+        after = ZERO
+    else:
+        call.amount = after = round_up(result.initial_margin - result.equity, CENTS)
+        if after == before:
+            return
+        event = "raised" if after > before else "lowered"
         settled.changed += 1
-        settled.events.append(
-            CallEvent(
-                call=call,
-                event="raised" if amount > call.amount else "lowered",
-                from_state=call.state,
-                to_state=call.state,
-                occurred_at=run.as_of,
-                amount_before=call.amount,
-                amount_after=amount,
-                text=_why(result),
-                run=run,
-            )
-        )
-
-
-def _end(call: MarginCall, result: MarginResult, *, run: MarginRun, settled: Settled) -> None:
-    """Met where collateral came in since the call; otherwise the price came back by itself."""
-    came_in = _collateral_since(call, result)
-    state, reason = (
-        (MarginCall.State.MET, "collateral_received")
-        if came_in
-        else (MarginCall.State.CANCELLED, "price_recovered")
-    )
-    if call.state == MarginCall.State.LIQUIDATING:
-        state, reason = MarginCall.State.MET, "liquidated"
-    MarginCall.objects.filter(pk=call.pk, state=call.state).update(
-        state=state, last_result=result, ended_at=run.as_of, end_reason=reason
-    )
-    settled.ended += 1
     settled.events.append(
         CallEvent(
             call=call,
-            event=str(state),
-            from_state=call.state,
-            to_state=state,
+            event=event,
+            from_state=state_before,
+            to_state=call.state,
             occurred_at=run.as_of,
-            amount_before=call.amount,
-            amount_after=ZERO,
+            amount_before=before,
+            amount_after=after,
             text=_why(result),
             run=run,
         )
     )
 
 
-def _collateral_since(call: MarginCall, result: MarginResult) -> bool:
-    """Whether anything was paid into the scope, or a position reduced, since the call."""
-    return Posting.objects.filter(
-        account__bucket__scope=call.scope_id, entry__effective_at__gt=call.issued_at
-    ).exists()
+def _end(call: MarginCall, *, run: MarginRun, came_in: bool) -> str:
+    """Met where something moved in the scope since the call; else the price came back by itself."""
+    if call.state == MarginCall.State.LIQUIDATING:
+        call.state, call.end_reason = MarginCall.State.MET, "liquidated"
+    elif came_in:
+        call.state, call.end_reason = MarginCall.State.MET, "collateral_received"
+    else:
+        call.state, call.end_reason = MarginCall.State.CANCELLED, "price_recovered"
+    call.ended_at = run.as_of
+    return str(call.state)
 
 
 def _why(result: MarginResult) -> str:
@@ -238,9 +240,7 @@ def _price_tasks(run: MarginRun) -> Iterable[Needed]:
 def _exception_tasks(run: MarginRun) -> Iterable[Needed]:
     for each in run.exceptions.select_related("account"):
         yield Needed(
-            kind=Task.Kind.NO_AGREEMENT
-            if each.reason == "no_agreement"
-            else Task.Kind.UNPRICED,
+            kind=Task.Kind.NO_AGREEMENT if each.reason == "no_agreement" else Task.Kind.UNPRICED,
             key=f"scope:{each.account.code}:{each.bucket_code}",
             subject=f"{each.account.code} {each.bucket_code} could not be margined",
             detail=each.detail,
@@ -259,7 +259,7 @@ def deliver_notices(*, business_day: date, actor: Actor) -> int:
     """
     calls = list(
         MarginCall.objects.filter(state=MarginCall.State.ISSUED, business_day=business_day)
-        .select_related("scope__bucket__account__client__person_key", "last_result")
+        .select_related("scope__bucket__account", "first_result")
         .order_by("number")
     )
     if not calls:
@@ -272,7 +272,7 @@ def deliver_notices(*, business_day: date, actor: Actor) -> int:
             .values_list("pk", flat=True)
         )
         MarginCall.objects.filter(pk__in=delivered).update(state=MarginCall.State.DELIVERED)
-        CallEvent.objects.bulk_create(
+        copy_rows(
             [
                 CallEvent(
                     call=call,
@@ -284,15 +284,12 @@ def deliver_notices(*, business_day: date, actor: Actor) -> int:
                 )
                 for call, notice in sent
                 if call.pk in delivered
-            ],
-            batch_size=2_000,
+            ]
         )
     return len(delivered)
 
 
-def acknowledge_call(
-    number: str, *, actor: Actor, words: str, request_id: str = ""
-) -> MarginCall:
+def acknowledge_call(number: str, *, actor: Actor, words: str, request_id: str = "") -> MarginCall:
     """Record that the client has been reached and has acknowledged the call, once.
 
     Raises:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from django.db.models import Q
 
+from accounts.bulk import copy_rows
 from ledger.models import Asset
 from margin.engine.marks import MarkPolicy, PriceObservation, compose_marks
 from margin.models import Mark, Price
@@ -41,7 +42,7 @@ def record_prices_of(
 ) -> None:
     """Keep prices as received, whatever they are worth; call inside an act."""
     assets = {asset.code: asset for asset in priced_assets()}
-    Price.objects.bulk_create(
+    copy_rows(
         [
             Price(
                 asset=assets[row.instrument],
@@ -53,8 +54,7 @@ def record_prices_of(
                 line=row.line,
             )
             for row in received
-        ],
-        batch_size=5_000,
+        ]
     )
 
 
@@ -79,10 +79,7 @@ def compose_day(*, business_day: date, as_of: datetime, file_sha256: str) -> lis
     by_line = {price.line: price for price in prices}
     previous = newest_marks(business_day)
     composed = compose_marks(
-        [
-            PriceObservation(p.asset.code, p.source, p.observed_at, p.price, p.line)
-            for p in prices
-        ],
+        [PriceObservation(p.asset.code, p.source, p.observed_at, p.price, p.line) for p in prices],
         as_of=as_of,
         names=sorted(previous),
         previous={code: mark.price for code, mark in previous.items()},
@@ -96,8 +93,7 @@ def compose_day(*, business_day: date, as_of: datetime, file_sha256: str) -> lis
             price=mark.price,
             state=mark.state,
             used=[
-                {"source": row.source, "price_id": by_line[row.line].pk}
-                for row in mark.used_prices
+                {"source": row.source, "price_id": by_line[row.line].pk} for row in mark.used_prices
             ],
             dropped=[
                 {
@@ -112,7 +108,7 @@ def compose_day(*, business_day: date, as_of: datetime, file_sha256: str) -> lis
         )
         for mark in composed
     ]
-    return Mark.objects.bulk_create(marks)
+    return copy_rows(marks)
 
 
 def marks_of(business_day: date) -> dict[str, Mark]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from accounts.bulk import copy_rows
 from margin.book import BASE, Holding, ReadInputs, read_inputs
 from margin.engine.components import Component, ComponentKind
 from margin.engine.exact import ONE, ZERO
@@ -19,8 +20,6 @@ from margin.engine.inputs import (
 )
 from margin.models import MarginResult, MarginRun, ResultComponent, RunException
 from margin.parameters import engine_terms
-
-BATCH = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +113,16 @@ def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginR
         horizon_id=read.horizon_id,
         scope_count=len(read.scopes),
     )
-    rows = MarginResult.objects.bulk_create(
-        [_result_row(run, read, result, place) for place in range(len(read.scopes))],
-        batch_size=BATCH,
-    )
+    rows = copy_rows([_result_row(run, read, result, place) for place in range(len(read.scopes))])
     asset_ids = {asset.code: pk for pk, asset in read.assets.items()}
-    ResultComponent.objects.bulk_create(
+    copy_rows(
         [
-            _component_row(
-                rows[place], read, component, ordinal=ordinal, asset_ids=asset_ids
-            )
+            _component_row(rows[place], read, component, ordinal=ordinal, asset_ids=asset_ids)
             for place in range(len(read.scopes))
             for ordinal, component in enumerate(result.components.of(place), start=1)
-        ],
-        batch_size=BATCH,
+        ]
     )
-    RunException.objects.bulk_create(
+    copy_rows(
         [
             RunException(
                 run=run,
@@ -139,8 +132,7 @@ def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginR
                 detail=each.detail,
             )
             for each in read.exceptions
-        ],
-        batch_size=BATCH,
+        ]
     )
     return run
 

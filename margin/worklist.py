@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from django.db.models import Count
 
+from accounts.bulk import copy_rows
 from accounts.models import Operator, Role, RoleGrant, Scope
 from margin.models import Task, TaskEvent
 
@@ -50,23 +51,20 @@ def open_tasks(needed: Iterable[Needed], *, business_day: date, at: datetime) ->
         for name, each in wanted.items()
         if name not in known
     ]
-    Task.objects.bulk_create(tasks, batch_size=2_000)
-    TaskEvent.objects.bulk_create(
-        [TaskEvent(task=task, event="opened", text=task.detail, occurred_at=at) for task in tasks],
-        batch_size=2_000,
+    copy_rows(tasks)
+    copy_rows(
+        [TaskEvent(task=task, event="opened", text=task.detail, occurred_at=at) for task in tasks]
     )
     return len(tasks)
 
 
 def close_tasks(kind: str, *, still_needed: set[str], at: datetime, reason: str) -> int:
     """Close the open tasks of a kind whose cause is gone. Call inside an act."""
-    over = list(Task.objects.filter(kind=kind, closed_at__isnull=True).exclude(key__in=still_needed))
-    Task.objects.filter(pk__in=[task.pk for task in over]).update(
-        closed_at=at, close_reason=reason
+    over = list(
+        Task.objects.filter(kind=kind, closed_at__isnull=True).exclude(key__in=still_needed)
     )
-    TaskEvent.objects.bulk_create(
-        [TaskEvent(task=task, event="closed", text=reason, occurred_at=at) for task in over]
-    )
+    Task.objects.filter(pk__in=[task.pk for task in over]).update(closed_at=at, close_reason=reason)
+    copy_rows([TaskEvent(task=task, event="closed", text=reason, occurred_at=at) for task in over])
     return len(over)
 
 
@@ -88,7 +86,9 @@ class _Owners:
         return owner
 
     def _holders(self, role: str) -> list[Operator]:
-        holders = RoleGrant.objects.filter(role=role, revoked_xid__isnull=True).values("operator_id")
+        holders = RoleGrant.objects.filter(role=role, revoked_xid__isnull=True).values(
+            "operator_id"
+        )
         people = list(Operator.objects.filter(pk__in=holders, is_active=True))
         for owner, count in (
             Task.objects.filter(closed_at__isnull=True, owner__in=people)

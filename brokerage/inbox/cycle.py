@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from django.conf import settings
 
 from accounts.audit import Actor, acting
+from accounts.bulk import copy_rows
 from brokerage.inbox import steps
 from brokerage.inbox.folder import DayFolder, read_folder
 from brokerage.inbox.opening import open_book
@@ -172,7 +173,7 @@ def _open_day(folder: DayFolder, admitted: _Admission) -> BusinessDay:
             content_sha256=folder.content_sha256,
             folder=str(folder.path),
         )
-        DayFile.objects.bulk_create(
+        copy_rows(
             DayFile(business_day=day, name=name, sha256=steps.sha256(data), content=data)
             for name, data in folder.files.items()
         )

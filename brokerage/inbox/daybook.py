@@ -112,9 +112,7 @@ class DayBook:
         return self._want(AccountKey(self.pools[pool].pk, self.assets[asset].pk, account_class))
 
     def shortfall_key(self, asset: str) -> AccountKey:
-        return self._want(
-            AccountKey(self.pools["CLIENT"].pk, self.assets[asset].pk, "shortfall")
-        )
+        return self._want(AccountKey(self.pools["CLIENT"].pk, self.assets[asset].pk, "shortfall"))
 
     def _want(self, key: AccountKey) -> AccountKey:
         self.wanted[key] = None
@@ -152,7 +150,8 @@ class Move:
             held = (self.bucket_id, self.asset)
             book.claims[held] = book.claims.get(held, ZERO) + self.amount
         elif self.kind == "position":
-            assert self.bucket_id is not None and self.position_after is not None
+            assert self.bucket_id is not None
+            assert self.position_after is not None
             book.positions[self.bucket_id, self.asset] = self.position_after
         elif self.kind == "loan":
             assert self.bucket_id is not None

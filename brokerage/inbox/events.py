@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import localcontext
 from uuid import UUID, uuid4
 
+from accounts.bulk import copy_rows
 from brokerage.inbox.daybook import DayBook
 from brokerage.inbox.decisions import Decision, Event, RefusedEventError
 from brokerage.inbox.rows import TradeRow, TransferRow
@@ -17,7 +18,7 @@ from ledger.models import Release
 from ledger.posting import AccountKey, Draft, post_entries
 from margin.releases import InitialMarginGate
 
-CHUNK = 5_000
+CHUNK = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def post_events(
                 )
             )
         drafts.append(_draft(item.event, item.decision, ids=ids, release_id=release_id))
-    Release.objects.bulk_create(releases)
+    copy_rows(releases)
     entries: list[int] = []
     for start in range(0, len(drafts), CHUNK):
         entries += [posted.entry_id for posted in post_entries(drafts[start : start + CHUNK])]
@@ -138,7 +139,7 @@ def _keep_events(
     decided: Sequence[Decided], *, entries: "Iterable[int]", business_day: BusinessDay
 ) -> None:
     numbers = iter(entries)
-    InboxEvent.objects.bulk_create(
+    copy_rows(
         [
             InboxEvent(
                 business_day=business_day,
@@ -152,6 +153,5 @@ def _keep_events(
                 details={} if item.decision is None else dict(item.decision.details),
             )
             for ordinal, item in enumerate(decided, start=1)
-        ],
-        batch_size=5_000,
+        ]
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
+from accounts.bulk import copy_rows
 from accounts.models import (
     AccountAgreement,
     Agreement,
@@ -64,7 +65,7 @@ def _open_assets(reference: Reference) -> dict[str, Asset]:
         asset.code: Asset(code=asset.code, kind="money", scale=asset.scale)
         for asset in reference.assets.values()
     }
-    Asset.objects.bulk_create(assets.values())
+    copy_rows(assets.values())
     instruments = {
         terms.code: Asset(
             code=terms.code,
@@ -75,7 +76,7 @@ def _open_assets(reference: Reference) -> dict[str, Asset]:
         )
         for terms in reference.instruments.values()
     }
-    Asset.objects.bulk_create(instruments.values())
+    copy_rows(instruments.values())
     return assets | instruments
 
 
@@ -85,7 +86,7 @@ def _open_locations(
     pools = {
         code: Pool(legal_entity=entity, code=code, owner_class=code) for code in reference.pools
     }
-    Pool.objects.bulk_create(pools.values())
+    copy_rows(pools.values())
     locations = {
         place.code: Location(
             code=place.code,
@@ -98,8 +99,8 @@ def _open_locations(
         )
         for place in reference.locations.values()
     }
-    Location.objects.bulk_create(locations.values())
-    LocationAsset.objects.bulk_create(
+    copy_rows(locations.values())
+    copy_rows(
         LocationAsset(location=locations[place.code], asset=assets[code])
         for place in reference.locations.values()
         for code in place.assets
@@ -111,7 +112,7 @@ def _open_accounts(reference: Reference, *, entity: LegalEntity) -> dict[tuple[s
     """Clients, accounts, buckets, scopes and the agreements they are under."""
     first_day = reference.opening.business_day
     keys = {code: PersonKey(key=new_key()) for code in reference.clients}
-    PersonKey.objects.bulk_create(keys.values())
+    copy_rows(keys.values())
     clients = {
         client.code: Client(
             legal_entity=entity,
@@ -121,7 +122,7 @@ def _open_accounts(reference: Reference, *, entity: LegalEntity) -> dict[tuple[s
         )
         for client in reference.clients.values()
     }
-    Client.objects.bulk_create(clients.values())
+    copy_rows(clients.values())
     accounts = {
         account.code: MarginAccount(
             legal_entity=entity,
@@ -133,7 +134,7 @@ def _open_accounts(reference: Reference, *, entity: LegalEntity) -> dict[tuple[s
         )
         for account in reference.accounts.values()
     }
-    MarginAccount.objects.bulk_create(accounts.values())
+    copy_rows(accounts.values())
     _open_agreements(reference, entity=entity, accounts=accounts)
     buckets = {
         (account.code, code): Bucket(
@@ -146,10 +147,8 @@ def _open_accounts(reference: Reference, *, entity: LegalEntity) -> dict[tuple[s
         for account in reference.accounts.values()
         for code in account.buckets
     }
-    Bucket.objects.bulk_create(buckets.values())
-    Scope.objects.bulk_create(
-        Scope(bucket=bucket) for bucket in buckets.values() if bucket.is_margined
-    )
+    copy_rows(buckets.values())
+    copy_rows(Scope(bucket=bucket) for bucket in buckets.values() if bucket.is_margined)
     return buckets
 
 
@@ -158,8 +157,8 @@ def _open_agreements(
 ) -> None:
     first_day = reference.opening.business_day
     agreements = {code: Agreement(legal_entity=entity, code=code) for code in reference.agreements}
-    Agreement.objects.bulk_create(agreements.values())
-    AgreementVersion.objects.bulk_create(
+    copy_rows(agreements.values())
+    copy_rows(
         AgreementVersion(
             agreement=agreements[terms.code],
             version=1,
@@ -175,7 +174,7 @@ def _open_agreements(
         )
         for terms in reference.agreements.values()
     )
-    AccountAgreement.objects.bulk_create(
+    copy_rows(
         AccountAgreement(
             account=accounts[account.code],
             agreement=agreements[account.agreement],
@@ -188,7 +187,7 @@ def _open_agreements(
 def _open_terms(reference: Reference, *, assets: dict[str, Asset]) -> None:
     """Haircuts, rates and brackets, version 1; and the marks of the evening before."""
     first_day = reference.opening.business_day
-    Haircut.objects.bulk_create(
+    copy_rows(
         Haircut(asset=assets[a.code], version=1, effective_from=first_day, haircut=a.haircut)
         for a in reference.assets.values()
     )
@@ -202,8 +201,8 @@ def _open_terms(reference: Reference, *, assets: dict[str, Asset]) -> None:
         )
         for code, t in reference.instruments.items()
     }
-    InstrumentTerms.objects.bulk_create(terms.values())
-    Bracket.objects.bulk_create(
+    copy_rows(terms.values())
+    copy_rows(
         Bracket(
             terms=terms[code],
             floor=b.floor,
@@ -214,7 +213,7 @@ def _open_terms(reference: Reference, *, assets: dict[str, Asset]) -> None:
         if isinstance(t, PerpTerms)
         for b in t.brackets
     )
-    Mark.objects.bulk_create(
+    copy_rows(
         Mark(
             asset=assets[code],
             as_of=reference.as_of(first_day),
@@ -235,7 +234,7 @@ def _open_statements(
     file = StatementFile.objects.create(
         sha256=reference.content_sha256, name="reference.yaml", content=reference_file
     )
-    Statement.objects.bulk_create(
+    copy_rows(
         Statement(
             location=locations[code],
             business_day=reference.opening.business_day,

@@ -7,8 +7,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from brokerage.models import BusinessDay, InboxEvent, RejectedRow
-from ledger.models import Balance, Break
 from ledger.exact import EXACT
+from ledger.models import Balance, Break
 from ledger.segregation import PoolAsset
 from margin.models import MarginResult, MarginState, Mark
 
@@ -55,7 +55,7 @@ def day_result(
     breaks = _breaks(day)
     rejected_rows = _rejected_rows(day)
     positions = _positions({mark.asset_id: mark.price for mark in marks})
-    result = {
+    result: dict[str, Any] = {
         "format": FORMAT,
         "business_day": day.day.isoformat(),
         "as_of": utc(day.as_of),
@@ -82,9 +82,7 @@ def day_result(
         "segregation": [_segregation(row) for row in segregation if row.asset_kind == "money"],
         "breaks": breaks,
     }
-    result["control_totals"] = _control_totals(
-        events, result=result, outcomes=outcomes
-    )
+    result["control_totals"] = _control_totals(events, result=result, outcomes=outcomes)
     return result
 
 
@@ -103,7 +101,7 @@ def _mark(mark: Mark) -> dict[str, Any]:
 
 def _rejected_rows(day: BusinessDay) -> list[dict[str, Any]]:
     rows = RejectedRow.objects.filter(business_day=day).values("file", "line", "field", "reason")
-    return sorted(rows, key=lambda row: (row["file"], row["line"]))
+    return sorted(map(dict, rows), key=lambda row: (row["file"], row["line"]))
 
 
 def _owned(account_class: str, *columns: str) -> Iterable[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from accounts.audit import Actor, acting
+from accounts.bulk import copy_rows
 from brokerage.inbox.daybook import read_day_book
 from brokerage.inbox.events import decide_events, in_order, post_events
 from brokerage.inbox.folder import BANK_FILES
@@ -26,11 +27,11 @@ from ledger.reconciliation import BankFile, import_holdings, import_statements, 
 from ledger.segregation import pool_assets
 from ledger.statements.rows import RejectedRow as ReadRejectedRow
 from ledger.statements.statement import StatementFormat
+from margin.book import ReadInputs, read_inputs
 from margin.calls import deliver_notices, settle_run
 from margin.marks import ReceivedPrice, compose_day, priced_names, record_prices_of
 from margin.models import MarginRun
 from margin.releases import InitialMarginGate
-from margin.book import ReadInputs, read_inputs
 from margin.runs import record_run
 
 if TYPE_CHECKING:
@@ -76,14 +77,13 @@ class DayContext:
 
 
 def _keep_rejected(day: BusinessDay, rejected: "list[ReadRejectedRow]") -> None:
-    RejectedRow.objects.bulk_create(
+    copy_rows(
         [
             RejectedRow(
                 business_day=day, file=row.file, line=row.line, field=row.field, reason=row.reason
             )
             for row in rejected
-        ],
-        batch_size=5_000,
+        ]
     )
 
 
@@ -220,7 +220,5 @@ def close_day(context: DayContext) -> dict[str, Any]:
     day = context.day
     outcomes = dict(DayStep.objects.filter(business_day=day).values_list("step", "outcome"))
     result = day_result(day, outcomes=outcomes, segregation=pool_assets())
-    BusinessDay.objects.filter(pk=day.pk).update(
-        result=result, closed_at=datetime.now(tz=UTC)
-    )
+    BusinessDay.objects.filter(pk=day.pk).update(result=result, closed_at=datetime.now(tz=UTC))
     return {"breaks": result["control_totals"]["breaks"]}

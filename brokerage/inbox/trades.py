@@ -107,9 +107,7 @@ def _position_moves(
         asset=trade.instrument,
         bucket_id=bucket.id,
         price=trade.price,
-        position_after=Position(
-            quantity=effect.quantity_after, average_cost=effect.average_after
-        ),
+        position_after=Position(quantity=effect.quantity_after, average_cost=effect.average_after),
     )
     yield _custody(trade.location, trade.instrument, signed, book=book)
 
@@ -150,15 +148,9 @@ def _decide_security(
     signed = trade.quantity if trade.side == "buy" else -trade.quantity
     cash = -half_even(signed * trade.price, FEE_SCALE)
     bank = CASH_BANK[bucket.owner_class]
-    if (
-        position.quantity + signed < 0
-        or book.claim(bucket, CASH) + cash - trade.fee_usd < 0
-    ):
+    if position.quantity + signed < 0 or book.claim(bucket, CASH) + cash - trade.fee_usd < 0:
         raise RefusedEventError("claim_below_zero")
-    if (
-        book.held(bank, CASH) + cash < 0
-        or book.held(trade.location, trade.instrument) + signed < 0
-    ):
+    if book.held(bank, CASH) + cash < 0 or book.held(trade.location, trade.instrument) + signed < 0:
         raise RefusedEventError("custody_below_zero")
     effect = _effect(trade, position=position, kind="security")
     moves = list(_position_moves(trade, bucket=bucket, effect=effect, book=book))
@@ -224,9 +216,7 @@ def _settle_loss(
         if part:
             reference = f"{pool[0]}-{trade.trade_id}"
             moves.append(_custody(bank, CASH, -part, book=book, reference=reference))
-            moves.append(
-                _custody(CASH_BANK["CLIENT"], CASH, part, book=book, reference=reference)
-            )
+            moves.append(_custody(CASH_BANK["CLIENT"], CASH, part, book=book, reference=reference))
             moves.append(Move("firm", book.firm_key(pool, CASH), -part, CASH))
     if missing:
         moves.append(Move("shortfall", book.shortfall_key(CASH), missing, CASH))

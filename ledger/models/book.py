@@ -13,8 +13,8 @@ from accounts.fields import (
     SnapshotField,
     TransactionIdField,
 )
-from accounts.models import Bucket
-from ledger.models.pools import AccountClass, Asset, AssetKind, LedgerAccount, OwnerClass, Pool
+from accounts.models import Bucket, OwnerClass
+from ledger.models.pools import AccountClass, Asset, AssetKind, LedgerAccount, Pool
 
 
 class EntryKind(models.Model):
@@ -67,6 +67,7 @@ class Entry(models.Model):
         indexes = [
             models.Index(name="entry_by_transaction", fields=["xid"]),
             models.Index(name="entry_by_reference", fields=["reference"]),
+            models.Index(name="entry_by_effective_time", fields=["effective_at"]),
         ]
         constraints = [
             models.CheckConstraint(
