@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from django.conf import settings
+
 from brokerage.inbox.cycle import run_day
 from brokerage.inbox.refusal import FolderRefusedError
 
@@ -40,7 +42,7 @@ class JobKind:
 
     title: str
     run: Run
-    lease_for: timedelta = timedelta(seconds=20)
+    lease_for: timedelta = timedelta(seconds=settings.JOB_LEASE_SECONDS)
     attempts_max: int = 3
     refusals: tuple[type[Exception], ...] = ()
 

@@ -307,6 +307,8 @@ SPECTACULAR_SETTINGS = {
 BROKER_URL = env_optional("BROKER_URL")
 JOB_WORKERS = env_int("JOB_WORKERS", 2, least=1, most=64)
 JOB_SECONDS_MAX = env_int("JOB_SECONDS_MAX", 1800, least=10, most=86_400)
+# How long a worker that gives no sign of life keeps its job.
+JOB_LEASE_SECONDS = env_int("JOB_LEASE_SECONDS", 20, least=3, most=3600)
 
 CELERY_BROKER_URL = BROKER_URL or "pgmq://localhost/"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -1,0 +1,159 @@
+"""Workers that are killed, messages that are lost: the day comes out as if nothing had happened."""
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+
+from accounts.table_classes import table_classes
+from brokerage.synthetic import ROUGH, write_firm
+from tests.brokerage.workers import Desk, kill, open_desk
+from tests.cluster import Cluster
+
+STEPS = ("prices", "events", "margin", "calls", "statements", "result")
+KILLS = 3
+
+
+@pytest.fixture
+def seed() -> int:
+    """Chooses the firm and the moments of the kills; printed when the test fails."""
+    chosen = int(os.environ.get("KILL_SEED") or random.randrange(10**6))
+    print(f"KILL_SEED={chosen}")  # noqa: T201
+    return chosen
+
+
+@pytest.fixture
+def day(tmp_path: Path, seed: int) -> Path:
+    """The first day of an invented firm."""
+    days = write_firm(
+        tmp_path / "inbox", accounts=200, seed=seed, first_day=date(2031, 3, 3), days=1,
+        profile=ROUGH,
+    )  # fmt: skip
+    return days[0]
+
+
+@pytest.fixture
+def desk(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[[str], Desk]]:
+    """Desks with a database of their own each."""
+    opened: list[tuple[Desk, str]] = []
+
+    def open_one(name: str) -> Desk:
+        database = cluster.clone()
+        opened.append((open_desk(cluster, database, tmp_path / name), database))
+        return opened[-1][0]
+
+    yield open_one
+    for each, database in opened:
+        each.book.close()
+        cluster.drop(database)
+
+
+def ask_for_day(desk: Desk, day: Path) -> int:
+    """Ask for the day's job as a screen does, through the queue in the database."""
+    script = (
+        "from brokerage.jobs import ask_for_job\n"
+        f"print(ask_for_job('inbox.day', key='the day', arguments={{'folder': {str(day)!r}}}).pk)"
+    )
+    done = desk.manage("shell", "--no-imports", "--command", script)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def state_of(desk: Desk, job: int) -> str:
+    return str(desk.value("SELECT state FROM brokerage_job WHERE id = %s", job))
+
+
+def steps_done(desk: Desk) -> int:
+    return int(desk.value("SELECT count(*) FROM brokerage_daystep"))
+
+
+def undisturbed(desk: Desk, day: Path) -> dict[str, Any]:
+    """The day run in the foreground by nobody disturbed: its result."""
+    done = desk.manage("cycle", "--inbox", str(day), "--json")
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def digest(desk: Desk) -> dict[str, int]:
+    """How many rows each table of the business has; acts and horizons count attempts."""
+    classes = table_classes()
+    tables = {*classes.sealed, *(part.table for part in classes.parts), *classes.editable}
+    return {
+        table: desk.value(f"SELECT count(*) FROM {table}")
+        for table in sorted(tables - {"accounts_act", "accounts_sealblock", "ledger_horizon"})
+    }
+
+
+def test_a_job_goes_through_the_queue_in_the_database_to_a_worker(
+    desk: Callable[[str], Desk], day: Path
+) -> None:
+    here = desk("queue")
+    job = ask_for_day(here, day)
+    assert here.value("SELECT state FROM brokerage_job WHERE id = %s", job) == "waiting"
+    with here.worker():
+        here.wait_for(lambda: state_of(here, job) == "done", what="the job")
+    assert here.value("SELECT attempt FROM brokerage_job WHERE id = %s", job) == 1
+    assert here.value("SELECT result FROM brokerage_businessday") == undisturbed(
+        desk("undisturbed"), day
+    )
+
+
+def test_a_wiped_broker_loses_no_job(
+    desk: Callable[[str], Desk], day: Path, cluster: Cluster
+) -> None:
+    here = desk("wiped")
+    job = ask_for_day(here, day)
+    database = here.value("SELECT current_database()")
+    with psycopg.connect(cluster.conninfo("bo_broker", database=database)) as broker:
+        assert broker.execute("SELECT pgmq.purge_queue('celery')").fetchone() == (1,)
+    here.book.execute("UPDATE brokerage_job SET dispatched_at = dispatched_at - interval '20 s'")
+    with here.worker():
+        here.wait_for(lambda: state_of(here, job) == "done", what="the job sent again")
+
+
+def test_three_messages_for_one_job_at_once_are_one_run(
+    desk: Callable[[str], Desk], day: Path
+) -> None:
+    here = desk("repeated")
+    job = ask_for_day(here, day)
+    again = f"from brokerage.jobs import dispatch\ndispatch({job})\ndispatch({job})"
+    assert here.manage("shell", "--no-imports", "--command", again).returncode == 0
+    with here.worker(processes=3):
+        here.wait_for(lambda: state_of(here, job) == "done", what="the job")
+    assert here.value("SELECT attempt FROM brokerage_job") == 1
+    calm = desk("calm")
+    assert here.value("SELECT result FROM brokerage_businessday") == undisturbed(calm, day)
+    assert digest(here) == digest(calm)
+
+
+def test_a_worker_killed_three_times_leaves_the_same_book_as_one_nobody_disturbed(
+    desk: Callable[[str], Desk], day: Path, seed: int
+) -> None:
+    calm = desk("calm")
+    expected = undisturbed(calm, day)
+    here = desk("killed")
+    job = ask_for_day(here, day)
+    chance = Random(seed)
+    for moment in sorted(chance.sample(range(len(STEPS) - 1), KILLS)):
+        worker = here.start_worker()
+        here.wait_for(
+            lambda: state_of(here, job) == "running" and steps_done(here) >= moment,  # noqa: B023
+            what=f"the end of step {moment}",
+        )
+        time.sleep(chance.uniform(0, 0.05))
+        kill(worker)
+        assert state_of(here, job) == "running", "it was killed in the middle"
+    with here.worker():
+        here.wait_for(lambda: state_of(here, job) == "done", what="the day's end")
+    assert here.value("SELECT attempt FROM brokerage_job WHERE id = %s", job) == KILLS + 1
+    assert here.value("SELECT result FROM brokerage_businessday") == expected
+    assert digest(here) == digest(calm)
