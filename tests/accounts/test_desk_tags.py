@@ -8,7 +8,7 @@ import pytest
 from django.template import Context, Template
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from accounts.figures import MINUS, exact_number, grouped, plain
 from accounts.models import Approval
@@ -151,7 +151,7 @@ def test_the_label_of_the_zone_follows_the_season() -> None:
     assert "17:00:00 EDT" in drawn('{% at t "time" %}', t=datetime(2018, 7, 6, 21, tzinfo=UTC))
 
 
-def test_a_zone_without_a_name_is_named_by_its_distance(settings: SettingsWrapper) -> None:
+def test_a_zone_without_a_name_is_named_by_its_distance(settings: Settings) -> None:
     settings.DESK_TIME_ZONE = "America/Sao_Paulo"
     assert ">19:00:00 UTC-02<" in drawn('{% at t "time" %}', t=CLOSE)
 
@@ -239,7 +239,7 @@ def test_every_state_of_the_product_can_be_shown(family: str, states: list[str])
     assert [shown_state(family, state).word for state in states]
 
 
-def test_every_state_has_an_icon_that_exists(settings: SettingsWrapper) -> None:
+def test_every_state_has_an_icon_that_exists(settings: Settings) -> None:
     sprite = (settings.ROOT / "static" / "icons.svg").read_text()
     used = {shown.icon for family in STATES.values() for shown in family.values()}
     assert [icon for icon in sorted(used) if f'id="i-{icon}"' not in sprite] == []
