@@ -108,17 +108,23 @@ END $$;
 
 -- ---------------------------------------------------------------- editable tables
 
--- A row as the trail shows it: secret columns say only that they are there.
+-- A row as the trail shows it: secret columns say only that they are there, and a column too long
+-- to read (its name ends in #) is shown by its hash.
 CREATE FUNCTION accounts.masked(content jsonb, secrets text[]) RETURNS jsonb
 LANGUAGE sql IMMUTABLE AS $$
     SELECT content || coalesce(
-        (SELECT jsonb_object_agg(s, 'hidden'::text) FROM unnest(secrets) s WHERE content ? s), '{}')
+        (SELECT jsonb_object_agg(c.name, CASE
+             WHEN s NOT LIKE '%#' THEN 'hidden'
+             WHEN content -> c.name <> 'null' THEN 'sha256 ' || encode(
+                 sha256(convert_to((content -> c.name)::text, 'UTF8')), 'hex') END)
+         FROM unnest(secrets) s CROSS JOIN LATERAL (SELECT rtrim(s, '#')) c(name)
+         WHERE content ? c.name), '{}')
 $$;
 
 CREATE FUNCTION accounts.changed_secrets(was jsonb, now jsonb, secrets text[]) RETURNS jsonb
 LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(jsonb_object_agg(s, 'changed'::text), '{}')
-    FROM unnest(secrets) s WHERE was -> s IS DISTINCT FROM now -> s
+    FROM unnest(secrets) s WHERE s NOT LIKE '%#' AND was -> s IS DISTINCT FROM now -> s
 $$;
 
 -- One trigger function writes before and after of every editable table.

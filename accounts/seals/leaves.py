@@ -102,8 +102,7 @@ class SourceLayout:
         texts = [_row_text(self.table, "w", self.columns)]
         texts += [f"coalesce(p{n}.text, '')" for n in range(len(self.parts))]
         joins = "".join(
-            f"\nLEFT JOIN ({_part_sql(part, self, marks=marks)}) p{n}"
-            f" ON p{n}.link = w.{self.key[0]}"
+            f"\nCROSS JOIN LATERAL ({_part_sql(part, self, marks=marks)}) p{n}"
             for n, part in enumerate(self.parts)
         )
         return (
@@ -141,14 +140,14 @@ class SourceLayout:
 
 
 def _part_sql(part: PartLayout, whole: SourceLayout, *, marks: bool) -> str:
+    """All rows of one whole as one text. Row by row through an index: right after a bulk load the
+    planner's figures are stale, and any other plan may take hours."""
     text = _row_text(part.table, "x", part.columns)
     order = _columns("x", part.key)
     marked = f", string_agg({_mark(text)}, ''::bytea ORDER BY {order}) AS marks" if marks else ""
     return (
-        f"SELECT x.{part.link} AS link, string_agg({text}, '' ORDER BY {order}) AS text{marked}"
-        f" FROM public.{part.table} x"
-        f" JOIN public.{whole.table} y ON y.{whole.key[0]} = x.{part.link}"
-        " WHERE y.xid >= %(from)s::xid8 AND y.xid < %(to)s::xid8 GROUP BY 1"
+        f"SELECT string_agg({text}, '' ORDER BY {order}) AS text{marked}"
+        f" FROM public.{part.table} x WHERE x.{part.link} = w.{whole.key[0]}"
     )
 
 

@@ -115,6 +115,8 @@ def _next_range() -> _Range | None:
 def _seal(cursor: CursorWrapper, covered: _Range) -> SealBlock:
     key = signing_key(may_make=covered.number == 1)
     set_canonical(cursor)
+    # A block is bounded by transactions, but one of them may have been a very large one.
+    cursor.execute("SET LOCAL statement_timeout = 0")
     layout, leaves = _write_leaves(cursor, covered)
     head = Head(
         previous_hash=covered.previous_hash,

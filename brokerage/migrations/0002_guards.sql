@@ -3,7 +3,7 @@
 SELECT accounts.make_append_only(t::regclass) FROM unnest(ARRAY[
     'brokerage_firm', 'brokerage_daystep', 'brokerage_dayfile', 'brokerage_inboxevent',
     'brokerage_rejectedrow', 'brokerage_reportfile']) t;
-SELECT accounts.watch('brokerage_businessday', 'id', 'result');
+SELECT accounts.watch('brokerage_businessday', 'id', 'result#');
 SELECT accounts.keep_rows('brokerage_businessday');
 SELECT accounts.keep_columns('brokerage_businessday', 'business_day_stays_itself',
     'legal_entity_id,day,as_of,content_sha256,folder');
