@@ -1,0 +1,197 @@
+"""The demo firm: invented people, clients and days, run through the product's own code.
+
+Everything is labelled synthetic. The firm's files stay under `var/demo`, so that its days can be
+looked at, and run again, like any others.
+"""
+
+import json
+import secrets
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.db import connection
+from django.utils import timezone
+
+from accounts.approvals import request_approval
+from accounts.audit import Actor, acting
+from accounts.models import LegalEntity, Operator, Role
+from brokerage.inbox.cycle import Progress, run_day
+from brokerage.synthetic import DEMO, write_firm
+from ledger.models import Balance, Break
+from ledger.posting import Draft, Leg, plain
+from margin.calls import acknowledge_call
+from margin.models import MarginCall
+
+ACCOUNTS = 240
+DAYS = 5
+SEED = 7
+SETUP = Actor.command("demo")
+
+
+class DemoPerson(NamedTuple):
+    """Somebody who works at the demo desk."""
+
+    username: str
+    full_name: str
+    role: Role
+
+
+PEOPLE = (
+    DemoPerson("l.brandt", "L. Brandt", Role.OPERATIONS),
+    DemoPerson("j.adeyemi", "J. Adeyemi", Role.OPERATIONS),
+    DemoPerson("m.okafor", "M. Okafor", Role.RISK),
+    DemoPerson("s.iyer", "S. Iyer", Role.TREASURY),
+    DemoPerson("j.moreau", "J. Moreau", Role.COMPLIANCE),
+    DemoPerson("k.lindqvist", "K. Lindqvist", Role.AUDITOR),
+    DemoPerson("a.novak", "A. Novak", Role.ADMINISTRATOR),
+    DemoPerson("r.haddad", "R. Haddad", Role.ADMINISTRATOR),
+)
+
+
+def password_file() -> Path:
+    """Where the demo password of this installation is kept, for its owner only."""
+    return Path(settings.VAR) / "demo" / "password"
+
+
+def sign_ins() -> list[str]:
+    """One line per role: how to sign in to the demo firm; empty where there is none."""
+    if not password_file().exists():
+        return []
+    password = password_file().read_text().strip()
+    seen: dict[Role, DemoPerson] = {}
+    for person in PEOPLE:
+        seen.setdefault(person.role, person)
+    return [
+        f"{role.label:<14} {person.username:<12} {password}" for role, person in seen.items()
+    ]
+
+
+def load(*, progress: Progress | None = None) -> None:
+    """Make the demo firm on an empty database: its days, its people, and some of their work."""
+    folder = Path(settings.VAR) / "demo" / "inbox"
+    days = _business_days(DAYS, before=timezone.now().date())
+    if not folder.exists():
+        write_firm(
+            folder,
+            accounts=ACCOUNTS,
+            seed=SEED,
+            first_day=days[0],
+            days=DAYS,
+            profile=DEMO,
+        )
+    first, *others = sorted(path for path in folder.iterdir() if path.is_dir())
+    run_day(first, progress=progress)
+    entity = LegalEntity.objects.get()
+    _found_desk(entity)
+    for day in others:
+        run_day(day, progress=progress)
+        _acknowledge_some(share=3)
+    _take_breaks()
+    _ask_for_approvals(entity)
+
+
+def _business_days(count: int, *, before: date) -> list[date]:
+    days: list[date] = []
+    day = before
+    while len(days) < count:
+        day -= timedelta(days=1)
+        if day.weekday() < 5:
+            days.insert(0, day)
+    return days
+
+
+def _found_desk(entity: LegalEntity) -> None:
+    """The first people of the firm, two administrators among them, with one demo password."""
+    path = password_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text("-".join(secrets.token_hex(2) for _ in range(4)))
+    stored = make_password(path.read_text())
+    with acting(SETUP, reason="The people of the demo firm"):
+        people = [
+            (
+                Operator.objects.create(
+                    username=person.username, full_name=person.full_name, password=stored
+                ),
+                person.role,
+            )
+            for person in PEOPLE
+        ]
+        grants = [{"operator": operator.pk, "role": role.value} for operator, role in people]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT accounts.found_desk(%s, %s::jsonb)", [entity.pk, json.dumps(grants)]
+            )
+
+
+def _as_person(username: str) -> Actor:
+    """A short session of one of the demo people, opened as a sign-in would."""
+    key = secrets.token_hex(16)
+    operator = Operator.objects.get(username=username)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT accounts.open_session(%s, %s, interval '5 minutes')", [operator.pk, key]
+        )
+    return Actor.person(key)
+
+
+def _acknowledge_some(*, share: int) -> None:
+    """Every `share`-th delivered call is answered by its client."""
+    actor = _as_person("l.brandt")
+    delivered = MarginCall.objects.filter(state=MarginCall.State.DELIVERED).order_by("number")
+    for call in delivered[::share]:
+        acknowledge_call(call.number, actor=actor, words="The client pays this afternoon.")
+
+
+def _take_breaks() -> None:
+    """The oldest breaks are somebody's."""
+    owner = Operator.objects.get(username="j.adeyemi")
+    oldest: Sequence[Break] = Break.objects.unresolved().order_by("business_day", "pk")[:4]
+    with acting(_as_person("j.adeyemi"), reason="Asked the bank about the oldest breaks"):
+        Break.objects.filter(pk__in=[each.pk for each in oldest]).update(
+            status=Break.Status.INVESTIGATING, owner=owner
+        )
+
+
+def _ask_for_approvals(entity: LegalEntity) -> None:
+    """Requests that wait for a second person: a residual withdrawal, a role."""
+    accounts = {
+        (pool, account_class): pk
+        for pk, pool, account_class in Balance.objects.filter(
+            account__asset__code="USD",
+            account__account_class__in=["custody", "residual_interest", "own_equity"],
+            account__location__kind__in=["bank"],
+        ).values_list("account_id", "account__pool__code", "account__account_class")
+    } | {
+        (pool, account_class): pk
+        for pk, pool, account_class in Balance.objects.filter(
+            account__asset__code="USD",
+            account__account_class__in=["residual_interest", "own_equity"],
+        ).values_list("account_id", "account__pool__code", "account__account_class")
+    }
+    amount = Decimal("2500.00")
+    draft = Draft(
+        key=f"residual-withdrawal:{timezone.now().date()}",
+        kind="residual_withdrawal",
+        effective_at=timezone.now(),
+        reference=f"RW{timezone.now():%y%m%d}",
+        legs=[
+            Leg(accounts["CLIENT", "residual_interest"], amount),
+            Leg(accounts["CLIENT", "custody"], -amount, reference="RW"),
+            Leg(accounts["HOUSE", "custody"], amount, reference="RW"),
+            Leg(accounts["HOUSE", "own_equity"], -amount),
+        ],
+    )
+    with acting(_as_person("s.iyer"), reason="Fees of the month, agreed with finance"):
+        request_approval(
+            legal_entity_id=entity.pk,
+            action="entry.residual_withdrawal",
+            subject=f"{plain(amount)} USD of residual interest to the firm",
+            payload=draft.content(),
+            reason="Fees of the month, agreed with finance",
+        )
