@@ -139,6 +139,14 @@ def test_a_small_call_says_that_it_is_not_made() -> None:
     )
 
 
+def test_a_call_of_exactly_the_minimum_is_explained_as_made() -> None:
+    told = explained(one_scope(usd="5", loan=D(105)))
+    assert told.figures.call_amount == D("100.00")
+    assert told.steps == (
+        "Missing: initial margin 0.00 − equity −100.00 = 100.00, up to the cent 100.00.",
+    )
+
+
 def test_an_empty_scope_is_explained_too() -> None:
     told = explained(one_scope())
     assert (told.equity.how, told.equity.children) == ("nothing is held that counts", ())
