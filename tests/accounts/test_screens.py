@@ -38,6 +38,10 @@ def asked(desk: Desk, newcomer: Operator) -> UUID:
     )  # fmt: skip
 
 
+def streamed(response: Any) -> bytes:
+    return b"".join(response.streaming_content)
+
+
 def text_of(response: Any) -> str:
     return " ".join(response.content.decode().split())
 
@@ -159,11 +163,11 @@ def test_the_export_is_exactly_the_filter(desk: Desk, client: Browser) -> None:
     sign_in(client, desk[Role.AUDITOR])
     asked = {"actor": "brandt", "kind": "accounts_legalentity"}
     answer = client.get(reverse("accounts:audit-export", args=["csv"]), asked)
-    (row,) = csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode()))
+    (row,) = csv.DictReader(io.StringIO(streamed(answer).decode()))
     assert row["reason"] == "'=SUM(A1)", "no spreadsheet takes it for a formula"
     assert json.loads(row["after"])["name"] == "Example Brokerage Inc"
     answer = client.get(reverse("accounts:audit-export", args=["json"]), asked)
-    (same,) = json.loads(b"".join(answer.streaming_content))
+    (same,) = json.loads(streamed(answer))
     assert (same["reason"], same["after"]) == ("=SUM(A1)", row["after"])
 
 
