@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 from django.db import transaction
-from django.db.models import Case, DateTimeField, ExpressionWrapper, F, Q, QuerySet, Value, When
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet, Value
 from django.db.models.expressions import Combinable
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
@@ -103,9 +103,9 @@ def claim_job(job_id: int) -> "Lease | None":
         started_at=ClockTime(),
         heartbeat_at=ClockTime(),
         step="",
-        step_started_at=ClockTime(),
         done=0,
         total=0,
+        left_for=None,
     ):
         return None
     job.refresh_from_db()
@@ -126,8 +126,14 @@ class Lease:
     def kind(self) -> JobKind:
         return JOB_KINDS[self.name]
 
-    def heartbeat(self, *, done: int, total: int, step: str) -> bool:
+    def heartbeat(
+        self, *, done: int, total: int, step: str, left_for: timedelta | None = None
+    ) -> bool:
         """Renew the lease and say how far the work is; returns whether to cancel it.
+
+        Args:
+            done, total: parts of the step.
+            left_for: how long the step will still take, where that can be told.
 
         Raises:
             LostLeaseError: the lease ran out and another worker took the job.
@@ -138,9 +144,7 @@ class Lease:
             done=done,
             total=total,
             step=step,
-            step_started_at=Case(
-                When(step=step, total=total, then=F("step_started_at")), default=ClockTime()
-            ),
+            left_for=left_for,
         )
         asked = Job.objects.filter(pk=self.job_id, cancel_requested_at__isnull=False)
         return asked.exists()

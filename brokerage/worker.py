@@ -5,7 +5,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from datetime import timedelta
+from typing import Any, NamedTuple
 
 from django.db import DatabaseError, InterfaceError, connection, connections
 
@@ -23,6 +24,26 @@ class CancelRequestedError(Exception):
     """Somebody asked for the job to be cancelled; the step that reports is broken off."""
 
 
+class News(NamedTuple):
+    """How far a step is."""
+
+    done: int
+    total: int
+    step: str
+
+    def goes_on_from(self, earlier: "News") -> bool:
+        """Whether this is about the same step."""
+        is_same = (self.total, self.step) == (earlier.total, earlier.step)
+        return is_same and self.done >= earlier.done
+
+    def left_for(self, first: "News", *, after: float) -> timedelta | None:
+        """How long the rest will take at the pace since `first`; None before a part was done."""
+        if not self.goes_on_from(first) or self.done == first.done:
+            return None
+        per_part = after / (self.done - first.done)
+        return timedelta(seconds=per_part * (self.total - self.done))
+
+
 class JobProgress:
     """What the work reports to and asks; a thread beside it renews the lease.
 
@@ -32,7 +53,8 @@ class JobProgress:
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
-        self._news: tuple[int, int, str] = (0, 0, "")
+        self._news = News(0, 0, "")
+        self._since = (time.monotonic(), self._news)
         self._is_lost = False
         self._is_cancelled = False
         self._ended = threading.Event()
@@ -52,7 +74,9 @@ class JobProgress:
             CancelRequestedError: somebody asked for the job to be cancelled.
             LostLeaseError: another worker took the job.
         """
-        self._news = (done, total, step)
+        self._news = News(done, total, step)
+        if not self._news.goes_on_from(self._since[1]):
+            self._since = (time.monotonic(), self._news)
         if self._is_lost:
             raise LostLeaseError(f"job {self._lease.job_id} is no longer held by this worker")
         if self._is_cancelled:
@@ -77,9 +101,13 @@ class JobProgress:
             connections.close_all()  # those of this thread
 
     def _renew(self) -> None:
-        done, total, step = self._news
+        done, total, step = news = self._news
+        began, first = self._since
+        left_for = news.left_for(first, after=time.monotonic() - began)
         try:
-            self._is_cancelled = self._lease.heartbeat(done=done, total=total, step=step)
+            self._is_cancelled = self._lease.heartbeat(
+                done=done, total=total, step=step, left_for=left_for
+            )
         except LostLeaseError:
             self._is_lost = True
         except (DatabaseError, InterfaceError) as error:

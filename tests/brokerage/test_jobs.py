@@ -26,7 +26,7 @@ from brokerage.jobs import (
     sweep_jobs,
 )
 from brokerage.models import Job
-from brokerage.worker import CancelRequestedError, JobProgress, run_job
+from brokerage.worker import CancelRequestedError, JobProgress, News, run_job
 from margin.models import Task
 
 pytestmark = pytest.mark.django_db
@@ -186,13 +186,16 @@ def test_a_heartbeat_renews_the_lease_and_says_how_far_the_work_is(job: Job) -> 
     assert (first.done, first.total, first.step) == (1, 3, "Count")
     assert first.lease_until is not None
     assert first.lease_until > timezone.now() + timedelta(seconds=10)
-    lease.heartbeat(done=2, total=3, step="Count")
-    assert now_is(job).step_started_at == first.step_started_at
-    lease.heartbeat(done=0, total=9, step="Write")
-    later = now_is(job)
-    assert later.step_started_at is not None
-    assert first.step_started_at is not None
-    assert later.step_started_at > first.step_started_at
+    lease.heartbeat(done=2, total=3, step="Count", left_for=timedelta(seconds=4))
+    assert now_is(job).left_for == timedelta(seconds=4)
+
+
+def test_what_is_left_follows_from_the_pace_since_the_step_began() -> None:
+    first = News(10, 60, "Count")
+    assert News(10, 60, "Count").left_for(first, after=5.0) is None
+    assert News(20, 60, "Count").left_for(first, after=5.0) == timedelta(seconds=20)
+    assert News(60, 60, "Count").left_for(first, after=5.0) == timedelta(0)
+    assert News(2, 6, "Write").left_for(first, after=5.0) is None
 
 
 def test_the_work_writes_into_its_transaction_while_the_lease_is_renewed_beside_it(
