@@ -6,7 +6,6 @@ looked at, and run again, like any others.
 
 import json
 import secrets
-from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -66,9 +65,7 @@ def sign_ins() -> list[str]:
     seen: dict[Role, DemoPerson] = {}
     for person in PEOPLE:
         seen.setdefault(person.role, person)
-    return [
-        f"{role.label:<14} {person.username:<12} {password}" for role, person in seen.items()
-    ]
+    return [f"{role.label:<14} {person.username:<12} {password}" for role, person in seen.items()]
 
 
 def load(*, progress: Progress | None = None) -> None:
@@ -151,7 +148,7 @@ def _acknowledge_some(*, share: int) -> None:
 def _take_breaks() -> None:
     """The oldest breaks are somebody's."""
     owner = Operator.objects.get(username="j.adeyemi")
-    oldest: Sequence[Break] = Break.objects.unresolved().order_by("business_day", "pk")[:4]
+    oldest = Break.objects.unresolved().order_by("business_day", "pk")[:4]
     with acting(_as_person("j.adeyemi"), reason="Asked the bank about the oldest breaks"):
         Break.objects.filter(pk__in=[each.pk for each in oldest]).update(
             status=Break.Status.INVESTIGATING, owner=owner

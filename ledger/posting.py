@@ -109,9 +109,8 @@ class AccountKey(NamedTuple):
 
 def plain(value: Decimal) -> str:
     """A decimal as the shortest plain text: no exponent, no trailing zeros, no minus zero."""
-    text = format(value.normalize(), "f") if value else "0"
-    assert "E" not in text
-    return text
+    text = format(value, "f") if value else "0"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _leg_content(leg: Leg) -> dict[str, Any]:

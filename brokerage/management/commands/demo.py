@@ -1,7 +1,5 @@
 """`manage.py demo`: load the demo firm into an empty database."""
 
-from typing import Any
-
 from django.core.management.base import BaseCommand, CommandError
 
 from brokerage import demo
@@ -13,7 +11,7 @@ class Command(BaseCommand):
 
     help = "Load the demo firm (synthetic) into an empty database."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: object) -> None:
         if BusinessDay.objects.exists():
             raise CommandError("The book is not empty; the demo firm was not loaded.")
         demo.load()
