@@ -153,6 +153,7 @@ def open_session(
 ) -> str:
     """Begin the operator's session under a key nobody has seen, and return the key."""
     end_session(request.session.session_key)
+    request.session.flush()  # nothing of whoever was here before goes on
     reason = f"{operator.full_name} signed in" + (f" from {address}" if address else "")
     with acting(Actor.sign_in(), reason=reason):
         if password_changed:

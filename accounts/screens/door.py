@@ -2,7 +2,7 @@
 
 from django import forms
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
@@ -35,7 +35,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     back = way_back(request)
     if request.method == "GET":
         if request.user.is_authenticated:
-            return redirect(back)
+            return HttpResponseRedirect(back)
         form = SignInForm()
         notice = ENDED_TEXT if request.session.pop(ENDED, False) else ""
         return render(
@@ -48,7 +48,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         except operators.SignInRefusedError as refused:
             form.add_error(None, refused.detail)
         else:
-            return redirect(back)
+            return HttpResponseRedirect(back)
     status = 403 if form.non_field_errors() else 400
     return render(request, "accounts/sign_in.html", {"form": form, "next": back}, status=status)
 
@@ -59,7 +59,7 @@ def way_back(request: HttpRequest) -> str:
     is_ours = url_has_allowed_host_and_scheme(
         asked, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return asked if is_ours else "/"
+    return asked if is_ours and asked.startswith("/") else "/"
 
 
 @require_POST
@@ -79,7 +79,7 @@ def choose_theme(request: DeskRequest) -> HttpResponse:
         reason = f"Chose how the desk looks: {THEMES[theme].lower()}"
         with acting(request.actor, reason=reason, request_id=request.request_id):
             Operator.objects.filter(pk=request.operator.pk).update(theme=theme)
-    return redirect(way_back(request))
+    return HttpResponseRedirect(way_back(request))
 
 
 @require_POST

@@ -48,7 +48,7 @@ class Desk:
 @cache
 def encoded_password() -> str:
     """`PASSWORD` as stored; computed once, because it is slow on purpose."""
-    return make_password(PASSWORD)
+    return make_password(PASSWORD, hasher="pbkdf2_sha256")
 
 
 def found_desk(*, entity: LegalEntity | None = None, code: str = "EB-US") -> Desk:
