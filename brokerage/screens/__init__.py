@@ -1,0 +1,1 @@
+"""Screens that span the apps: the day board, jobs, reports."""
