@@ -166,19 +166,22 @@ class Server:
         if held is None or held.owner != os.getpid():
             return
         del _holds[self.root]
-        try:
-            fcntl.flock(held.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        else:
-            self.stop()
-        finally:
+        os.close(held.descriptor)
+        self.stop_if_unused()
+
+    def forget(self) -> None:
+        """In a forked child: drop the parent's hold, which the fork copied."""
+        held = _holds.pop(self.root, None)
+        if held is not None and held.owner != os.getpid():
             os.close(held.descriptor)
 
-    def stop_after_users(self) -> None:
-        """Wait until nobody holds the server, then stop it."""
+    def stop_if_unused(self) -> None:
+        """Stop the server unless somebody holds it, who then stops it in turn."""
         with (self.root / "users.lock").open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
             self.stop()
 
     # How the server is made and started

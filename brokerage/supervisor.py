@@ -234,7 +234,11 @@ class _Keeper(NamedTuple):
             return cls(pid, line)
         try:
             os.setsid()
-            os.close(line)
+            if server is not None:
+                server.forget()
+            # Above all the line itself and the lock of the run, which would outlive it.
+            os.closerange(3, ear)
+            os.closerange(ear + 1, os.sysconf("SC_OPEN_MAX"))
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
             _keep_watch(ear, server)
@@ -262,15 +266,16 @@ def _keep_watch(ear: int, server: Server | None) -> None:
             leader = int(word[1:])
             (leaders.add if word[0] == "+" else leaders.discard)(leader)
     deadline = time.monotonic() + STOP_SECONDS_MAX
-    for leader in leaders:
-        with suppress(ProcessLookupError):
-            os.killpg(leader, signal.SIGTERM)
+    if sys.platform != "linux":  # there the kernel has told them already
+        for leader in leaders:
+            with suppress(ProcessLookupError):
+                os.kill(leader, signal.SIGTERM)
     while any(map(group_lives, leaders)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     for leader in leaders:
         _kill_group(leader)
     if server is not None:
-        server.stop_after_users()
+        server.stop_if_unused()
 
 
 @contextmanager

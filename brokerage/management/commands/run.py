@@ -20,7 +20,6 @@ ANSWER_SECONDS_MAX = 60
 
 class Command(BaseCommand):
     help = "Run the web server, the worker and the scheduler until Ctrl-C."
-    requires_system_checks = ()
 
     def handle(self, *args: object, **options: object) -> None:
         try:
