@@ -9,357 +9,877 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Operator',
+            name="Operator",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('username', models.CharField(max_length=60, unique=True)),
-                ('full_name', models.CharField(max_length=120)),
-                ('is_active', models.BooleanField(default=True)),
-                ('theme', models.CharField(blank=True, choices=[('', 'System'), ('light', 'Light'), ('dark', 'Dark')], max_length=5)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                (
+                    "last_login",
+                    models.DateTimeField(blank=True, null=True, verbose_name="last login"),
+                ),
+                ("username", models.CharField(max_length=60, unique=True)),
+                ("full_name", models.CharField(max_length=120)),
+                ("is_active", models.BooleanField(default=True)),
+                (
+                    "theme",
+                    models.CharField(
+                        blank=True,
+                        choices=[("", "System"), ("light", "Light"), ("dark", "Dark")],
+                        max_length=5,
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='ApprovalAction',
+            name="ApprovalAction",
             fields=[
-                ('code', models.CharField(max_length=60, primary_key=True, serialize=False)),
-                ('title', models.CharField(max_length=120)),
-                ('maker_roles', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=16), size=None)),
-                ('checker_roles', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=16), size=None)),
-                ('lives_for', models.DurationField()),
+                ("code", models.CharField(max_length=60, primary_key=True, serialize=False)),
+                ("title", models.CharField(max_length=120)),
+                (
+                    "maker_roles",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=16), size=None
+                    ),
+                ),
+                (
+                    "checker_roles",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=16), size=None
+                    ),
+                ),
+                ("lives_for", models.DurationField()),
             ],
         ),
         migrations.CreateModel(
-            name='Client',
+            name="Client",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=40)),
-                ('name_sealed', models.BinaryField()),
-                ('is_individually_segregated', models.BooleanField(default=False)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=40)),
+                ("name_sealed", models.BinaryField()),
+                ("is_individually_segregated", models.BooleanField(default=False)),
             ],
         ),
         migrations.CreateModel(
-            name='LegalEntity',
+            name="LegalEntity",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=20, unique=True)),
-                ('name', models.CharField(max_length=200)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=20, unique=True)),
+                ("name", models.CharField(max_length=200)),
             ],
         ),
         migrations.CreateModel(
-            name='SignInFailure',
+            name="SignInFailure",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('username', models.CharField(db_index=True, max_length=60)),
-                ('failed_at', models.DateTimeField()),
-                ('address', models.CharField(blank=True, max_length=60)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("username", models.CharField(db_index=True, max_length=60)),
+                ("failed_at", models.DateTimeField()),
+                ("address", models.CharField(blank=True, max_length=60)),
             ],
         ),
         migrations.CreateModel(
-            name='AuditRow',
+            name="AuditRow",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('table_name', models.CharField(max_length=63)),
-                ('operation', models.CharField(max_length=6)),
-                ('row_key', models.TextField()),
-                ('before', models.JSONField(null=True)),
-                ('after', models.JSONField(null=True)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                ("table_name", models.CharField(max_length=63)),
+                ("operation", models.CharField(max_length=6)),
+                ("row_key", models.TextField()),
+                ("before", models.JSONField(null=True)),
+                ("after", models.JSONField(null=True)),
             ],
             options={
-                'indexes': [models.Index(fields=['xid'], name='audit_row_by_transaction'), models.Index(fields=['table_name', 'row_key'], name='audit_row_by_object')],
+                "indexes": [
+                    models.Index(fields=["xid"], name="audit_row_by_transaction"),
+                    models.Index(fields=["table_name", "row_key"], name="audit_row_by_object"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='AccountGroup',
+            name="AccountGroup",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=40)),
-                ('owner_class', models.CharField(choices=[('CLIENT', 'Client'), ('HOUSE', 'House'), ('HOUSE_PROP', 'House, proprietary trading'), ('INSURANCE', 'Insurance fund'), ('SUSPENSE', 'Suspense')], max_length=12)),
-                ('guarantee_reference', models.CharField(blank=True, max_length=200)),
-                ('client', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.client')),
-                ('legal_entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.legalentity')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=40)),
+                (
+                    "owner_class",
+                    models.CharField(
+                        choices=[
+                            ("CLIENT", "Client"),
+                            ("HOUSE", "House"),
+                            ("HOUSE_PROP", "House, proprietary trading"),
+                            ("INSURANCE", "Insurance fund"),
+                            ("SUSPENSE", "Suspense"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("guarantee_reference", models.CharField(blank=True, max_length=200)),
+                (
+                    "client",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.client",
+                    ),
+                ),
+                (
+                    "legal_entity",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.legalentity",
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='client',
-            name='legal_entity',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.legalentity'),
+            model_name="client",
+            name="legal_entity",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="accounts.legalentity",
+            ),
         ),
         migrations.CreateModel(
-            name='Agreement',
+            name="Agreement",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=40)),
-                ('legal_entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.legalentity')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=40)),
+                (
+                    "legal_entity",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.legalentity",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='MarginAccount',
+            name="MarginAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=40)),
-                ('owner_class', models.CharField(choices=[('CLIENT', 'Client'), ('HOUSE', 'House'), ('HOUSE_PROP', 'House, proprietary trading'), ('INSURANCE', 'Insurance fund'), ('SUSPENSE', 'Suspense')], max_length=12)),
-                ('mode', models.CharField(choices=[('cash', 'Cash'), ('cross', 'Cross margin'), ('isolated', 'Isolated margin'), ('portfolio', 'Portfolio margin'), ('unified', 'Unified')], max_length=12)),
-                ('desk', models.CharField(blank=True, max_length=40)),
-                ('opened_on', models.DateField()),
-                ('closed_on', models.DateField(null=True)),
-                ('client', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='accounts', to='accounts.client')),
-                ('legal_entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.legalentity')),
-                ('parent', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='accounts.marginaccount')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=40)),
+                (
+                    "owner_class",
+                    models.CharField(
+                        choices=[
+                            ("CLIENT", "Client"),
+                            ("HOUSE", "House"),
+                            ("HOUSE_PROP", "House, proprietary trading"),
+                            ("INSURANCE", "Insurance fund"),
+                            ("SUSPENSE", "Suspense"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[
+                            ("cash", "Cash"),
+                            ("cross", "Cross margin"),
+                            ("isolated", "Isolated margin"),
+                            ("portfolio", "Portfolio margin"),
+                            ("unified", "Unified"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("desk", models.CharField(blank=True, max_length=40)),
+                ("opened_on", models.DateField()),
+                ("closed_on", models.DateField(null=True)),
+                (
+                    "client",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="accounts",
+                        to="accounts.client",
+                    ),
+                ),
+                (
+                    "legal_entity",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.legalentity",
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="children",
+                        to="accounts.marginaccount",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='GroupMember',
+            name="GroupMember",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('joined_on', models.DateField()),
-                ('left_on', models.DateField(null=True)),
-                ('group', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='members', to='accounts.accountgroup')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.marginaccount')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("joined_on", models.DateField()),
+                ("left_on", models.DateField(null=True)),
+                (
+                    "group",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="members",
+                        to="accounts.accountgroup",
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.marginaccount",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Bucket',
+            name="Bucket",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=60)),
-                ('role', models.CharField(choices=[('FREE', 'Free'), ('ISOLATED', 'Isolated position'), ('RESERVE', 'Maintenance reserve'), ('PLEDGED', 'Pledged'), ('LOCKED', 'Locked or vesting'), ('HOLD', 'Withdrawal hold')], max_length=12)),
-                ('instrument_code', models.CharField(blank=True, max_length=40)),
-                ('is_margined', models.BooleanField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='buckets', to='accounts.marginaccount')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=60)),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("FREE", "Free"),
+                            ("ISOLATED", "Isolated position"),
+                            ("RESERVE", "Maintenance reserve"),
+                            ("PLEDGED", "Pledged"),
+                            ("LOCKED", "Locked or vesting"),
+                            ("HOLD", "Withdrawal hold"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("instrument_code", models.CharField(blank=True, max_length=40)),
+                ("is_margined", models.BooleanField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="buckets",
+                        to="accounts.marginaccount",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='AccountAgreement',
+            name="AccountAgreement",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('effective_from', models.DateField()),
-                ('effective_to', models.DateField(null=True)),
-                ('agreement', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.agreement')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='agreements', to='accounts.marginaccount')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("effective_from", models.DateField()),
+                ("effective_to", models.DateField(null=True)),
+                (
+                    "agreement",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.agreement",
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="agreements",
+                        to="accounts.marginaccount",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='OperatorSession',
+            name="OperatorSession",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
-                ('key_sha256', models.BinaryField(unique=True)),
-                ('opened_at', models.DateTimeField()),
-                ('last_seen_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('operator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='sessions', to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
+                ("key_sha256", models.BinaryField(unique=True)),
+                ("opened_at", models.DateTimeField()),
+                ("last_seen_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "operator",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="sessions",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Act',
+            name="Act",
             fields=[
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction(), primary_key=True, serialize=False)),
-                ('actor', models.CharField(max_length=120)),
-                ('channel', models.CharField(max_length=12)),
-                ('request_id', models.CharField(max_length=64)),
-                ('reason', models.TextField()),
-                ('recorded_at', models.DateTimeField(db_default=accounts.fields.ClockTime())),
-                ('operator', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('session', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.operatorsession')),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction(),
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("actor", models.CharField(max_length=120)),
+                ("channel", models.CharField(max_length=12)),
+                ("request_id", models.CharField(max_length=64)),
+                ("reason", models.TextField()),
+                ("recorded_at", models.DateTimeField(db_default=accounts.fields.ClockTime())),
+                (
+                    "operator",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "session",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.operatorsession",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='PersonKey',
+            name="PersonKey",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
-                ('key', models.BinaryField(null=True)),
-                ('destroyed_at', models.DateTimeField(null=True)),
+                ("id", models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
+                ("key", models.BinaryField(null=True)),
+                ("destroyed_at", models.DateTimeField(null=True)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('destroyed_at__isnull', True), ('key__isnull', True), _connector='OR'), name='destroyed_key_is_gone')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("destroyed_at__isnull", True), ("key__isnull", True), _connector="OR"
+                        ),
+                        name="destroyed_key_is_gone",
+                    )
+                ],
             },
         ),
         migrations.AddField(
-            model_name='client',
-            name='person_key',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.personkey'),
+            model_name="client",
+            name="person_key",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="accounts.personkey",
+            ),
         ),
         migrations.CreateModel(
-            name='RoleGrant',
+            name="RoleGrant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('operations', 'Operations'), ('risk', 'Risk'), ('treasury', 'Treasury'), ('compliance', 'Compliance'), ('auditor', 'Auditor'), ('administrator', 'Administrator')], max_length=16)),
-                ('desk', models.CharField(blank=True, max_length=40)),
-                ('granted_xid', accounts.fields.TransactionIdField()),
-                ('revoked_xid', accounts.fields.TransactionIdField(null=True)),
-                ('legal_entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.legalentity')),
-                ('operator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='grants', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("operations", "Operations"),
+                            ("risk", "Risk"),
+                            ("treasury", "Treasury"),
+                            ("compliance", "Compliance"),
+                            ("auditor", "Auditor"),
+                            ("administrator", "Administrator"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("desk", models.CharField(blank=True, max_length=40)),
+                ("granted_xid", accounts.fields.TransactionIdField()),
+                ("revoked_xid", accounts.fields.TransactionIdField(null=True)),
+                (
+                    "legal_entity",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.legalentity",
+                    ),
+                ),
+                (
+                    "operator",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="grants",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Scope',
+            name="Scope",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('account', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='scope', to='accounts.marginaccount')),
-                ('bucket', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='scope', to='accounts.bucket')),
-                ('group', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='scope', to='accounts.accountgroup')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "account",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="scope",
+                        to="accounts.marginaccount",
+                    ),
+                ),
+                (
+                    "bucket",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="scope",
+                        to="accounts.bucket",
+                    ),
+                ),
+                (
+                    "group",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="scope",
+                        to="accounts.accountgroup",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SealBlock',
+            name="SealBlock",
             fields=[
-                ('number', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('epoch', models.PositiveIntegerField()),
-                ('from_xid', accounts.fields.TransactionIdField()),
-                ('to_xid', accounts.fields.TransactionIdField()),
-                ('leaf_count', models.BigIntegerField()),
-                ('layout', models.JSONField()),
-                ('root', models.BinaryField()),
-                ('previous_hash', models.BinaryField()),
-                ('head_hash', models.BinaryField()),
-                ('signature', models.BinaryField()),
-                ('sealed_at', models.DateTimeField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
+                ("number", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("epoch", models.PositiveIntegerField()),
+                ("from_xid", accounts.fields.TransactionIdField()),
+                ("to_xid", accounts.fields.TransactionIdField()),
+                ("leaf_count", models.BigIntegerField()),
+                ("layout", models.JSONField()),
+                ("root", models.BinaryField()),
+                ("previous_hash", models.BinaryField()),
+                ("head_hash", models.BinaryField()),
+                ("signature", models.BinaryField()),
+                ("sealed_at", models.DateTimeField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('to_xid__gt', models.F('from_xid'))), name='seal_block_goes_forward')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("to_xid__gt", models.F("from_xid"))),
+                        name="seal_block_goes_forward",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SealLeaf',
+            name="SealLeaf",
             fields=[
-                ('pk', models.CompositePrimaryKey('block_id', 'position', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('position', models.BigIntegerField()),
-                ('source', models.CharField(max_length=63)),
-                ('row_key', models.TextField()),
-                ('leaf', models.BinaryField()),
-                ('marks', models.BinaryField()),
-                ('block', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='leaves', to='accounts.sealblock')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "block_id",
+                        "position",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("position", models.BigIntegerField()),
+                ("source", models.CharField(max_length=63)),
+                ("row_key", models.TextField()),
+                ("leaf", models.BinaryField()),
+                ("marks", models.BinaryField()),
+                (
+                    "block",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="leaves",
+                        to="accounts.sealblock",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='AgreementVersion',
+            name="AgreementVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('version', models.PositiveIntegerField()),
-                ('effective_from', models.DateField()),
-                ('model', models.CharField(max_length=40)),
-                ('parameters', models.CharField(max_length=40)),
-                ('call_level', accounts.fields.ExactField()),
-                ('liquidation_level', accounts.fields.ExactField()),
-                ('minimum_transfer_amount', accounts.fields.ExactField()),
-                ('currency', models.CharField(max_length=12)),
-                ('call_due_for', models.DurationField()),
-                ('eligible_collateral', models.JSONField(default=list)),
-                ('segregation_regime', models.CharField(blank=True, max_length=20)),
-                ('jurisdiction', models.CharField(blank=True, max_length=20)),
-                ('document_sha256', models.CharField(blank=True, max_length=64)),
-                ('agreement', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='versions', to='accounts.agreement')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("version", models.PositiveIntegerField()),
+                ("effective_from", models.DateField()),
+                ("model", models.CharField(max_length=40)),
+                ("parameters", models.CharField(max_length=40)),
+                ("call_level", accounts.fields.ExactField()),
+                ("liquidation_level", accounts.fields.ExactField()),
+                ("minimum_transfer_amount", accounts.fields.ExactField()),
+                ("currency", models.CharField(max_length=12)),
+                ("call_due_for", models.DurationField()),
+                ("eligible_collateral", models.JSONField(default=list)),
+                ("segregation_regime", models.CharField(blank=True, max_length=20)),
+                ("jurisdiction", models.CharField(blank=True, max_length=20)),
+                ("document_sha256", models.CharField(blank=True, max_length=64)),
+                (
+                    "agreement",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="versions",
+                        to="accounts.agreement",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('agreement', 'version'), name='agreement_version_is_unique'), models.UniqueConstraint(fields=('agreement', 'effective_from'), name='agreement_has_one_version_a_day'), models.CheckConstraint(condition=models.Q(('liquidation_level__gte', 0), ('call_level__gte', models.F('liquidation_level')), ('minimum_transfer_amount__gte', 0)), name='agreement_levels_are_in_order')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("agreement", "version"), name="agreement_version_is_unique"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("agreement", "effective_from"),
+                        name="agreement_has_one_version_a_day",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("liquidation_level__gte", 0),
+                            ("call_level__gte", models.F("liquidation_level")),
+                            ("minimum_transfer_amount__gte", 0),
+                        ),
+                        name="agreement_levels_are_in_order",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Approval',
+            name="Approval",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
-                ('number', models.BigIntegerField(unique=True)),
-                ('subject', models.CharField(max_length=200)),
-                ('payload', models.JSONField()),
-                ('payload_sha256', models.BinaryField()),
-                ('reason', models.TextField()),
-                ('made_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField()),
-                ('decision', models.CharField(blank=True, choices=[('approved', 'Approved'), ('rejected', 'Rejected')], max_length=8)),
-                ('decision_reason', models.TextField(blank=True)),
-                ('decided_at', models.DateTimeField(null=True)),
-                ('used_xid', accounts.fields.TransactionIdField(null=True)),
-                ('used_at', models.DateTimeField(null=True)),
-                ('checker', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('maker', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('action', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.approvalaction')),
-                ('legal_entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.legalentity')),
+                ("id", models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
+                ("number", models.BigIntegerField(unique=True)),
+                ("subject", models.CharField(max_length=200)),
+                ("payload", models.JSONField()),
+                ("payload_sha256", models.BinaryField()),
+                ("reason", models.TextField()),
+                ("made_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField()),
+                (
+                    "decision",
+                    models.CharField(
+                        blank=True,
+                        choices=[("approved", "Approved"), ("rejected", "Rejected")],
+                        max_length=8,
+                    ),
+                ),
+                ("decision_reason", models.TextField(blank=True)),
+                ("decided_at", models.DateTimeField(null=True)),
+                ("used_xid", accounts.fields.TransactionIdField(null=True)),
+                ("used_at", models.DateTimeField(null=True)),
+                (
+                    "checker",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "maker",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "action",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.approvalaction",
+                    ),
+                ),
+                (
+                    "legal_entity",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.legalentity",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('checker__isnull', True), models.Q(('checker', models.F('maker')), _negated=True), _connector='OR'), name='approval_is_not_ones_own'), models.CheckConstraint(condition=models.Q(models.Q(('checker__isnull', True), ('decided_at__isnull', True), ('decision', '')), models.Q(models.Q(('decision', ''), _negated=True), ('checker__isnull', False), ('decided_at__isnull', False)), _connector='OR'), name='approval_is_decided_by_a_person'), models.CheckConstraint(condition=models.Q(('used_xid__isnull', True), ('decision', 'approved'), _connector='OR'), name='approval_is_used_when_approved')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("checker__isnull", True),
+                            models.Q(("checker", models.F("maker")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="approval_is_not_ones_own",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("checker__isnull", True),
+                                ("decided_at__isnull", True),
+                                ("decision", ""),
+                            ),
+                            models.Q(
+                                models.Q(("decision", ""), _negated=True),
+                                ("checker__isnull", False),
+                                ("decided_at__isnull", False),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="approval_is_decided_by_a_person",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("used_xid__isnull", True), ("decision", "approved"), _connector="OR"
+                        ),
+                        name="approval_is_used_when_approved",
+                    ),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='agreement',
-            constraint=models.UniqueConstraint(fields=('legal_entity', 'code'), name='agreement_code_is_unique'),
+            model_name="agreement",
+            constraint=models.UniqueConstraint(
+                fields=("legal_entity", "code"), name="agreement_code_is_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='accountgroup',
-            constraint=models.UniqueConstraint(fields=('legal_entity', 'code'), name='group_code_is_unique'),
+            model_name="accountgroup",
+            constraint=models.UniqueConstraint(
+                fields=("legal_entity", "code"), name="group_code_is_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='marginaccount',
-            constraint=models.UniqueConstraint(fields=('legal_entity', 'code'), name='account_code_is_unique'),
+            model_name="marginaccount",
+            constraint=models.UniqueConstraint(
+                fields=("legal_entity", "code"), name="account_code_is_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='marginaccount',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('client__isnull', False), ('owner_class', 'CLIENT')), models.Q(models.Q(('owner_class', 'CLIENT'), _negated=True), ('client__isnull', True)), _connector='OR'), name='client_account_has_a_client'),
+            model_name="marginaccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("client__isnull", False), ("owner_class", "CLIENT")),
+                    models.Q(
+                        models.Q(("owner_class", "CLIENT"), _negated=True), ("client__isnull", True)
+                    ),
+                    _connector="OR",
+                ),
+                name="client_account_has_a_client",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='groupmember',
-            constraint=models.UniqueConstraint(condition=models.Q(('left_on__isnull', True)), fields=('account',), name='account_is_in_one_group'),
+            model_name="groupmember",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("left_on__isnull", True)),
+                fields=("account",),
+                name="account_is_in_one_group",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='groupmember',
-            constraint=models.CheckConstraint(condition=models.Q(('left_on__isnull', True), ('left_on__gte', models.F('joined_on')), _connector='OR'), name='group_is_left_after_it_is_joined'),
+            model_name="groupmember",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("left_on__isnull", True),
+                    ("left_on__gte", models.F("joined_on")),
+                    _connector="OR",
+                ),
+                name="group_is_left_after_it_is_joined",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='bucket',
-            constraint=models.UniqueConstraint(fields=('account', 'code'), name='bucket_code_is_unique'),
+            model_name="bucket",
+            constraint=models.UniqueConstraint(
+                fields=("account", "code"), name="bucket_code_is_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='bucket',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('role', 'ISOLATED'), _negated=True), models.Q(('instrument_code', ''), _negated=True), _connector='OR'), name='isolated_bucket_names_its_instrument'),
+            model_name="bucket",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("role", "ISOLATED"), _negated=True),
+                    models.Q(("instrument_code", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="isolated_bucket_names_its_instrument",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='accountagreement',
-            constraint=models.UniqueConstraint(fields=('account', 'effective_from'), name='account_has_one_agreement_a_day'),
+            model_name="accountagreement",
+            constraint=models.UniqueConstraint(
+                fields=("account", "effective_from"), name="account_has_one_agreement_a_day"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='accountagreement',
-            constraint=models.CheckConstraint(condition=models.Q(('effective_to__isnull', True), ('effective_to__gt', models.F('effective_from')), _connector='OR'), name='agreement_ends_after_it_starts'),
+            model_name="accountagreement",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("effective_to__isnull", True),
+                    ("effective_to__gt", models.F("effective_from")),
+                    _connector="OR",
+                ),
+                name="agreement_ends_after_it_starts",
+            ),
         ),
         migrations.AddIndex(
-            model_name='act',
-            index=models.Index(fields=['recorded_at'], name='act_by_time'),
+            model_name="act",
+            index=models.Index(fields=["recorded_at"], name="act_by_time"),
         ),
         migrations.AddIndex(
-            model_name='act',
-            index=models.Index(fields=['actor', 'recorded_at'], name='act_by_actor'),
+            model_name="act",
+            index=models.Index(fields=["actor", "recorded_at"], name="act_by_actor"),
         ),
         migrations.AddIndex(
-            model_name='act',
-            index=models.Index(fields=['request_id'], name='act_by_request'),
+            model_name="act",
+            index=models.Index(fields=["request_id"], name="act_by_request"),
         ),
         migrations.AddConstraint(
-            model_name='client',
-            constraint=models.UniqueConstraint(fields=('legal_entity', 'code'), name='client_code_is_unique'),
+            model_name="client",
+            constraint=models.UniqueConstraint(
+                fields=("legal_entity", "code"), name="client_code_is_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rolegrant',
-            constraint=models.UniqueConstraint(condition=models.Q(('revoked_xid__isnull', True)), fields=('operator', 'role', 'legal_entity', 'desk'), name='role_is_held_once'),
+            model_name="rolegrant",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("revoked_xid__isnull", True)),
+                fields=("operator", "role", "legal_entity", "desk"),
+                name="role_is_held_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rolegrant',
-            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['operations', 'risk', 'treasury', 'compliance', 'auditor', 'administrator'])), name='role_is_known'),
+            model_name="rolegrant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "role__in",
+                        [
+                            "operations",
+                            "risk",
+                            "treasury",
+                            "compliance",
+                            "auditor",
+                            "administrator",
+                        ],
+                    )
+                ),
+                name="role_is_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='scope',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('account__isnull', True), ('bucket__isnull', False), ('group__isnull', True)), models.Q(('account__isnull', False), ('bucket__isnull', True), ('group__isnull', True)), models.Q(('account__isnull', True), ('bucket__isnull', True), ('group__isnull', False)), _connector='OR'), name='scope_is_one_thing'),
+            model_name="scope",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("account__isnull", True),
+                        ("bucket__isnull", False),
+                        ("group__isnull", True),
+                    ),
+                    models.Q(
+                        ("account__isnull", False),
+                        ("bucket__isnull", True),
+                        ("group__isnull", True),
+                    ),
+                    models.Q(
+                        ("account__isnull", True),
+                        ("bucket__isnull", True),
+                        ("group__isnull", False),
+                    ),
+                    _connector="OR",
+                ),
+                name="scope_is_one_thing",
+            ),
         ),
     ]
