@@ -5,7 +5,7 @@ pool and asset, always: the book cannot hold anything else.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -79,13 +79,23 @@ class _Tally:
     positive: Decimal = ZERO
 
 
-def pool_assets(*, kinds: Iterable[str] = ("money",)) -> list[PoolAsset]:
-    """Every asset that some location of a pool carries, by pool and asset code."""
-    pools = {pool.pk: pool for pool in Pool.objects.all()}
+def pool_assets(
+    *, kinds: Iterable[str] = ("money",), entities: Collection[int] | None = None
+) -> list[PoolAsset]:
+    """Every asset that some location of a pool carries, by pool and asset code.
+
+    Args:
+        kinds: kinds of assets.
+        entities: ids of the legal entities whose pools are asked for; all if None.
+    """
+    found = Pool.objects.all()
+    if entities is not None:
+        found = found.filter(legal_entity__in=entities)
+    pools = {pool.pk: pool for pool in found}
     tallies: dict[tuple[int, int], _Tally] = {}
     names: dict[int, tuple[str, str, int]] = {}
     for pool_id, location, asset_id, code, kind, scale in LocationAsset.objects.filter(
-        asset__kind__in=list(kinds)
+        asset__kind__in=list(kinds), location__pool__in=pools
     ).values_list(
         "location__pool_id",
         "location__code",

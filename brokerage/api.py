@@ -1,0 +1,19 @@
+"""The root of the API: every app's resources under one router, and the schema."""
+
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.routers import DefaultRouter
+
+from accounts import api as accounts_api
+from brokerage import api_days, api_jobs
+from ledger import api as ledger_api
+from margin import api as margin_api
+
+router = DefaultRouter(trailing_slash=True)
+for resources in (accounts_api, ledger_api, margin_api, api_days, api_jobs):
+    resources.register(router)
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("", include(router.urls)),
+]
