@@ -30,7 +30,8 @@ sys.stdin.read()
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A server of the test's own, in a directory no other user may enter."""
-    root = Path(os.path.realpath(f"/tmp/brokerage-test-own-{os.getpid()}"))
+    session = Path(os.environ["BROKERAGE_VAR"])
+    root = session.with_name(f"{session.name}-{os.getpid()}")
     root.mkdir(mode=0o700)
     server = Server(root / "var")
     yield server
