@@ -1,7 +1,7 @@
 """The one door for value: entries go into the book through here and nowhere else."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -43,6 +43,9 @@ class LossParts:
     uncovered: Decimal
 
 
+LOSS_PARTS = ("realised", "shortfall", "insurance", "house", "uncovered")
+
+
 @dataclass(frozen=True)
 class Draft:
     """An entry as it is asked for. The same key with the same content is the same entry."""
@@ -73,13 +76,34 @@ class Draft:
         if self.loss is not None:
             said["loss"] = {
                 "bucket": self.loss.bucket_id,
-                "realised": plain(self.loss.realised),
-                "shortfall": plain(self.loss.shortfall),
-                "insurance": plain(self.loss.insurance),
-                "house": plain(self.loss.house),
-                "uncovered": plain(self.loss.uncovered),
+                **{part: plain(getattr(self.loss, part)) for part in LOSS_PARTS},
             }
         return said
+
+    @classmethod
+    def from_content(cls, said: Mapping[str, Any], *, approval_id: UUID | None = None) -> "Draft":
+        """The draft that says exactly this, as an approval or a file kept it.
+
+        Raises:
+            KeyError, ValueError, ArithmeticError: it is not the content of a draft.
+        """
+        loss = said.get("loss")
+        return cls(
+            key=said["key"],
+            kind=said["kind"],
+            effective_at=datetime.fromisoformat(said["effective_at"]),
+            reference=said["reference"],
+            narrative=said.get("narrative", ""),
+            legs=[_leg_from(leg) for leg in said["legs"]],
+            reverses=said.get("reverses"),
+            approval_id=approval_id,
+            loss=None
+            if loss is None
+            else LossParts(
+                bucket_id=loss["bucket"],
+                **{part: Decimal(loss[part]) for part in LOSS_PARTS},
+            ),
+        )
 
 
 class Posted(NamedTuple):
@@ -122,6 +146,16 @@ def _leg_content(leg: Leg) -> dict[str, Any]:
     if leg.average is not None:
         said["average"] = plain(leg.average)
     return said
+
+
+def _leg_from(said: Mapping[str, Any]) -> Leg:
+    return Leg(
+        account_id=said["account"],
+        amount=Decimal(said["amount"]),
+        reference=said.get("reference"),
+        price=None if said.get("price") is None else Decimal(said["price"]),
+        average=None if said.get("average") is None else Decimal(said["average"]),
+    )
 
 
 def post_entries(drafts: Iterable[Draft]) -> list[Posted]:
@@ -209,15 +243,7 @@ def reversal_draft(
         reference=reference,
         narrative=narrative,
         reverses=entry_id,
-        legs=[
-            Leg(
-                account_id=leg["account"],
-                amount=Decimal(leg["amount"]),
-                reference=leg.get("reference"),
-                price=None if leg.get("price") is None else Decimal(leg["price"]),
-            )
-            for leg in legs
-        ],
+        legs=[_leg_from(leg) for leg in legs],
     )
 
 
