@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.audit import Actor, acting
 from accounts.bulk import copy_rows
-from ledger.models import Posting
+from ledger.models import Balance, Posting
 from margin.engine.exact import round_up
 from margin.models import (
     CallEvent,
@@ -26,7 +26,7 @@ from margin.models import (
     Task,
 )
 from margin.notices import Notice, deliver, notice_text
-from margin.worklist import OPERATIONS, RISK, Needed, close_tasks, open_tasks
+from margin.worklist import OPERATIONS, RISK, TREASURY, Needed, close_tasks, open_tasks
 
 ZERO = Decimal(0)
 CENTS = 2
@@ -188,7 +188,12 @@ def _why(result: MarginResult) -> str:
 
 def _settle_tasks(run: MarginRun, results: Iterable[MarginResult]) -> int:
     """Open a task, with an owner, for whatever a person must look at; close what is over."""
-    needed = [*_scope_tasks(run, results), *_price_tasks(run), *_exception_tasks(run)]
+    needed = [
+        *_scope_tasks(run, results),
+        *_price_tasks(run),
+        *_exception_tasks(run),
+        *_shortfall_tasks(run),
+    ]
     at = run.as_of
     for kind in (
         Task.Kind.LIQUIDATE,
@@ -196,6 +201,7 @@ def _settle_tasks(run: MarginRun, results: Iterable[MarginResult]) -> int:
         Task.Kind.PRICE,
         Task.Kind.UNPRICED,
         Task.Kind.NO_AGREEMENT,
+        Task.Kind.UNCOVERED,
     ):
         keys = {each.key for each in needed if each.kind == kind}
         close_tasks(kind, still_needed=keys, at=at, reason=f"No longer so in run {run.number}")
@@ -234,6 +240,22 @@ def _price_tasks(run: MarginRun) -> Iterable[Needed]:
             detail=f"Mark {mark.price.normalize():f} stays. {dropped or 'No price came.'}",
             due_at=run.as_of + TASK_DUE_FOR,
             owner_role=RISK,
+        )
+
+
+def _shortfall_tasks(run: MarginRun) -> Iterable[Needed]:
+    """Client money that lacks something is an incident until the firm has paid it in."""
+    for pool, asset, missing in Balance.objects.filter(
+        account__account_class="shortfall", amount__gt=0
+    ).values_list("account__pool__code", "account__asset__code", "amount"):
+        yield Needed(
+            kind=Task.Kind.UNCOVERED,
+            key=f"shortfall:{pool}:{asset}",
+            subject=f"{pool} lacks {missing:,.2f} {asset}",
+            detail="Nobody covered a loss. Withdrawals from the pool are frozen until the firm"
+            " pays it in.",
+            due_at=run.as_of + TASK_DUE_FOR,
+            owner_role=TREASURY,
         )
 
 

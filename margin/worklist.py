@@ -101,3 +101,4 @@ class _Owners:
 
 RISK = Role.RISK.value
 OPERATIONS = Role.OPERATIONS.value
+TREASURY = Role.TREASURY.value
