@@ -38,6 +38,7 @@ class JobKind:
         lease_for: how long a worker that gives no sign of life keeps the job.
         attempts_max: how often it is tried, a worker that died included.
         refusals: what no further attempt mends; the message is one sentence for people.
+        topics: what open pages show that is new once it is done.
     """
 
     title: str
@@ -45,6 +46,7 @@ class JobKind:
     lease_for: timedelta = timedelta(seconds=settings.JOB_LEASE_SECONDS)
     attempts_max: int = 3
     refusals: tuple[type[Exception], ...] = ()
+    topics: tuple[str, ...] = ()
 
 
 def run_inbox_day(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
@@ -58,23 +60,12 @@ def run_inbox_day(arguments: Mapping[str, Any], progress: Progress) -> dict[str,
     return {"business_day": result["business_day"], "control_totals": result["control_totals"]}
 
 
-def inbox_day_key(business_day: str, *, content: str, as_of: datetime | None = None) -> str:
-    """The key of the job that runs a day: the same content is the same job.
-
-    Args:
-        business_day: the folder's name.
-        content: the hash of the folder's files, or what stands for it.
-        as_of: the instant, where the caller gives another than the firm's usual one.
-    """
-    key = f"{INBOX_DAY}:{business_day}:{content}"
-    return key if as_of is None else f"{key}:{as_of:%H:%M:%S%z}"
-
-
 JOB_KINDS: dict[str, JobKind] = {
     INBOX_DAY: JobKind(
         title="The day's cycle",
         run=run_inbox_day,
         attempts_max=10,
         refusals=(FolderRefusedError,),
+        topics=("book", "breaks", "day", "margin", "prices", "record"),
     ),
 }

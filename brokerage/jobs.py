@@ -22,6 +22,7 @@ from psycopg_pool import PoolTimeout
 from accounts.audit import Actor, acting
 from accounts.fields import ClockTime
 from accounts.models import Operator, Role
+from accounts.news import announce
 from brokerage.celery import app
 from brokerage.job_kinds import JOB_KINDS, JobKind
 from brokerage.models import BusinessDay, Job
@@ -58,6 +59,7 @@ def ask_for_job(
     job, is_new = _place_job(name, key=key, arguments=arguments, asked_by=asked_by)
     if is_new:
         transaction.on_commit(lambda: dispatch(job.pk))
+        _announce()
     return job
 
 
@@ -109,6 +111,7 @@ def claim_job(job_id: int) -> "Lease | None":
     ):
         return None
     job.refresh_from_db()
+    _announce()
     return Lease(job.pk, job.name, token, job.attempt, job.arguments)
 
 
@@ -157,10 +160,12 @@ class Lease:
         """
         if not Task.objects.filter(_task_of(self.job_id), closed_at__isnull=True).exists():
             self._end(Job.State.DONE, outcome=outcome, error="")
+            _announce(*self.kind.topics)
             return
         with acting(Actor.job(self.name), reason=f"Job {self.job_id} is done after all"):
             self._end(Job.State.DONE, outcome=outcome, error="")
             _close_task(self.job_id, reason="The job was run again and is done")
+        _announce(*self.kind.topics)
 
     def fail(self, error: str, *, for_good: bool) -> None:
         """An attempt failed: the job waits for the next one, or it has failed for good.
@@ -184,6 +189,7 @@ class Lease:
             lease_until=_after(pause),
             error=error[:ERROR_LENGTH_MAX],
         )
+        _announce()
 
     def cancel(self) -> None:
         """The work was broken off because somebody asked for it.
@@ -195,6 +201,7 @@ class Lease:
 
     def _end(self, state: Job.State, **changes: object) -> None:
         self._write(state=state, ended_at=ClockTime(), lease_until=None, **changes)
+        _announce()
 
     def _write(self, **changes: object) -> None:
         ours = Job.objects.filter(pk=self.job_id, state=Job.State.RUNNING, lease_token=self.token)
@@ -208,6 +215,11 @@ def _free() -> QuerySet[Job]:
     return Job.objects.filter(unended).filter(
         Q(lease_until__isnull=True) | Q(lease_until__lt=ClockTime())
     )
+
+
+def _announce(*topics: str) -> None:
+    """Tell open pages, once it is committed, that jobs changed and what they brought."""
+    transaction.on_commit(lambda: announce("jobs", *topics))
 
 
 def _after(span: timedelta) -> Combinable:
@@ -225,6 +237,7 @@ def cancel_job(job_id: int, *, actor: Actor) -> None:
         JobStateError: the job has ended.
     """
     with acting(actor, reason=f"Cancel job {job_id}"):
+        _announce()
         job = Job.objects.filter(pk=job_id)
         waiting = job.filter(state=Job.State.WAITING)
         if waiting.update(
@@ -257,6 +270,7 @@ def retry_job(job_id: int, *, actor: Actor) -> None:
         ):
             raise JobStateError("Not started: only a job that failed or was cancelled runs again.")
         transaction.on_commit(lambda: dispatch(job_id))
+        _announce()
 
 
 # --- The sweep ------------------------------------------------------------------------------------

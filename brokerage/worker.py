@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from django.db import DatabaseError, InterfaceError, connection, connections
 
+from accounts.news import announce
 from brokerage.jobs import Lease, LostLeaseError, claim_job
 from brokerage.models import Job
 
@@ -55,6 +56,7 @@ class JobProgress:
         self._lease = lease
         self._news = News(0, 0, "")
         self._since = (time.monotonic(), self._news)
+        self._announced = self._news
         self._is_lost = False
         self._is_cancelled = False
         self._ended = threading.Event()
@@ -108,6 +110,9 @@ class JobProgress:
             self._is_cancelled = self._lease.heartbeat(
                 done=done, total=total, step=step, left_for=left_for
             )
+            if news != self._announced:
+                announce("jobs")
+                self._announced = news
         except LostLeaseError:
             self._is_lost = True
         except (DatabaseError, InterfaceError) as error:

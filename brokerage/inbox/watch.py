@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from brokerage.inbox.cycle import check_day
+from brokerage.inbox.day_job import day_key
 from brokerage.inbox.refusal import FolderRefusedError
-from brokerage.job_kinds import INBOX_DAY, inbox_day_key
+from brokerage.job_kinds import INBOX_DAY
 from brokerage.jobs import ask_for_job
 from brokerage.models import BusinessDay, Job
 from ledger.statements.rows import parse_time
@@ -32,7 +33,7 @@ def ask_for_next_day(inbox: Path, *, now: datetime) -> Job | None:
         content = "refused-" + hashlib.sha256(str(refusal).encode()).hexdigest()
     return ask_for_job(
         INBOX_DAY,
-        key=inbox_day_key(folder.name, content=content),
+        key=day_key(folder.name, content=content),
         arguments={"folder": str(folder)},
     )
 

@@ -13,9 +13,10 @@ from django.db import connection
 
 from brokerage import jobs, worker
 from brokerage.inbox.cycle import run_day
+from brokerage.inbox.day_job import day_key
 from brokerage.inbox.folder import read_folder
 from brokerage.inbox.watch import ask_for_next_day
-from brokerage.job_kinds import INBOX_DAY, JOB_KINDS, inbox_day_key
+from brokerage.job_kinds import INBOX_DAY, JOB_KINDS
 from brokerage.jobs import claim_job, place_job
 from brokerage.models import BusinessDay, Job
 from brokerage.synthetic import CALM, write_firm
@@ -147,7 +148,7 @@ def test_an_instant_without_a_zone_is_refused(days: list[Path]) -> None:
 def held_elsewhere(day: Path) -> tuple[Job, jobs.Lease]:
     """The day's job in the hands of another worker."""
     content = read_folder(day, size_limit=10**7).content_sha256
-    key = inbox_day_key(day.name, content=content)
+    key = day_key(day.name, content=content)
     job = place_job(INBOX_DAY, key=key, arguments={"folder": str(day)})
     lease = claim_job(job.pk)
     assert lease is not None

@@ -8,14 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.audit import Actor
-from brokerage.inbox.cycle import check_day
-from brokerage.inbox.folder import DayFolder
+from brokerage.inbox.day_job import DayStoppedError, run_day_here
 from brokerage.inbox.refusal import FolderRefusedError
-from brokerage.job_kinds import INBOX_DAY, inbox_day_key
-from brokerage.jobs import place_job, retry_job
-from brokerage.models import BusinessDay, Job
-from brokerage.worker import run_job_here
 
 
 class Command(BaseCommand):
@@ -36,44 +30,16 @@ class Command(BaseCommand):
             raise CommandError("--as-of needs its zone, as in 2018-02-06T21:00:00Z.", returncode=2)
         as_of = as_of and as_of.astimezone(UTC)
         try:
-            folder = check_day(inbox, as_of=as_of)
-            result = closed_result(folder) or run_here(folder, as_of=as_of)
+            result = run_day_here(inbox, as_of=as_of)
         except FolderRefusedError as refusal:
             self.stderr.write(str(refusal))
             sys.exit(2)
+        except DayStoppedError as stop:
+            raise CommandError(str(stop)) from stop
         if json:
             self.stdout.write(dumps(result, indent=2, ensure_ascii=False))
         else:
             self.stdout.write(summary(result))
-
-
-def run_here(folder: DayFolder, *, as_of: datetime | None) -> dict[str, Any]:
-    """Do the day's job in this process, or wait for the worker that is at it.
-
-    Raises:
-        CommandError: the day did not come to its end; the sentence says why.
-    """
-    day = folder.business_day.isoformat()
-    key = inbox_day_key(day, content=folder.content_sha256, as_of=as_of)
-    arguments = {
-        "folder": str(folder.path),
-        "as_of": None if as_of is None else as_of.isoformat(),
-    }
-    job = place_job(INBOX_DAY, key=key, arguments=arguments)
-    if job.state in (Job.State.FAILED, Job.State.CANCELLED):
-        retry_job(job.pk, actor=Actor.command("cycle"))
-        job.refresh_from_db()
-    job = run_job_here(job, arguments)
-    result = closed_result(folder)
-    if result is None:
-        raise CommandError(job.error or f"The day {day} was cancelled before its end.")
-    return result
-
-
-def closed_result(folder: DayFolder) -> dict[str, Any] | None:
-    """The result of a day that was run to its end."""
-    day = BusinessDay.objects.filter(day=folder.business_day, closed_at__isnull=False).first()
-    return None if day is None else day.result
 
 
 def summary(result: dict[str, Any]) -> str:
