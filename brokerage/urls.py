@@ -6,6 +6,8 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path
 
+from brokerage import stream
+
 
 @login_not_required
 def health(request: HttpRequest) -> HttpResponse:
@@ -15,6 +17,8 @@ def health(request: HttpRequest) -> HttpResponse:
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health", health, name="health"),
+    path("stream/", stream.stream, name="stream"),
+    path("strip/", stream.strip, name="strip"),
     path("", include("accounts.urls")),
     path("", include("ledger.urls")),
     path("", include("margin.urls")),

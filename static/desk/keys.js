@@ -5,7 +5,7 @@ import { explainHere, moveRow, pickRow } from "./rows.js";
 
 const WAIT_FOR_SECOND_KEY = 1200;
 const SWITCH = "single-keys";
-let goSince = 0;
+let goSince = -Infinity;
 
 const inField = (target) => target.closest("input, select, textarea, [contenteditable]") !== null;
 const isOn = () => localStorage.getItem(SWITCH) !== "off";
@@ -49,7 +49,7 @@ function onKey(event) {
   }
   if (!isOn() || inField(event.target) || (isOverlaid && event.key !== "?")) return;
   if (event.timeStamp - goSince < WAIT_FOR_SECOND_KEY) {
-    goSince = 0;
+    goSince = -Infinity;
     go(event.key);
   } else if (event.key === "g") {
     goSince = event.timeStamp;

@@ -11,6 +11,7 @@ const isTyped = (node) =>
 const keep = (name, node) => name !== "value" || !isTyped(node);
 
 function carryOver(before, after) {
+  if (before instanceof Element && before.hasAttribute("data-stream-state")) return false;
   if (before instanceof HTMLDetailsElement) after.open = before.open;
   if (before instanceof HTMLInputElement && before.type === "checkbox") {
     after.checked = before.checked && before.value === after.value;
