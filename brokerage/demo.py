@@ -19,7 +19,7 @@ from django.utils import timezone
 from accounts.approvals import request_approval
 from accounts.audit import Actor, acting
 from accounts.models import LegalEntity, Operator, Role
-from brokerage.inbox.cycle import Progress, run_day
+from brokerage.inbox.day_job import run_day_here
 from brokerage.synthetic import DEMO, write_firm
 from ledger.models import Balance, Break
 from ledger.posting import Draft, Leg, plain
@@ -68,7 +68,7 @@ def sign_ins() -> list[str]:
     return [f"{role.label:<14} {person.username:<12} {password}" for role, person in seen.items()]
 
 
-def load(*, progress: Progress | None = None) -> None:
+def load() -> None:
     """Make the demo firm on an empty database: its days, its people, and some of their work."""
     folder = Path(settings.VAR) / "demo" / "inbox"
     days = _business_days(DAYS, before=timezone.now().date())
@@ -82,11 +82,11 @@ def load(*, progress: Progress | None = None) -> None:
             profile=DEMO,
         )
     first, *others = sorted(path for path in folder.iterdir() if path.is_dir())
-    run_day(first, progress=progress)
+    run_day_here(first)
     entity = LegalEntity.objects.get()
     _found_desk(entity)
     for day in others:
-        run_day(day, progress=progress)
+        run_day_here(day)
         _acknowledge_some(share=3)
     _take_breaks()
     _ask_for_approvals(entity)

@@ -14,6 +14,7 @@ from brokerage.inbox.refusal import FolderRefusedError
 
 class Command(BaseCommand):
     help = "Run one day's folder; reference.yaml beside it opens the book on first use."
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--inbox", required=True, type=Path, metavar="DAY", help="the folder")
