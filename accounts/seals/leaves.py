@@ -2,8 +2,8 @@
 
 A leaf is `sha256(0x00 || version || text)`. The text is the name of the table and the row as
 PostgreSQL prints a record of its columns, followed by the rows that hang on it, each behind the
-name of its table. Columns of bytes enter as their own sha256. The layout that a block stores
-says which columns those were, so a column that is added later leaves old leaves as they are.
+name of its table. Bytes enter in hexadecimal, long ones as their own sha256. The layout that a
+block stores says which columns those were, so a column that is added later changes no old leaf.
 """
 
 # Names in these queries come from the catalog or passed `SourceLayout.from_json`.
@@ -20,6 +20,8 @@ from accounts.table_classes import TableClasses
 
 LEAF_PREFIX = r"'\x0001'::bytea"  # a leaf, of version 1
 MARK_BYTES = 4
+# Bytes up to this length enter as they are, longer ones as their hash.
+SHORT_BYTES_MAX = 64
 
 # What a row's text depends on besides the row; set for one transaction at a time.
 CANONICAL_SETTINGS = (
@@ -31,7 +33,7 @@ CANONICAL_SETTINGS = (
 )
 
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
-HASHED = re.compile(r"sha256\(([a-z_][a-z0-9_]*)\)")
+OF_BYTES = re.compile(r"bytes\(([a-z_][a-z0-9_]*)\)")
 
 
 class LayoutError(Exception):
@@ -87,7 +89,7 @@ class SourceLayout:
         names = [table, *found.key, *(n for p in parts for n in (p.table, p.link, *p.key))]
         columns = [*found.columns, *(column for part in parts for column in part.columns)]
         if not all(NAME.fullmatch(name) for name in names) or not all(
-            NAME.fullmatch(column) or HASHED.fullmatch(column) for column in columns
+            NAME.fullmatch(column) or OF_BYTES.fullmatch(column) for column in columns
         ):
             raise LayoutError(f"the layout of {table} names something that is no column")
         return found
@@ -156,8 +158,14 @@ def _row_text(table: str, alias: str, columns: Iterable[str]) -> str:
 
 
 def _value(alias: str, column: str) -> str:
-    hashed = HASHED.fullmatch(column)
-    return f"encode(sha256({alias}.{hashed[1]}), 'hex')" if hashed else f"{alias}.{column}"
+    of_bytes = OF_BYTES.fullmatch(column)
+    if of_bytes is None:
+        return f"{alias}.{column}"
+    value = f"{alias}.{of_bytes[1]}"
+    return (
+        f"CASE WHEN octet_length({value}) <= {SHORT_BYTES_MAX} THEN encode({value}, 'hex')"
+        f" ELSE 'sha256 ' || encode(sha256({value}), 'hex') END"
+    )
 
 
 def _mark(text: str) -> str:
@@ -177,7 +185,7 @@ def current_layouts(cursor: CursorWrapper, classes: TableClasses) -> dict[str, S
     cursor.execute(
         "SELECT c.relname,"
         " (SELECT array_agg(CASE a.atttypid WHEN 'bytea'::regtype"
-        "    THEN 'sha256(' || a.attname || ')' ELSE a.attname END ORDER BY a.attnum)"
+        "    THEN 'bytes(' || a.attname || ')' ELSE a.attname END ORDER BY a.attnum)"
         "  FROM pg_attribute a"
         "  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),"
         " (SELECT array_agg(a.attname ORDER BY k.nth)"

@@ -1,0 +1,195 @@
+"""The book, the trail, the guards and the seals, recomputed from what is stored.
+
+All checks see one state of the database: they read in transactions that share a snapshot, two at
+a time. Nothing is written.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from django.db import DatabaseError, connections
+from django.db.backends.utils import CursorWrapper
+
+import accounts.verify
+import ledger.verify
+import margin.verify
+from accounts.checks import Check, CheckFunction, Query, Wrong
+from accounts.seals.leaves import set_canonical
+from accounts.seals.recomputed import (
+    SealedBlock,
+    check_chain,
+    check_heads,
+    check_unsealed,
+    leaf_checks,
+    read_blocks,
+)
+
+CONNECTIONS = 2
+
+# For the whole of one transaction: as much memory and time as it takes.
+READING_SETTINGS = (
+    ("statement_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("work_mem", "256MB"),
+    ("hash_mem_multiplier", "2"),
+    ("jit", "off"),
+    ("max_parallel_workers_per_gather", "0"),
+)
+
+DAY_FILES = Query(
+    "files_are_as_they_came",
+    "brokerage_dayfile",
+    """
+    SELECT 'brokerage_dayfile', f.id::text, 'its content differs from its hash'
+    FROM brokerage_dayfile f WHERE encode(sha256(f.content), 'hex') <> f.sha256
+    UNION ALL
+    SELECT 'ledger_statementfile', f.sha256, 'its content differs from its hash'
+    FROM ledger_statementfile f WHERE encode(sha256(f.content), 'hex') <> f.sha256
+    """,
+)
+
+EVENTS = Query(
+    "posted_events_have_their_entries",
+    "brokerage_inboxevent",
+    """
+    SELECT 'brokerage_inboxevent', v.id::text, 'its entry is not in the book'
+    FROM brokerage_inboxevent v LEFT JOIN ledger_entry e ON e.id = v.entry_id
+    WHERE v.refusal = '' AND e.id IS NULL
+    """,
+)
+
+
+class Report(NamedTuple):
+    """What was found.
+
+    Attributes:
+        checks: all of them, in a fixed order.
+        sealed_to_block: number of the newest block; 0 where nothing is sealed.
+        unsealed_rows: rows of history that no block covers yet.
+    """
+
+    checks: list[Check]
+    sealed_to_block: int
+    unsealed_rows: int
+
+    @property
+    def is_sound(self) -> bool:
+        return all(check.is_sound for check in self.checks)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as `verify --json` prints it."""
+        failed = next((check for check in self.checks if check.wrong is not None), None)
+        return {
+            "sound": self.is_sound,
+            "checks": [
+                {
+                    "name": check.name,
+                    "sound": check.is_sound,
+                    "rows": check.rows,
+                    "detail": check.detail if check.wrong is None else check.wrong.detail,
+                }
+                for check in self.checks
+            ],
+            "first_wrong": None if failed is None else _named(failed),
+            "sealed_to_block": self.sealed_to_block,
+            "unsealed_rows": self.unsealed_rows,
+        }
+
+
+def _named(failed: Check) -> dict[str, Any]:
+    assert failed.wrong is not None
+    return {"check": failed.name, **failed.wrong._asdict()}
+
+
+def check_days(cursor: CursorWrapper) -> list[Check]:
+    """Files and events of the inbox."""
+    return [query.run(cursor, {}) for query in (DAY_FILES, EVENTS)]
+
+
+def verify(heads_file: Path | None = None) -> Report:
+    """Recompute everything that can be.
+
+    Args:
+        heads_file: a copy of the published heads to hold the chain against, if not our own.
+    """
+    with _reading() as cursor:
+        cursor.execute("SELECT pg_export_snapshot()")
+        (snapshot,) = cursor.fetchone()
+        blocks = read_blocks(cursor)
+        chain = check_chain(blocks)
+        leaves = leaf_checks(cursor, _linked(blocks, chain))
+        rest = [*ledger.verify.CHECKS, *accounts.verify.CHECKS, *margin.verify.CHECKS, check_days]
+        found = _run([*leaves, *rest], snapshot)
+        unsealed, unsealed_rows = check_unsealed(cursor, blocks)
+        heads = check_heads(blocks, heads_file)
+    sealed = found[: len(leaves)] or [Check("sealed_rows_are_as_they_were", 0)]
+    ordered = [chain, *_as_one(sealed), heads, unsealed, *found[len(leaves) :]]
+    return Report(ordered, blocks[-1].number if blocks else 0, unsealed_rows)
+
+
+def _linked(blocks: Sequence[SealedBlock], chain: Check) -> Sequence[SealedBlock]:
+    """The blocks before the chain's first break; behind it none says which rows are its own."""
+    broken = None if chain.wrong is None else chain.wrong.block
+    return [block for block in blocks if broken is None or block.number < broken]
+
+
+def _as_one(windows: Sequence[Check]) -> list[Check]:
+    """The same check over several stretches, as one."""
+    wrong = next((check.wrong for check in windows if check.wrong is not None), None)
+    return [windows[0]._replace(rows=sum(check.rows for check in windows), wrong=wrong)]
+
+
+def _run(functions: Sequence[CheckFunction], snapshot: str) -> list[Check]:
+    """Run checks on several connections; results in the order of the functions."""
+    waiting: SimpleQueue[tuple[int, CheckFunction]] = SimpleQueue()
+    for nth, function in enumerate(functions):
+        waiting.put((nth, function))
+    done: dict[int, list[Check]] = {}
+
+    def work() -> None:
+        with _reading(snapshot) as cursor:
+            while True:
+                try:
+                    nth, function = waiting.get_nowait()
+                except Empty:
+                    return
+                done[nth] = _answer(cursor, function)
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        for worker in [pool.submit(work) for _ in range(CONNECTIONS)]:
+            worker.result()
+    return [check for nth in range(len(functions)) for check in done[nth]]
+
+
+def _answer(cursor: CursorWrapper, function: CheckFunction) -> list[Check]:
+    """What a check found; one that the database could not even run is not sound."""
+    cursor.execute("SAVEPOINT answer")
+    try:
+        return function(cursor)
+    except DatabaseError as error:
+        cursor.execute("ROLLBACK TO SAVEPOINT answer")
+        first_line = str(error).splitlines()[0]
+        wrong = Wrong("pg_catalog", function.__name__, f"it could not be looked at: {first_line}")
+        return [Check(function.__name__, 0, wrong)]
+
+
+@contextmanager
+def _reading(snapshot: str | None = None) -> Iterator[CursorWrapper]:
+    """A connection of its own, in a transaction that reads one state and writes nothing."""
+    own = connections.create_connection("default")
+    try:
+        with own.cursor() as cursor:
+            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            if snapshot is not None:
+                cursor.execute("SET TRANSACTION SNAPSHOT %s", [snapshot])
+            for name, value in READING_SETTINGS:
+                cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
+            set_canonical(cursor)
+            yield cursor
+            cursor.execute("ROLLBACK")
+    finally:
+        own.close()

@@ -1,0 +1,87 @@
+"""What `verify` looks at in margin: results add up, marks have their prices, calls their steps."""
+
+from django.db.backends.utils import CursorWrapper
+
+from accounts.checks import Check, CheckFunction, Query
+
+TOTALS = Query(
+    "parts_add_up_to_their_results",
+    "margin_marginresult",
+    """
+    SELECT 'margin_marginresult', r.id::text,
+           format('its parts come to equity %%s, initial %%s, maintenance %%s',
+                  c.equity, c.initial_margin, c.maintenance_margin)
+    FROM margin_marginresult r
+    LEFT JOIN (
+        SELECT result_id,
+               coalesce(sum(amount) FILTER (WHERE total = 'equity'), 0) AS equity,
+               coalesce(sum(amount) FILTER (WHERE total = 'initial_margin'), 0) AS initial_margin,
+               coalesce(sum(amount) FILTER (WHERE total = 'maintenance_margin'), 0)
+                   AS maintenance_margin
+        FROM margin_resultcomponent GROUP BY 1
+    ) c ON c.result_id = r.id
+    WHERE r.equity <> coalesce(c.equity, 0) OR r.initial_margin <> coalesce(c.initial_margin, 0)
+       OR r.maintenance_margin <> coalesce(c.maintenance_margin, 0)
+    """,
+)
+
+RUNS = Query(
+    "runs_have_a_result_for_every_scope",
+    "margin_marginrun",
+    """
+    SELECT 'margin_marginrun', r.id::text,
+           format('it says %%s scopes and has %%s results', r.scope_count, count(s.id))
+    FROM margin_marginrun r LEFT JOIN margin_marginresult s ON s.run_id = r.id
+    GROUP BY r.id HAVING count(s.id) <> r.scope_count
+    """,
+)
+
+# A mark that could not be composed repeats an earlier one of the same asset, and says which.
+MARKS = Query(
+    "marks_come_from_prices_or_from_the_mark_before",
+    "margin_mark",
+    """
+    SELECT 'margin_mark', m.id::text, CASE
+        WHEN m.price <= 0 THEN 'its price is not positive'
+        WHEN c.id IS NOT NULL THEN 'it differs from the mark it was carried from'
+        ELSE 'it names a price that is not there' END
+    FROM margin_mark m LEFT JOIN margin_mark c ON c.id = m.carried_from_id
+    WHERE m.price <= 0
+       OR c.id IS NOT NULL
+          AND (c.asset_id <> m.asset_id OR c.price <> m.price OR c.as_of >= m.as_of)
+       OR EXISTS (
+            SELECT FROM jsonb_array_elements(m.used || m.dropped) u
+            LEFT JOIN margin_price p ON p.id = (u ->> 'price_id')::bigint
+                AND p.asset_id = m.asset_id
+            WHERE u ? 'price_id' AND p.id IS NULL)
+    """,
+)
+
+# A step begins where the one before it ended; the call stands where its last step left it.
+CALLS = Query(
+    "calls_stand_where_their_steps_left_them",
+    "margin_margincall",
+    """
+    SELECT 'margin_margincall', c.id::text,
+           format('it is %%s, its steps left it %%s', c.state, s.to_state)
+    FROM margin_margincall c
+    LEFT JOIN LATERAL (SELECT e.to_state FROM margin_callevent e WHERE e.call_id = c.id
+                       ORDER BY e.id DESC LIMIT 1) s ON true
+    WHERE c.state IS DISTINCT FROM s.to_state
+    UNION ALL
+    SELECT 'margin_callevent', e.id::text,
+           format('it goes from %%s, the step before it to %%s', e.from_state, e.before)
+    FROM (SELECT id, from_state, to_state,
+                 lag(to_state, 1, '') OVER (PARTITION BY call_id ORDER BY id) AS before
+          FROM margin_callevent) e
+    WHERE e.from_state <> e.before
+    """,
+)
+
+
+def check_margin(cursor: CursorWrapper) -> list[Check]:
+    """Results, runs, marks and calls."""
+    return [query.run(cursor, {}) for query in (TOTALS, RUNS, MARKS, CALLS)]
+
+
+CHECKS: tuple[CheckFunction, ...] = (check_margin,)
