@@ -395,6 +395,23 @@ def test_a_job_that_has_not_failed_is_not_started_again(
     assert sent == []
 
 
+def test_open_pages_hear_of_jobs_once_the_change_is_committed(
+    monkeypatch: pytest.MonkeyPatch, works: Callable[[Work], None]
+) -> None:
+    heard: list[tuple[str, ...]] = []
+    monkeypatch.setattr(jobs, "announce", lambda *topics: heard.append(topics))
+    kind = JobKind("Count", lambda arguments, progress: {}, topics=("book",))
+    monkeypatch.setitem(JOB_KINDS, COUNT, kind)
+    with transaction.atomic():
+        asked = ask_for_job(COUNT, key="count:1", arguments={})
+        assert heard == []
+    assert heard == [("jobs",)]
+    heard.clear()
+    run_job(asked.pk)
+    assert heard[0] == ("jobs",)
+    assert ("jobs", "book") in heard
+
+
 # --- The sweep ------------------------------------------------------------------------------------
 
 
