@@ -9,15 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.audit import Actor, acting, refusals
 from accounts.models import Approval, Operator
+from accounts.news import announce
 from accounts.roles import DECIDE, REQUEST, Roles, who_may
 
 
@@ -142,7 +144,13 @@ def request_approval(
         )
         (approval_id,) = cursor.fetchone()
     assert isinstance(approval_id, UUID)
+    tell_pages()
     return approval_id
+
+
+def tell_pages() -> None:
+    """Open pages draw their lists again once this act is committed."""
+    transaction.on_commit(partial(announce, "approvals"))
 
 
 def decide(
@@ -160,6 +168,7 @@ def decide(
         cursor.execute(
             "SELECT accounts.decide_approval(%s, %s, %s)", [approval_id, verdict, reason]
         )
+        tell_pages()
     return Approval.objects.select_related("action").get(pk=approval_id)
 
 
@@ -176,6 +185,7 @@ def apply_approved(approval: Approval, *, actor: Actor, request_id: str = "") ->
     reason = f"{approval.action.title}: {approval.subject}"
     with acting(actor, reason=reason, request_id=request_id):
         registered.apply(approval)
+        tell_pages()
 
 
 def is_applied_here(approval: Approval) -> bool:

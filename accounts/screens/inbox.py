@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import approvals
 from accounts.approvals import Description, State, UnknownActionError
 from accounts.audit import RefusedError
+from accounts.listing import wants_rows
 from accounts.models import Approval
 from accounts.roles import DECIDE, DeskRequest, one_of, refusal, require
 
@@ -135,9 +136,7 @@ def inbox_page(
         "opened": None if opened is None else open_request(request, opened),
         "reason": reason,
     }
-    template = (
-        "accounts/_inbox.html" if request.headers.get("HX-Request") else "accounts/approvals.html"
-    )
+    template = "accounts/_inbox.html" if wants_rows(request) else "accounts/approvals.html"
     return render(request, template, context, status=status)
 
 

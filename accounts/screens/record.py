@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from accounts import trail
 from accounts.clock import utc_stamp
+from accounts.listing import wants_rows
 from accounts.models import Act
 from accounts.roles import DeskRequest, may, require
 from accounts.trail import Filter
@@ -70,9 +71,7 @@ def audit(request: DeskRequest) -> HttpResponse:
         "chips": chips(form),
         "can_export": may(request, "audit.export", request.legal_entity or 0),
     }
-    template = (
-        "accounts/_trail.html" if request.headers.get("HX-Request") else "accounts/audit.html"
-    )
+    template = "accounts/_trail.html" if wants_rows(request) else "accounts/audit.html"
     return render(request, template, context)
 
 
