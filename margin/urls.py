@@ -1,5 +1,22 @@
-from django.urls import URLPattern
+"""Addresses of calls, accounts, prices and tasks."""
+
+from django.urls import URLPattern, path
+
+from margin.views import account, accounts, bulk, call, calls, prices, tasks
 
 app_name = "margin"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    path("margin/calls/", calls.call_board, name="calls"),
+    path("margin/calls/acknowledge/", bulk.acknowledge_calls, name="calls-acknowledge"),
+    path("margin/calls/<str:number>/", call.call_page, name="call"),
+    path("margin/calls/<str:number>/acknowledge/", call.acknowledge, name="call-acknowledge"),
+    path("margin/accounts/", accounts.account_list, name="accounts"),
+    path("margin/accounts/<path:code>/", account.account_page, name="account"),
+    path("margin/prices/", prices.price_list, name="prices"),
+    path("margin/prices/<path:code>/", prices.price_page, name="price"),
+    path("margin/tasks/", tasks.task_list, name="tasks"),
+    path("margin/tasks/<int:task_id>/take/", tasks.take, name="task-take"),
+    path("margin/tasks/<int:task_id>/close/", tasks.close, name="task-close"),
+    path("margin/exceptions/", tasks.exception_list, name="exceptions"),
+]

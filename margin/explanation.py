@@ -1,0 +1,297 @@
+"""Why a run said what it said of a scope, from what is stored: parts, prices, terms, postings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import F, Value
+from django.db.models.functions import Concat
+
+from accounts.clock import utc_stamp
+from accounts.figures import plain
+from ledger.models import Posting
+from margin.engine.components import Component, ComponentKind, component_of
+from margin.engine.explain import Explanation, Figures, Reference, explain
+from margin.models import Bracket, MarginResult, MarginRun, Mark, ResultComponent
+
+JSON_FORMAT = "margin-explanation/1"
+
+
+class UnknownScopeError(LookupError):
+    """A run, or a scope of a run, that does not exist; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class BracketInForce:
+    """One step of a schedule: the rates on notional from `floor` to below `ceiling`."""
+
+    number: int
+    floor: Decimal
+    ceiling: Decimal | None
+    initial_rate: Decimal
+    maintenance_rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part of a result with everything it rests on.
+
+    Attributes:
+        valid_mark: where the mark was carried, the valid one it comes from.
+        posting: the one that left the claim, position or loan as the run read it.
+    """
+
+    row: ResultComponent
+    component: Component
+    valid_mark: Mark | None
+    bracket: BracketInForce | None
+    posting: Posting | None
+
+    @property
+    def label(self) -> str:
+        """The asset, with its bracket where there is one."""
+        code = self.row.asset.code
+        return code if self.bracket is None else f"{code}, bracket {self.bracket.number}"
+
+
+def find_result(run_number: str, scope_name: str) -> MarginResult:
+    """What a run says of a scope, by names: `MR-180206-1`, `A00015/FREE`.
+
+    Raises:
+        UnknownScopeError: there is no such run, or it says nothing of such a scope.
+    """
+    if not MarginRun.objects.filter(number=run_number).exists():
+        raise UnknownScopeError(f"There is no run {run_number}.")
+    named = (
+        MarginResult.objects.filter(run__number=run_number)
+        .annotate(
+            scope_name=Concat(
+                F("scope__bucket__account__code"), Value("/"), F("scope__bucket__code")
+            )
+        )
+        .filter(scope_name=scope_name)
+        .select_related("run", "scope__bucket__account", "agreement_version__agreement")
+    )
+    found = list(named[:2])
+    if not found:
+        raise UnknownScopeError(f"Run {run_number} says nothing of a scope {scope_name}.")
+    if len(found) > 1:
+        raise UnknownScopeError(f"{scope_name} names scopes of two legal entities.")
+    return found[0]
+
+
+def stored_parts(result: MarginResult) -> list[StoredPart]:
+    """The parts of a result in their order, in at most four queries."""
+    rows = list(
+        result.components.select_related("asset", "mark", "haircut", "instrument_terms").order_by(
+            "ordinal"
+        )
+    )
+    postings, brackets, valid = _postings(rows), brackets_of_terms(rows), _valid_marks(rows)
+    return [
+        StoredPart(
+            row=row,
+            component=component_of(
+                kind=row.kind, asset=row.asset.code, amount=row.amount, terms=row.terms
+            ),
+            valid_mark=None if row.mark is None else valid.get(row.mark.pk),
+            bracket=_bracket_of(row, brackets),
+            posting=postings.get((row.ledger_account_id, row.account_seq)),
+        )
+        for row in rows
+    ]
+
+
+def explain_result(result: MarginResult, parts: Sequence[StoredPart]) -> Explanation:
+    """The engine's explanation of a stored result, each part with its references.
+
+    Raises:
+        ExplanationError: the stored parts do not add up, or do not lead to the stored state.
+    """
+    return explain(
+        figures_of(result),
+        components=[part.component._replace(row=place) for place, part in enumerate(parts)],
+        references=lambda component: references(parts[component.row or 0]),
+    )
+
+
+def figures_of(result: MarginResult) -> Figures:
+    """A stored result with the levels of its agreement, as the engine tests them."""
+    bucket, terms = result.scope.bucket, result.agreement_version
+    assert bucket is not None, "house rules are computed for buckets"
+    return Figures(
+        scope=f"{bucket.account.code}/{bucket.code}",
+        equity=result.equity,
+        initial_margin=result.initial_margin,
+        maintenance_margin=result.maintenance_margin,
+        state=result.state,
+        call_amount=result.call_amount,
+        flags=tuple(result.flags),
+        call_level=terms.call_level,
+        liquidation_level=terms.liquidation_level,
+        minimum_transfer_amount=terms.minimum_transfer_amount,
+    )
+
+
+def as_json(result: MarginResult) -> dict[str, Any]:
+    """The whole explanation as JSON values; decimals are exact text.
+
+    Raises:
+        ExplanationError: the stored parts do not add up, or do not lead to the stored state.
+    """
+    run, terms = result.run, result.agreement_version
+    return {
+        "format": JSON_FORMAT,
+        "run": run.number,
+        "as_of": utc_stamp(run.as_of),
+        "model": f"{run.model} {run.model_version}",
+        "model_sha256": run.model_sha256,
+        "parameters_sha256": run.parameters_sha256,
+        "inputs_sha256": run.inputs_sha256,
+        "agreement": {
+            "code": terms.agreement.code,
+            "version": terms.version,
+            "effective_from": terms.effective_from.isoformat(),
+            "call_level": plain(terms.call_level),
+            "liquidation_level": plain(terms.liquidation_level),
+            "minimum_transfer_amount": plain(terms.minimum_transfer_amount),
+        },
+        **explain_result(result, stored_parts(result)).as_json(),
+    }
+
+
+def references(part: StoredPart) -> list[Reference]:
+    """Where the factors of a part are stored."""
+    found: list[Reference] = []
+    row = part.row
+    if row.mark is not None:
+        found.append(_mark_reference(part, row.mark))
+    if row.haircut is not None and part.component.kind == ComponentKind.MONEY_CLAIM:
+        found.append(
+            {
+                "what": "haircut",
+                "asset": row.asset.code,
+                "version": row.haircut.version,
+                "effective_from": row.haircut.effective_from.isoformat(),
+                "haircut": plain(row.haircut.haircut),
+            }
+        )
+    if row.instrument_terms is not None:
+        found.append(_terms_reference(part))
+    if part.posting is not None:
+        found.append(
+            {
+                "what": "posting",
+                "ledger_account": part.posting.account_id,
+                "account_seq": part.posting.account_seq,
+                "entry": part.posting.entry_id,
+                "reference": part.posting.entry.reference,
+            }
+        )
+    return found
+
+
+def _mark_reference(part: StoredPart, mark: Mark) -> Reference:
+    valid = part.valid_mark
+    said: dict[str, Any] = {
+        "what": "mark",
+        "id": mark.pk,
+        "asset": part.row.asset.code,
+        "as_of": utc_stamp(mark.as_of),
+        "price": plain(mark.price),
+        "state": mark.state,
+        "used": mark.used,
+        "dropped": mark.dropped,
+    }
+    return said if valid is None else said | {"carried_from": utc_stamp(valid.as_of)}
+
+
+def _terms_reference(part: StoredPart) -> Reference:
+    terms = part.row.instrument_terms
+    assert terms is not None
+    said: dict[str, Any] = {
+        "what": "instrument_terms",
+        "asset": part.row.asset.code,
+        "version": terms.version,
+        "effective_from": terms.effective_from.isoformat(),
+    }
+    if terms.initial_rate is not None and terms.maintenance_rate is not None:
+        said |= {
+            "initial_rate": plain(terms.initial_rate),
+            "maintenance_rate": plain(terms.maintenance_rate),
+        }
+    if part.bracket is not None:
+        ceiling = part.bracket.ceiling
+        said["bracket"] = {
+            "number": part.bracket.number,
+            "floor": plain(part.bracket.floor),
+            "ceiling": None if ceiling is None else plain(ceiling),
+            "initial_rate": plain(part.bracket.initial_rate),
+            "maintenance_rate": plain(part.bracket.maintenance_rate),
+        }
+    return said
+
+
+def brackets_of_terms(rows: Iterable[ResultComponent]) -> dict[int, list[BracketInForce]]:
+    """The schedules behind the parts, by id of the terms; one query."""
+    wanted = {row.instrument_terms_id for row in rows if "bracket" in row.terms}
+    return schedules(Bracket.objects.filter(terms__in=wanted - {None}).order_by("terms", "floor"))
+
+
+def schedules(brackets: Iterable[Bracket]) -> dict[int, list[BracketInForce]]:
+    """Rows of brackets, floors ascending, as schedules by id of their terms."""
+    by_terms: dict[int, list[Bracket]] = {}
+    for bracket in brackets:
+        by_terms.setdefault(bracket.terms_id, []).append(bracket)
+    return {
+        terms_id: [
+            BracketInForce(
+                number=number,
+                floor=step.floor,
+                ceiling=steps[number].floor if number < len(steps) else None,
+                initial_rate=step.initial_rate,
+                maintenance_rate=step.maintenance_rate,
+            )
+            for number, step in enumerate(steps, start=1)
+        ]
+        for terms_id, steps in by_terms.items()
+    }
+
+
+def _bracket_of(
+    row: ResultComponent, brackets: Mapping[int, list[BracketInForce]]
+) -> BracketInForce | None:
+    if "bracket" not in row.terms or row.instrument_terms_id is None:
+        return None
+    return brackets[row.instrument_terms_id][int(row.terms["bracket"])]
+
+
+def _postings(rows: Iterable[ResultComponent]) -> dict[tuple[int | None, int | None], Posting]:
+    """The postings behind the parts, by their place; one query."""
+    places = [
+        (row.ledger_account_id, row.account_seq)
+        for row in rows
+        if row.ledger_account_id is not None and row.account_seq is not None
+    ]
+    found = Posting.objects.filter(pk__in=places).select_related("entry") if places else ()
+    return {(posting.account_id, posting.account_seq): posting for posting in found}
+
+
+def _valid_marks(rows: Iterable[ResultComponent]) -> dict[int, Mark]:
+    """By id of a carried mark the valid one it comes from; a query per asset without a price."""
+    carried = {
+        row.mark.pk: row.mark
+        for row in rows
+        if row.mark is not None and row.mark.state != Mark.State.VALID
+    }
+    found = {pk: valid_mark_before(mark) for pk, mark in carried.items()}
+    return {pk: mark for pk, mark in found.items() if mark is not None}
+
+
+def valid_mark_before(mark: Mark) -> Mark | None:
+    """The newest valid mark of the same asset before a carried one."""
+    earlier = Mark.objects.filter(
+        asset_id=mark.asset_id, as_of__lt=mark.as_of, state=Mark.State.VALID
+    )
+    return earlier.order_by("-as_of").first()

@@ -1,0 +1,1 @@
+"""Screens of margin: calls, accounts, prices, tasks."""

@@ -1,0 +1,238 @@
+"""One account: what it needs, has and owes, its calls, its statement, its terms."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Case, IntegerField, Sum, Value, When
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from accounts.agreements import account_terms
+from accounts.explanation import Explanation
+from accounts.models import AgreementVersion, MarginAccount
+from accounts.roles import DeskRequest, require
+from margin.levels import SEVERITY, equity_share, withdrawable
+from margin.models import MarginCall, MarginResult, MarginRun, ResultComponent
+from margin.views.drawer import (
+    QUESTIONS,
+    Question,
+    drawer,
+    questions,
+    rate_words,
+    without_drawer,
+)
+from margin.views.history import scope_history
+from margin.views.holdings import Holdings, holdings_of
+from margin.views.scenarios import scenario_table
+from margin.views.statement import NEWEST_SHOWN, lines_of, statement_lines, statement_listing
+from margin.views.visible import account_or_404, newest_run
+
+TABS = {
+    "overview": "Overview",
+    "statement": "Statement",
+    "positions": "Positions",
+    "calls": "Calls",
+    "agreement": "Agreement",
+}
+CALLS_SHOWN_MAX = 100
+
+
+@dataclass(frozen=True)
+class ScopePanel:
+    """What the newest run says of one scope of the account."""
+
+    result: MarginResult
+    call: MarginCall | None
+    available: Decimal
+    share: Decimal | None
+    loan: Decimal
+    ask: dict[str, Question]
+
+
+@require_GET
+@require("read")
+def account_page(request: DeskRequest, code: str) -> HttpResponse:
+    """The page of one account; `?tab=` a section, `?scope=` and `?explain=` the drawer."""
+    account = account_or_404(request, code)
+    tab = request.GET.get("tab", "overview")
+    if tab not in TABS:
+        raise Http404("There is no such page.")
+    run = newest_run()
+    results = results_of(account, run)
+    context: dict[str, Any] = {
+        "account": account,
+        "run": run,
+        "worst": max(results, key=lambda each: SEVERITY[each.state]) if results else None,
+        "agreement": account_terms(account.pk, day=day_of(run)),
+        "siblings": siblings(account, run),
+        "tab": tab,
+        "tabs": [(key, word, f"{request.path}?tab={key}") for key, word in TABS.items()],
+        "explanation": explanation(request, results),
+    }
+    if tab == "statement":
+        return statement_page(request, account, context)
+    section = {
+        "overview": overview,
+        "positions": positions,
+        "calls": calls_section,
+        "agreement": agreement_section,
+    }[tab]
+    context |= section(request, account, results, day_of(run))
+    return render(request, "margin/account.html", context)
+
+
+def day_of(run: MarginRun | None) -> date:
+    """The day whose terms and marks the page shows."""
+    return run.business_day if run else timezone.now().date()
+
+
+def results_of(account: MarginAccount, run: MarginRun | None) -> list[MarginResult]:
+    """What the newest run says of the account's scopes, in the order of their buckets."""
+    found = MarginResult.objects.filter(run=run, scope__bucket__account=account)
+    return list(
+        found.select_related(
+            "run", "scope__bucket__account", "agreement_version__agreement"
+        ).order_by("scope__bucket__code")
+    )
+
+
+def siblings(account: MarginAccount, run: MarginRun | None) -> list[tuple[str, str]]:
+    """Code and worst state of the client's other accounts; one query."""
+    if account.client_id is None:
+        return []
+    severity = Case(
+        *(When(state=state, then=Value(rank)) for state, rank in SEVERITY.items()),
+        output_field=IntegerField(),
+    )
+    worst = (
+        MarginResult.objects.filter(run=run, scope__bucket__account__client=account.client_id)
+        .exclude(scope__bucket__account=account)
+        .annotate(severity=severity)
+        .order_by("scope__bucket__account__code", "-severity")
+        .distinct("scope__bucket__account__code")
+    )
+    return list(worst.values_list("scope__bucket__account__code", "state"))
+
+
+def explanation(request: DeskRequest, results: list[MarginResult]) -> Explanation | None:
+    """The drawer, where the address names a scope of the account and a total."""
+    total, bucket = request.GET.get("explain", ""), request.GET.get("scope", "")
+    found = [each for each in results if each.scope.bucket and each.scope.bucket.code == bucket]
+    if total not in QUESTIONS or not found:
+        return None
+    return drawer(
+        found[0],
+        total,
+        close=without_drawer(request, "scope"),
+        link=request.get_full_path(),
+        unit=found[0].agreement_version.currency,
+    )
+
+
+# --- Sections -------------------------------------------------------------------------------------
+
+
+def overview(
+    request: DeskRequest, account: MarginAccount, results: list[MarginResult], day: date
+) -> dict[str, Any]:
+    """Figures, balances, positions, scenarios, history and the newest lines."""
+    holdings = holdings_of(account, day=day)
+    newest = statement_lines(account).order_by("-entry__effective_at", "-entry_id", "account_id")
+    chosen = results[0] if results else None
+    return {
+        "panels": panels(request, results, holdings),
+        "holdings": holdings,
+        "unmargined": [row for row in holdings.money if not row.bucket.is_margined],
+        "history": None if chosen is None else scope_history(chosen.scope_id),
+        "scenarios": None if chosen is None else scenario_table(chosen),
+        "lines": lines_of(newest[:NEWEST_SHOWN]),
+    }
+
+
+def panels(
+    request: DeskRequest, results: list[MarginResult], holdings: Holdings
+) -> list[ScopePanel]:
+    """A panel per scope; two queries whatever their number."""
+    calls = {
+        call.scope_id: call
+        for call in MarginCall.objects.open().filter(scope__in=[r.scope_id for r in results])
+    }
+    money = dict(
+        ResultComponent.objects.filter(result__in=results, kind="money_claim")
+        .values_list("result")
+        .annotate(total=Sum("amount"))
+    )
+    loans = {row.bucket.pk: row.amount for row in holdings.loans}
+    return [
+        ScopePanel(
+            result=result,
+            call=calls.get(result.scope_id),
+            available=withdrawable(result, money=money.get(result.pk, Decimal(0))),
+            share=equity_share(result),
+            loan=loans.get(result.scope.bucket_id or 0, Decimal(0)),
+            ask=questions(request, scope=result.scope.bucket.code if result.scope.bucket else ""),
+        )
+        for result in results
+    ]
+
+
+def positions(
+    request: DeskRequest, account: MarginAccount, results: list[MarginResult], day: date
+) -> dict[str, Any]:
+    """Balances and positions at full width."""
+    return {"holdings": holdings_of(account, day=day)}
+
+
+def calls_section(
+    request: DeskRequest, account: MarginAccount, results: list[MarginResult], day: date
+) -> dict[str, Any]:
+    """Every call of the account, newest first."""
+    calls = MarginCall.objects.filter(scope__bucket__account=account)
+    found = calls.select_related("scope__bucket", "owner", "last_result")
+    return {"calls": list(found.order_by("-issued_at", "number")[:CALLS_SHOWN_MAX])}
+
+
+def agreement_section(
+    request: DeskRequest, account: MarginAccount, results: list[MarginResult], day: date
+) -> dict[str, Any]:
+    """The terms in force and the agreements that went before."""
+    signed = account.agreements.select_related("agreement").order_by("-effective_from")
+    versions = AgreementVersion.objects.filter(
+        agreement__in=signed.values("agreement")
+    ).select_related("agreement")
+    terms = account_terms(account.pk, day=day)
+    return {
+        "signed": list(signed),
+        "versions": list(versions.order_by("agreement__code", "-version")),
+        "terms": None if terms is None else terms_words(terms),
+    }
+
+
+def terms_words(terms: AgreementVersion) -> list[tuple[str, str]]:
+    """The terms as an agreement's front page says them."""
+    due = terms.call_due_for.total_seconds() / 3600
+    return [
+        ("Model", f"{terms.model} {terms.parameters}"),
+        ("Call level", f"{rate_words(terms.call_level)} of maintenance margin"),
+        ("Liquidation level", f"{rate_words(terms.liquidation_level)} of maintenance margin"),
+        ("Minimum transfer", f"{terms.minimum_transfer_amount:,f} {terms.currency}"),
+        ("A call is due", f"{due:g} hours after it is issued"),
+        ("Eligible collateral", ", ".join(terms.eligible_collateral) or "all money assets"),
+        ("Regime", terms.segregation_regime or "not stated"),
+        ("Document", f"sha256 {terms.document_sha256}" if terms.document_sha256 else "none kept"),
+    ]
+
+
+def statement_page(
+    request: DeskRequest, account: MarginAccount, context: dict[str, Any]
+) -> HttpResponse:
+    """The statement, as a section of the page or as a file."""
+    listing = statement_listing(request, account)
+    if listing.format:
+        return listing.export()
+    context |= {"listing": listing, "lines": lines_of(list(listing.page))}
+    return render(request, "margin/account.html", context)

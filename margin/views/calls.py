@@ -1,0 +1,356 @@
+"""The board of margin calls: open ones, worst first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from django.db.models import (
+    Case,
+    Count,
+    ExpressionWrapper,
+    F,
+    IntegerField,
+    Max,
+    Min,
+    Q,
+    QuerySet,
+    Sum,
+    Value,
+    When,
+)
+from django.db.models.functions import NullIf
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from accounts.clock import zone_label
+from accounts.columns import Column
+from accounts.drawing import MiniBar, mini_bar
+from accounts.fields import ExactField
+from accounts.filters import BadFilterError, Choice, Choices, Day, Figure, Option, Text
+from accounts.listing import Listing
+from accounts.models import Agreement, LegalEntity, OwnerClass, RoleGrant
+from accounts.roles import DeskRequest, may, require
+from accounts.states import STATES
+from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
+from margin.levels import SEVERITY, equity_share, levels_of
+from margin.models import MarginCall, MarginResult, MarginRun, MarginState
+from margin.views.live import live_answer
+from margin.views.visible import (
+    calls_here,
+    entity_here,
+    exceptions_here,
+    newest_run,
+    results_here,
+)
+
+ACKNOWLEDGE = "call.acknowledge"
+ME, NOBODY = "me", "nobody"
+TIMES = frozenset({"due", "issued"})
+
+COLUMNS = (
+    Column(
+        "scope",
+        "Scope",
+        value=lambda call: scope_name(call),
+        sort=("scope__bucket__account__code", "scope__bucket__code"),
+    ),
+    Column("number", "Call", sort=("number",), is_shown=False),
+    Column("state", "State", value="last_result.state", sort=("severity", "amount")),
+    Column("amount", "Call amount", sort=("amount",), numeric=True),
+    Column(
+        "equity", "Equity", value="last_result.equity", sort=("last_result__equity",), numeric=True
+    ),
+    Column(
+        "initial_margin",
+        "Initial margin",
+        value="last_result.initial_margin",
+        sort=("last_result__initial_margin",),
+        numeric=True,
+    ),
+    Column(
+        "maintenance_margin",
+        "Maintenance margin",
+        value="last_result.maintenance_margin",
+        sort=("last_result__maintenance_margin",),
+        numeric=True,
+        is_shown=False,
+    ),
+    Column(
+        "share",
+        "Equity / initial",
+        value=lambda call: equity_share(call.last_result),
+        sort=("share",),
+        numeric=True,
+    ),
+    Column("due", "Due", value="due_at", sort=("due_at",)),
+    Column("call_state", "Call and owner", value="state", sort=("state", "owner__full_name")),
+    Column("owner", "Owner", value="owner.full_name", sort=("owner__full_name",), is_shown=False),
+    Column("issued", "Issued", value="issued_at", sort=("issued_at",), is_shown=False),
+    Column(
+        "client",
+        "Client",
+        value="scope.bucket.account.client.code",
+        sort=("scope__bucket__account__client__code",),
+        is_shown=False,
+    ),
+    Column(
+        "agreement",
+        "Agreement",
+        value="last_result.agreement_version.agreement.code",
+        sort=("last_result__agreement_version__agreement__code",),
+        is_shown=False,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Calls or tasks of one person, of whoever asks, or of nobody yet."""
+
+    operator_id: int
+    legal_entity: LegalEntity
+    key: str = "owner"
+    label: str = "Owner"
+    control: str = "select"
+
+    def options(self) -> list[Option]:
+        """Oneself, nobody, and everybody who works at the legal entity."""
+        grants = RoleGrant.objects.filter(
+            legal_entity=self.legal_entity, revoked_xid__isnull=True, operator__is_active=True
+        )
+        people = grants.order_by("operator__full_name").values_list(
+            "operator__username", "operator__full_name"
+        )
+        return [
+            Option(ME, "Me"),
+            Option(NOBODY, "Nobody yet"),
+            *(Option(username, name) for username, name in people.distinct()),
+        ]
+
+    def condition(self, values: Sequence[str]) -> Q:
+        self.words(values)
+        found = Q()
+        for value in values:
+            if value == NOBODY:
+                found |= Q(owner__isnull=True)
+            elif value == ME:
+                found |= Q(owner=self.operator_id)
+            else:
+                found |= Q(owner__username=value)
+        return found
+
+    def words(self, values: Sequence[str]) -> str:
+        known = {option.value: option.word for option in self.options()}
+        unknown = [value for value in values if value not in known]
+        if unknown:
+            raise BadFilterError(f"{self.label} has no value “{unknown[0][:60]}”")
+        return ", ".join(known[value] for value in values)
+
+
+@dataclass(frozen=True)
+class CallRow:
+    """A call as a row shows it."""
+
+    call: MarginCall
+    bar: MiniBar
+    share: Decimal | None
+    has_insufficient_mark: bool
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The foot of the list: sums over the whole filter, none where currencies mix."""
+
+    count: int
+    currency: str
+    amount: Decimal | None
+    equity: Decimal | None
+    initial_margin: Decimal | None
+
+    @property
+    def share(self) -> Decimal | None:
+        if not self.initial_margin or self.equity is None:
+            return None
+        return self.equity / self.initial_margin
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the newest run looked at, for the words around the list."""
+
+    run: MarginRun | None
+    scopes: int
+    left_out: int
+    below_minimum: int
+
+    @property
+    def all_scopes(self) -> int:
+        return self.scopes + self.left_out
+
+
+def scope_name(call: MarginCall) -> str:
+    """ "A00015/FREE"."""
+    bucket = call.scope.bucket
+    assert bucket is not None, "calls are made on buckets"
+    return f"{bucket.account.code}/{bucket.code}"
+
+
+@require_GET
+@require("read")
+def call_board(request: DeskRequest) -> HttpResponse:
+    """The calls, as a page, as its live region, or as a file."""
+    listing = board_listing(request)
+    if listing.format:
+        return listing.export()
+    context = {
+        "listing": listing,
+        "rows": [call_row(call) for call in listing.page],
+        "totals": totals_of(listing.rows),
+        "checked": checked(request),
+        "can_acknowledge": may(request, ACKNOWLEDGE, entity_here(request)),
+        "bulk_acts": [("acknowledge", "Acknowledge")],
+        "pause": listing.address(live=["off"]),
+        "resume": listing.address(live=[]),
+    }
+    return live_answer(
+        request, context, page="margin/calls.html", region="margin/_calls.html", name="calls"
+    )
+
+
+def board_listing(request: DeskRequest) -> Listing[MarginCall]:
+    """The list that the address asks for."""
+    return Listing(
+        request,
+        drawn_calls(calls_here(request)),
+        name="margin-calls",
+        columns=board_columns(),
+        filters=board_filters(request),
+        default_sort="-state",
+        tabs="state",
+    )
+
+
+def board_columns() -> list[Column]:
+    """The columns, times under the label of the desk's zone."""
+    run = newest_run()
+    zone = zone_label(run.as_of if run else timezone.now())
+    return [
+        replace(column, label=f"{column.label}, {zone}") if column.key in TIMES else column
+        for column in COLUMNS
+    ]
+
+
+def drawn_calls(calls: "QuerySet[MarginCall]") -> "QuerySet[MarginCall]":
+    """Calls with what their rows show and sort by."""
+    severity = Case(
+        *(When(last_result__state=state, then=Value(rank)) for state, rank in SEVERITY.items()),
+        output_field=IntegerField(),
+    )
+    share = ExpressionWrapper(
+        F("last_result__equity") / NullIf(F("last_result__initial_margin"), Value(Decimal(0))),
+        output_field=ExactField(),
+    )
+    return calls.annotate(severity=severity, share=share).select_related(
+        "scope__bucket__account__client",
+        "last_result__agreement_version__agreement",
+        "owner",
+    )
+
+
+def board_filters(request: DeskRequest) -> list[Choice | Owner | Text | Day | Figure]:
+    """What the list can be narrowed to."""
+    entity = entity_here(request)
+    return [
+        Choice("state", "State", "last_result__state", lambda: margin_states(request)),
+        Choice("call", "Call", "state", call_states(), default="open"),
+        Choice("pool", "Pool", "scope__bucket__account__owner_class", OwnerClass.choices),
+        Choice(
+            "agreement",
+            "Agreement",
+            "last_result__agreement_version__agreement__code",
+            lambda: agreements(entity),
+        ),
+        Owner(request.user.pk or 0, entity),
+        Text(
+            "q",
+            "Account, client or call",
+            ("scope__bucket__account__code", "scope__bucket__account__client__code", "number"),
+        ),
+        Day("day", "Issued on", "business_day"),
+        Figure("from", "Amount from", "amount"),
+    ]
+
+
+def margin_states(request: HttpRequest) -> Choices:
+    """The states as tabs, worst first; OK only where ended calls are asked for."""
+    shown = [*reversed(MarginState)] if request.GET.get("call") else [*reversed(MarginState)][:-1]
+    return [(state.value, state.label) for state in shown]
+
+
+def call_states() -> Choices:
+    """Open or ended, and each state of a call."""
+    ended = MarginCall.ENDED
+    still_open = tuple(state.value for state in MarginCall.State if state.value not in ended)
+    return [
+        Option("open", "Open", still_open),
+        Option("ended", "Ended", ended),
+        *((state.value, STATES["call"][state.value].word) for state in MarginCall.State),
+    ]
+
+
+def agreements(entity: LegalEntity) -> Choices:
+    """The agreements of a legal entity, by code."""
+    codes = Agreement.objects.filter(legal_entity=entity).order_by("code")
+    return [(code, code) for code in codes.values_list("code", flat=True)]
+
+
+def call_row(call: MarginCall) -> CallRow:
+    """A call with its bar."""
+    result = call.last_result
+    return CallRow(
+        call=call,
+        bar=result_bar(result),
+        share=equity_share(result),
+        has_insufficient_mark=INSUFFICIENT_MARK in result.flags,
+    )
+
+
+def result_bar(result: MarginResult) -> MiniBar:
+    """Equity as part of initial margin."""
+    return mini_bar(
+        result.equity,
+        initial=result.initial_margin,
+        maintenance=result.maintenance_margin,
+        liquidation=levels_of(result).liquidation,
+        tone=STATES["margin"][result.state].tone,
+    )
+
+
+def totals_of(calls: "QuerySet[MarginCall]") -> Totals:
+    """Sums of every call of the filter; one query."""
+    sums = calls.order_by().aggregate(
+        n=Count("pk"),
+        first=Min("currency"),
+        last=Max("currency"),
+        called=Sum("amount"),
+        held=Sum("last_result__equity"),
+        required=Sum("last_result__initial_margin"),
+    )
+    if sums["first"] != sums["last"]:
+        return Totals(sums["n"], "", None, None, None)
+    return Totals(sums["n"], sums["first"] or "", sums["called"], sums["held"], sums["required"])
+
+
+def checked(request: DeskRequest) -> Checked:
+    """How many scopes the newest run looked at; three queries."""
+    run = newest_run()
+    counts = results_here(request, run).aggregate(
+        n=Count("pk"), small=Count("pk", filter=Q(flags__contains=[BELOW_MTA]))
+    )
+    return Checked(
+        run=run,
+        scopes=counts["n"],
+        left_out=exceptions_here(request, run).count(),
+        below_minimum=counts["small"],
+    )

@@ -1,0 +1,77 @@
+"""How a scope stood from run to run, as a chart and as a table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from accounts.clock import shown_day
+from accounts.drawing import Chart, chart
+from accounts.figures import grouped
+from margin.levels import levels_of
+from margin.models import MarginResult
+
+DAYS_SHOWN = 30
+
+
+@dataclass(frozen=True)
+class ScopeHistory:
+    """One result a business day, oldest first, the newest of each day."""
+
+    results: Sequence[MarginResult]
+
+    def before(self, result_id: int) -> MarginResult | None:
+        """The result before one of them, if it is shown."""
+        earlier = None
+        for result in self.results:
+            if result.pk == result_id:
+                return earlier
+            earlier = result
+        return None
+
+    @property
+    def chart(self) -> Chart | None:
+        """Equity against the levels; none for a single day, which is no line."""
+        if len(self.results) < 2:
+            return None
+        return chart(
+            [
+                ("lq", [levels_of(each).liquidation for each in self.results]),
+                ("mm", [each.maintenance_margin for each in self.results]),
+                ("im", [each.initial_margin for each in self.results]),
+                ("eq", [each.equity for each in self.results]),
+            ],
+            days=axis_days([each.run.as_of for each in self.results]),
+            words=self.words,
+        )
+
+    @property
+    def words(self) -> str:
+        """The chart in one sentence; the table has the figures."""
+        first, last = self.results[0], self.results[-1]
+        verb = "fell" if last.equity < first.equity else "rose"
+        return (
+            f"Equity {verb} from {grouped(first.equity, decimals=2)} on "
+            f"{shown_day(first.run.business_day, form='short')} to "
+            f"{grouped(last.equity, decimals=2)} on "
+            f"{shown_day(last.run.business_day, form='short')}; figures in the table below"
+        )
+
+
+def scope_history(scope_id: int, *, until: datetime | None = None) -> ScopeHistory:
+    """The newest days of a scope, up to a run; one query."""
+    results = MarginResult.objects.filter(scope=scope_id).select_related("run", "agreement_version")
+    if until is not None:
+        results = results.filter(run__as_of__lte=until)
+    newest = results.order_by("-run__business_day", "-run__as_of", "-run").distinct(
+        "run__business_day"
+    )
+    return ScopeHistory(list(newest[:DAYS_SHOWN])[::-1])
+
+
+def axis_days(instants: Sequence[datetime]) -> list[str]:
+    """Labels for the axis: six at most, the first and the last among them."""
+    days = [shown_day(instant.date(), form="short") for instant in instants]
+    if len(days) <= 6:
+        return days
+    step = (len(days) - 1) / 5
+    return [days[round(place * step)] for place in range(6)]

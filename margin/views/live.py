@@ -1,0 +1,45 @@
+"""A region of a page that loads itself again, and costs a few bytes while nothing has changed."""
+
+import hashlib
+from collections.abc import Mapping
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from accounts.listing import wants_rows
+
+SEEN_HEADER = "X-Live"
+# In the address: whether the region loads itself again.
+LIVE, OFF = "live", "off"
+
+
+def live_answer(
+    request: HttpRequest,
+    context: Mapping[str, object],
+    *,
+    page: str,
+    region: str,
+    name: str,
+    status: int = 200,
+) -> HttpResponse:
+    """The page; for htmx its region alone; 204 where the region is as the browser has it.
+
+    Args:
+        page: template of the whole page; it includes `margin/_live.html`.
+        region: template of what loads itself again.
+        name: id of the region's element.
+    """
+    content = render_to_string(region, dict(context), request)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:20]
+    if wants_rows(request) and request.headers.get(SEEN_HEADER) == digest:
+        return HttpResponse(status=204)
+    shown = {
+        "region": SafeString(content),  # escaped by the template that rendered it
+        "region_name": name,
+        "region_digest": digest,
+        "is_live": request.GET.get(LIVE) != OFF,
+    }
+    template = "margin/_live.html" if wants_rows(request) else page
+    return render(request, template, {**context, **shown}, status=status)
