@@ -3,8 +3,10 @@
 import json
 import os
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from random import Random
@@ -133,6 +135,68 @@ def test_three_messages_for_one_job_at_once_are_one_run(
     calm = desk("calm")
     assert here.value("SELECT result FROM brokerage_businessday") == undisturbed(calm, day)
     assert digest(here) == digest(calm)
+
+
+BEGIN_DAY = """
+from pathlib import Path
+from brokerage.inbox.cycle import run_day
+class Stop(Exception): pass
+class StopAfterPrices:
+    def report(self, done, total, step):
+        if done == 1: raise Stop
+try: run_day(Path({day!r}), progress=StopAfterPrices())
+except Stop: pass
+"""
+GO_ON = """
+from pathlib import Path
+from brokerage.inbox.cycle import run_day
+run_day(Path({day!r}))
+"""
+
+
+def test_three_workers_inside_one_day_leave_what_one_leaves(
+    desk: Callable[[str], Desk], day: Path
+) -> None:
+    calm = desk("calm")
+    expected = undisturbed(calm, day)
+    here = desk("crowded")
+    begun = here.manage("shell", "--no-imports", "--command", BEGIN_DAY.format(day=str(day)))
+    assert begun.returncode == 0, begun.stderr
+    assert steps_done(here) == 1
+    with ThreadPoolExecutor(3) as pool:
+        go_on = ("shell", "--no-imports", "--command", GO_ON.format(day=str(day)))
+        ends = list(pool.map(lambda _: here.manage(*go_on), range(3)))
+    assert [end.returncode for end in ends] == [0, 0, 0], [end.stderr for end in ends]
+    assert here.value("SELECT result FROM brokerage_businessday") == expected
+    assert digest(here) == digest(calm)
+
+
+@pytest.mark.soak
+def test_a_worker_that_slept_through_its_lease_changes_nothing_when_it_wakes(
+    desk: Callable[[str], Desk], day: Path
+) -> None:
+    calm = desk("calm")
+    expected = undisturbed(calm, day)
+    here = desk("asleep")
+    job = ask_for_day(here, day)
+    with here.worker() as sleeper:
+        here.wait_for(
+            lambda: state_of(here, job) == "running" and steps_done(here) >= 1, what="a step"
+        )
+        os.killpg(sleeper.pid, signal.SIGSTOP)
+        assert state_of(here, job) == "running"
+        # If it fell asleep inside a step, its transaction holds the day for up to a minute.
+        with here.worker():
+            here.wait_for(lambda: state_of(here, job) == "done", what="the job taken over")
+        before = digest(here)
+        attempts = here.value("SELECT attempt FROM brokerage_job WHERE id = %s", job)
+        assert attempts >= 2
+        os.killpg(sleeper.pid, signal.SIGCONT)
+        log = here.folder / "worker.log"
+        here.wait_for(lambda: "no longer held" in log.read_text(), what="the worker to wake")
+    assert here.value("SELECT attempt FROM brokerage_job WHERE id = %s", job) == attempts
+    assert digest(here) == before == digest(calm)
+    assert here.value("SELECT result FROM brokerage_businessday") == expected
 
 
 def test_a_worker_killed_three_times_leaves_the_same_book_as_one_nobody_disturbed(

@@ -48,11 +48,12 @@ class Desk:
 
     def start_worker(self, *, processes: int = 1) -> "subprocess.Popen[bytes]":
         """A worker with the scheduler in it, in a process group of its own."""
+        schedule = self.folder / f"schedule-{time.monotonic_ns()}"
         with (self.folder / "worker.log").open("a") as log:
             return subprocess.Popen(
                 [
                     sys.executable, "-m", "celery", "--quiet", "--app=brokerage", "worker",
-                    "--beat", f"--schedule={self.folder}/schedule", "--pool=prefork",
+                    "--beat", f"--schedule={schedule}", "--pool=prefork",
                     f"--concurrency={processes}", "--loglevel=WARNING", "--without-gossip",
                     "--without-mingle", "--without-heartbeat",
                 ],
