@@ -148,10 +148,10 @@ def _windows(blocks: Sequence[SealedBlock]) -> Iterator[list[SealedBlock]]:
 
 
 def _window_check(window: Sequence[SealedBlock], current: Layouts) -> CheckFunction:
-    def check(cursor: CursorWrapper) -> list[Check]:
+    def sealed_rows_are_as_they_were(cursor: CursorWrapper) -> list[Check]:
         return [_check_window(cursor, window, current)]
 
-    return check
+    return sealed_rows_are_as_they_were
 
 
 def _check_window(cursor: CursorWrapper, window: Sequence[SealedBlock], current: Layouts) -> Check:
@@ -287,7 +287,8 @@ def _wrong_row(
         "SELECT coalesce(r.key, l.row_key), r.key IS NULL, l.row_key IS NULL, l.marks"
         f" FROM ({layout.rows_sql()}) r FULL JOIN"
         " (SELECT * FROM accounts_sealleaf WHERE block_id = %(block)s AND source = %(source)s) l"
-        ' ON l.row_key = r.key WHERE r.leaf IS DISTINCT FROM l.leaf ORDER BY 1 COLLATE "C" LIMIT 1',
+        " ON l.row_key = r.key WHERE r.leaf IS DISTINCT FROM l.leaf"
+        ' ORDER BY coalesce(r.key, l.row_key) COLLATE "C" LIMIT 1',
         {
             "block": block.number,
             "source": source,
