@@ -7,12 +7,14 @@ so a single command leaves nothing running, and the day's processes share one se
 """
 
 import atexit
+import ctypes
 import fcntl
 import hashlib
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -49,6 +51,9 @@ SERVER_OPTIONS = {
     "log_min_error_statement": "panic",
 }
 
+PR_SET_CHILD_SUBREAPER = 36
+PR_GET_CHILD_SUBREAPER = 37
+
 # A committed posting must survive a power cut, so none of these is ours to trade for speed.
 DURABLE_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -81,6 +86,22 @@ def binaries() -> Path:
     if not (directory / "postgres").exists():
         raise ServerRefusedError(f"There is no PostgreSQL 18 in {directory}.")
     return directory
+
+
+@contextmanager
+def adopting_orphans() -> Iterator[None]:
+    """Become the parent of processes whose parent ends meanwhile (Linux only)."""
+    if sys.platform != "linux":
+        yield
+        return
+    kernel = ctypes.CDLL(None)
+    before = ctypes.c_int()
+    kernel.prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(before))
+    kernel.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        kernel.prctl(PR_SET_CHILD_SUBREAPER, before.value)
 
 
 @dataclass(frozen=True)
@@ -142,11 +163,15 @@ class Server:
 
     def stop(self) -> None:
         """Stop the server and wait until no process of it is left."""
-        if self.postmaster() is not None:
+        postmaster = self.postmaster()
+        if postmaster is not None:
             done = self._pg_ctl("stop", "--mode=fast")
             if done.returncode != 0 and self.postmaster() is not None:
                 self._pg_ctl("stop", "--mode=immediate")
         self._clear_leftovers()
+        if postmaster is not None:
+            with suppress(ChildProcessError):  # where another process started it
+                os.waitpid(postmaster, 0)
 
     def hold(self) -> None:
         """Keep the server up while this process lives; the last one to let go stops it."""
@@ -238,10 +263,12 @@ class Server:
     def _launch(self) -> None:
         chosen = {**SERVER_OPTIONS, "unix_socket_directories": str(self.socket_directory)}
         options = " ".join(f"-c {name}='{value}'" for name, value in chosen.items())
-        started = self._pg_ctl(
-            "start", "--wait", f"--timeout={START_SECONDS_MAX}", f"--log={self.log}",
-            f"--options={options}",
-        )  # fmt: skip
+        # The server is started by a program that ends at once; as its parent we can bury it later.
+        with adopting_orphans():
+            started = self._pg_ctl(
+                "start", "--wait", f"--timeout={START_SECONDS_MAX}", f"--log={self.log}",
+                f"--options={options}",
+            )  # fmt: skip
         if started.returncode != 0:
             raise ServerRefusedError(f"PostgreSQL did not start: {self._complaint()}")
         try:

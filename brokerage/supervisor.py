@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from brokerage.postgres import Server
+from brokerage.postgres import Server, adopting_orphans
 from brokerage.server_user import ServerRefusedError
 
 POLL_SECONDS = 0.25
@@ -34,7 +34,6 @@ STOP_SECONDS_MAX = 10.0
 PREDECESSOR_SECONDS_MAX = 15.0
 
 PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 
 
 class StartRefusedError(Exception):
@@ -121,10 +120,13 @@ class Supervisor:
         Args:
             when_up: called once, right after the children were started.
         """
-        _adopt_orphans()
         starter = _Starter.of_this_process()
         children = [Child(spec) for spec in self.specs]
-        with _signals_ask_to_stop(self.stopping), self._database() as keeper:
+        with (
+            adopting_orphans(),
+            _signals_ask_to_stop(self.stopping),
+            self._database() as keeper,
+        ):
             try:
                 for child in children:
                     self._start(child, keeper)
@@ -333,12 +335,6 @@ def _signals_ask_to_stop(stopping: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _adopt_orphans() -> None:
-    """Become the parent of what our children leave, so that no dead process waits for another."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _bury_orphans() -> None:
