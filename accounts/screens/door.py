@@ -4,6 +4,7 @@ from django import forms
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -13,7 +14,7 @@ from accounts import operators
 from accounts.audit import acting
 from accounts.middleware import ENDED, LEGAL_ENTITY
 from accounts.models import Operator
-from accounts.roles import DeskRequest
+from accounts.roles import DeskRequest, roles_of
 
 ENDED_TEXT = "Your session has ended. Sign in to go on."
 THEMES = dict(Operator._meta.get_field("theme").choices or [])
@@ -44,13 +45,20 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     form = SignInForm(request.POST)
     if form.is_valid():
         try:
-            operators.sign_in(request, **form.cleaned_data)
+            operator = operators.sign_in(request, **form.cleaned_data)
         except operators.SignInRefusedError as refused:
             form.add_error(None, refused.detail)
         else:
-            return HttpResponseRedirect(back)
+            return HttpResponseRedirect(first_page(operator) if back == "/" else back)
     status = 403 if form.non_field_errors() else 400
     return render(request, "accounts/sign_in.html", {"form": form, "next": back}, status=status)
+
+
+def first_page(operator: Operator) -> str:
+    """The day board, or for those who see no client pages what waits for their decision."""
+    held = roles_of(operator)
+    sees_board = held.entities("read") or not held.held
+    return "/" if sees_board else reverse("accounts:approvals")
 
 
 def way_back(request: HttpRequest) -> str:

@@ -4,10 +4,11 @@ from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import approvals, people
 from accounts.audit import RefusedError
+from accounts.listing import wants_rows
 from accounts.models import Operator, Role, RoleGrant
 from accounts.roles import RIGHTS, DeskRequest, may, require
 
@@ -77,23 +78,49 @@ def request_grant(request: DeskRequest) -> HttpResponse:
     return redirect("accounts:approval", asked)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @require("role.manage")
 def request_revocation(request: DeskRequest, grant_id: int) -> HttpResponse:
-    """Ask that a role be taken away."""
-    grant = RoleGrant.objects.select_related("operator").filter(
+    """Ask that a role be taken away; a GET asks for the reason."""
+    grant = RoleGrant.objects.select_related("operator", "legal_entity").filter(
         pk=grant_id, legal_entity=request.legal_entity, revoked_xid__isnull=True
     )
     found = grant.first()
     if found is None:
         raise Http404("There is no such page.")
+    if request.method == "GET":
+        return render_revocation(request, found)
     reason = request.POST.get("reason", "").strip()
     try:
         asked = people.request_revocation(
             grant=found, reason=reason, actor=request.actor, request_id=request.request_id
         )
     except RefusedError as refused:
-        messages.error(request, f"Not asked: {refused.detail}.")
-        return render_people(request, GrantForm(), status=409)
+        problem = f"Not asked: {refused.detail}."
+        return render_revocation(request, found, problem=problem, reason=reason, status=409)
     messages.success(request, "Asked. Another administrator decides.")
     return redirect("accounts:approval", asked)
+
+
+def render_revocation(
+    request: DeskRequest,
+    grant: RoleGrant,
+    *,
+    problem: str = "",
+    reason: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    """What would be taken away, and the reason typed so far; a dialog where one is asked for."""
+    words = people.role_words(grant.role, grant.desk)
+    context = {
+        "grant": grant,
+        "words": words,
+        "problem": problem,
+        "reason": reason,
+        "title": f"Take {words} away from {grant.operator.full_name}",
+        "address": request.path,
+        "action": "Ask to take it away",
+    }
+    is_dialog = wants_rows(request)
+    template = "accounts/_take_away.html" if is_dialog else "accounts/take_away.html"
+    return render(request, template, context, status=status)

@@ -115,7 +115,7 @@ def test_htmx_gets_the_inbox_and_not_the_page(desk: Desk, client: Browser) -> No
     sign_in(client, desk[Role.TREASURY])
     answer = client.get(reverse("accounts:approvals"), headers={"HX-Request": "true"})
     assert b"<html" not in answer.content
-    assert b"Nothing waits for you." in answer.content
+    assert b"Nothing waits for you" in answer.content
 
 
 def test_the_trail_shows_before_and_after_with_unchanged_fields_grey(
@@ -214,6 +214,10 @@ def test_an_administrator_asks_to_take_a_role_away(desk: Desk, client: Browser) 
     sign_in(client, desk.administrators[0])
     grant = RoleGrant.objects.get(operator=desk[Role.TREASURY])
     url = reverse("accounts:people-revoke", args=[grant.pk])
+    assert "S. Iyer would no longer hold <b>treasury</b> at EB-US." in text_of(client.get(url))
+    refused = client.post(url, {"reason": "no"})
+    assert refused.status_code == 409
+    assert not Approval.objects.exists()
     client.post(url, {"reason": "Leaves the firm in March"})
     asked = Approval.objects.get()
     assert (asked.action_id, asked.payload) == ("role.revoke", {"grant": grant.pk})

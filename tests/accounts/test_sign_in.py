@@ -54,6 +54,13 @@ def test_the_right_password_opens_a_session_under_a_new_key(desk: Desk, client: 
     assert client.get("/approvals/").status_code == 200
 
 
+@pytest.mark.parametrize(("username", "page"), [("k.lindqvist", "/"), ("a.novak", "/approvals/")])
+def test_everybody_begins_on_a_page_they_may_read(
+    desk: Desk, client: Browser, username: str, page: str
+) -> None:
+    assert enter(client, username)["Location"] == page
+
+
 def test_signing_in_is_an_act_of_the_door(desk: Desk, client: Browser) -> None:
     enter(client, "l.brandt")
     act = Act.objects.get(actor="system:sign-in")
