@@ -53,13 +53,14 @@ COLUMNS = (
     Column("step", "Step", is_shown=False),
     Column("done", "Done", numeric=True, is_shown=False),
     Column("total", "Of", numeric=True, is_shown=False),
-    Column("attempt", "Attempts", sort=("attempt",), numeric=True),
+    Column("attempt", "Tries", sort=("attempt",), numeric=True),
     Column("asked_by", "Asked by", value="asked_by.full_name", sort=("asked_by__full_name",)),
     Column("created_at", "Asked", sort=("created_at",), numeric=True, is_shown=False),
     Column("started_at", "Started", sort=("started_at",), numeric=True),
     Column("ended_at", "Ended", sort=("ended_at",), numeric=True),
-    Column("error", "Reason", sort=()),
+    Column("error", "Reason", is_shown=False),
     Column("key", "Key", sort=("key",), is_shown=False),
+    Column("act", "Act", is_exported=False),
 )
 FILTERS = (
     Choice("state", "State", "state", [(s, shown_state("job", s).word) for s in Job.State.values]),
