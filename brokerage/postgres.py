@@ -178,7 +178,10 @@ class Server:
         held = _holds.get(self.root)
         if held is None or held.owner != os.getpid():
             self._make_root()
-            descriptor = os.open(self.root / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                descriptor = os.open(self.root / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            except PermissionError:
+                raise ServerRefusedError(f"{self.root} belongs to another user.") from None
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             _holds[self.root] = _Hold(os.getpid(), descriptor)
             atexit.register(self.release)

@@ -81,7 +81,12 @@ def kept_secret(path: Path) -> str:
             pass
         finally:
             draft.unlink()
-    return path.read_text().strip()
+    try:
+        return path.read_text().strip()
+    except PermissionError:
+        raise ImproperlyConfigured(
+            f"{path} belongs to another user; set BROKERAGE_VAR to a directory of your own"
+        ) from None
 
 
 # Where the program keeps what is not in the database: the embedded server, secrets, logs.
@@ -105,8 +110,8 @@ DATABASE_NAME = "brokerage"
 def database_addresses(server: Server | None) -> dict[str, str]:
     """Connection string per role; `admin` only where we may act as superuser.
 
-    With a server of one's own every role signs in where DATABASE_URL points, without a password
-    unless its own address says otherwise (a password file or the server's rules decide).
+    With DATABASE_URL every role signs in where it points, with its password, unless an address of
+    the role's own says otherwise.
     """
     if server is not None:
         addresses = {
@@ -115,10 +120,7 @@ def database_addresses(server: Server | None) -> dict[str, str]:
         }
         return addresses | {"admin": server.conninfo(user=SUPERUSER, dbname=DATABASE_NAME)}
     runtime = env_text("DATABASE_URL", "")
-    addresses = {
-        role: make_conninfo(runtime, user=user, password=None)
-        for role, user in DATABASE_USERS.items()
-    }
+    addresses = {role: make_conninfo(runtime, user=user) for role, user in DATABASE_USERS.items()}
     given = {
         "runtime": runtime,
         "migrator": env_optional("DATABASE_OWNER_URL"),
