@@ -3,10 +3,20 @@ const dialog = document.getElementById("commands");
 const search = document.getElementById("commands-search");
 const list = document.getElementById("commands-list");
 
+const PLACES = ".rail li a[href], .head .acts > :is(a[href], button), .head .acts details a[href]";
+
+function wordsOf(target) {
+  const words = target.cloneNode(true);
+  for (const count of words.querySelectorAll(".count")) count.remove();
+  const menu = target.closest("details")?.querySelector("summary").textContent;
+  const whole = menu ? `${menu}: ${words.textContent}` : words.textContent;
+  return whole.trim().replace(/\s+/g, " ");
+}
+
 function found() {
-  return [...document.querySelectorAll(".rail li a[href], .head .acts :is(a[href], button)")]
-    .map((target) => ({ target, words: target.textContent.trim().replace(/\s+/g, " ") }))
-    .filter(({ words }) => words !== "");
+  return [...document.querySelectorAll(PLACES)]
+    .filter((target) => !target.hidden)
+    .map((target) => ({ target, words: wordsOf(target) }));
 }
 
 function show() {
