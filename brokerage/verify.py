@@ -4,21 +4,20 @@ All checks see one state of the database: they read in transactions that share a
 a time. Nothing is written.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 from django.db.backends.utils import CursorWrapper
 
 import accounts.verify
 import ledger.verify
 import margin.verify
 from accounts.checks import Check, CheckFunction, Query, Wrong
-from accounts.seals.leaves import set_canonical
+from accounts.reading import one_state
 from accounts.seals.recomputed import (
     SealedBlock,
     check_chain,
@@ -29,16 +28,6 @@ from accounts.seals.recomputed import (
 )
 
 CONNECTIONS = 2
-
-# For the whole of one transaction: as much memory and time as it takes.
-READING_SETTINGS = (
-    ("statement_timeout", "0"),
-    ("idle_in_transaction_session_timeout", "0"),
-    ("work_mem", "256MB"),
-    ("hash_mem_multiplier", "2"),
-    ("jit", "off"),
-    ("max_parallel_workers_per_gather", "0"),
-)
 
 DAY_FILES = Query(
     "files_are_as_they_came",
@@ -116,7 +105,7 @@ def verify(heads_file: Path | None = None) -> Report:
     Args:
         heads_file: a copy of the published heads to hold the chain against, if not our own.
     """
-    with _reading() as cursor:
+    with one_state() as cursor:
         cursor.execute("SELECT pg_export_snapshot()")
         (snapshot,) = cursor.fetchone()
         blocks = read_blocks(cursor)
@@ -151,7 +140,7 @@ def _run(functions: Sequence[CheckFunction], snapshot: str) -> list[Check]:
     done: dict[int, list[Check]] = {}
 
     def work() -> None:
-        with _reading(snapshot) as cursor:
+        with one_state(snapshot) as cursor:
             while True:
                 try:
                     nth, function = waiting.get_nowait()
@@ -175,21 +164,3 @@ def _answer(cursor: CursorWrapper, function: CheckFunction) -> list[Check]:
         first_line = str(error).splitlines()[0]
         wrong = Wrong("pg_catalog", function.__name__, f"it could not be looked at: {first_line}")
         return [Check(function.__name__, 0, wrong)]
-
-
-@contextmanager
-def _reading(snapshot: str | None = None) -> Iterator[CursorWrapper]:
-    """A connection of its own, in a transaction that reads one state and writes nothing."""
-    own = connections.create_connection("default")
-    try:
-        with own.cursor() as cursor:
-            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            if snapshot is not None:
-                cursor.execute("SET TRANSACTION SNAPSHOT %s", [snapshot])
-            for name, value in READING_SETTINGS:
-                cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
-            set_canonical(cursor)
-            yield cursor
-            cursor.execute("ROLLBACK")
-    finally:
-        own.close()

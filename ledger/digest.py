@@ -1,0 +1,54 @@
+"""How the tables of the book enter the digest."""
+
+from accounts.digest import BY_CLOCK, DigestedTable
+
+ENTRY = "an entry's key stands for it"
+
+TABLES = (
+    DigestedTable("ledger_pool", key=("legal_entity_id", "code")),
+    DigestedTable("ledger_asset", key=("code",)),
+    DigestedTable("ledger_location", key=("code",)),
+    DigestedTable("ledger_locationasset", key=("location_id", "asset_id")),
+    DigestedTable(
+        "ledger_ledgeraccount",
+        key=("pool_id", "asset_id", "account_class", "bucket_id", "location_id"),
+    ),
+    DigestedTable("ledger_entrykind", key=("code",)),
+    DigestedTable(
+        "ledger_kindleg",
+        key=("kind_id", "account_class", "owner_class", "asset_kind", "side"),
+    ),
+    DigestedTable(
+        "ledger_entry",
+        key_sql="SELECT k.key FROM ledger_entrykey k WHERE k.entry_id = w.id",
+        left_out={"id": ENTRY},
+    ),
+    DigestedTable(
+        "ledger_entrykey",
+        key=("key",),
+        left_out={"entry_id": ENTRY, "digest": "hash of a content that holds ids"},
+    ),
+    DigestedTable("ledger_posting", key=("account_id", "account_seq")),
+    DigestedTable("ledger_balance", key=("account_id",)),
+    DigestedTable("ledger_dailymovement", key=("account_id", "effective_on")),
+    DigestedTable("ledger_loss", key=("entry_id",)),
+    DigestedTable("ledger_release", key=("bucket_id", "kind_id", "asset_id", "scope_version")),
+    DigestedTable("ledger_releaseuse", key=("release_id",)),
+    DigestedTable(
+        "ledger_statementfile",
+        key=("sha256",),
+        left_out={"content": "its sha256 stands for it"},
+    ),
+    DigestedTable("ledger_statement", key=("location_id", "business_day")),
+    DigestedTable("ledger_statementline", key=("statement_id", "ordinal")),
+    DigestedTable("ledger_holding", key=("business_day", "line")),
+    DigestedTable("ledger_statementmatch", key=("line_id",)),
+    DigestedTable(
+        "ledger_break",
+        key=("location_id", "business_day", "ordinal"),
+        left_out={"closed_at": BY_CLOCK},
+    ),
+    DigestedTable("ledger_breakevent", key=("found_id", "event")),
+)
+
+LEFT_OUT = {"ledger_horizon": "committed horizons, one a minute"}

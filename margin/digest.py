@@ -1,0 +1,59 @@
+"""How the tables of margin enter the digest."""
+
+from accounts.digest import BY_CLOCK, DigestedTable
+
+# A mark lists the prices behind it by their ids; a price's line in its file stands for it.
+PRICES_BY_LINE = """
+    SELECT jsonb_agg((u - 'price_id') || jsonb_build_object('line', p.line) ORDER BY nth)
+    FROM jsonb_array_elements(w.{column}) WITH ORDINALITY AS e(u, nth)
+    LEFT JOIN margin_price p ON p.id = (u ->> 'price_id')::bigint
+"""
+# A person's own steps carry the clock; those of a run carry its `as_of`.
+OF_A_RUN = "CASE WHEN w.run_id IS NOT NULL THEN w.occurred_at END"
+NO_JOBS = "w.kind <> 'job'"
+
+TABLES = (
+    DigestedTable("margin_haircut", key=("asset_id", "version")),
+    DigestedTable("margin_instrumentterms", key=("asset_id", "version")),
+    DigestedTable("margin_bracket", key=("terms_id", "floor")),
+    DigestedTable("margin_price", key=("file_sha256", "line")),
+    DigestedTable(
+        "margin_mark",
+        key=("asset_id", "as_of"),
+        said={
+            "used": PRICES_BY_LINE.format(column="used"),
+            "dropped": PRICES_BY_LINE.format(column="dropped"),
+        },
+    ),
+    DigestedTable(
+        "margin_marginrun", key=("number",), left_out={"horizon_id": "committed horizon"}
+    ),
+    DigestedTable("margin_marginresult", key=("run_id", "scope_id")),
+    DigestedTable(
+        "margin_resultcomponent",
+        key=("result_id", "ordinal"),
+        refers={"ledger_account_id": "ledger_ledgeraccount"},
+    ),
+    DigestedTable("margin_runexception", key=("run_id", "account_id", "bucket_code", "reason")),
+    DigestedTable("margin_margincall", key=("number",), left_out={"acknowledged_at": BY_CLOCK}),
+    DigestedTable(
+        "margin_callevent",
+        key=("call_id", "event", "to_state"),
+        said={"occurred_at": OF_A_RUN},
+    ),
+    DigestedTable(
+        "margin_task",
+        key=("kind", "key", "opened_at"),
+        where=NO_JOBS,
+        left_out={"closed_at": BY_CLOCK},
+        said={"is_closed": "w.closed_at IS NOT NULL"},
+    ),
+    DigestedTable(
+        "margin_taskevent",
+        key=("task_id", "event"),
+        where="EXISTS (SELECT FROM margin_task t WHERE t.id = w.task_id AND t.kind <> 'job')",
+        left_out={"occurred_at": BY_CLOCK},
+    ),
+)
+
+LEFT_OUT: dict[str, str] = {}
