@@ -62,7 +62,7 @@ def test_a_new_table_may_be_read_but_not_written(migrating: Connection, connect:
             with pytest.raises(errors.InsufficientPrivilege):
                 reader.execute(attempt)
     with pytest.raises(errors.InsufficientPrivilege):
-        connect("broker").execute("SELECT * FROM novelty")
+        connect("broker").execute("SELECT * FROM public.novelty")
     assert one(migrating, "SELECT count(*) FROM novelty") == 1
 
 
