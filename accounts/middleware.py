@@ -25,7 +25,8 @@ ENDED = "session_ended"
 class LiveSession:
     """Ends Django's session when the operator's is over, and says who asks and as what.
 
-    Sets `operator`, `actor`, `roles`, `legal_entity` and `request_id` on the request.
+    Sets `operator`, `actor`, `roles`, `legal_entity` (where the person works now),
+    `legal_entities` (where they hold a role) and `request_id` on the request.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -34,7 +35,7 @@ class LiveSession:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         desk = cast(DeskRequest, request)
         desk.request_id = str(uuid4())
-        desk.roles, desk.legal_entity = Roles(), None
+        desk.roles, desk.legal_entity, desk.legal_entities = Roles(), None, ()
         if request.user.is_authenticated:
             self.admit(desk)
         response = self.get_response(request)
@@ -70,6 +71,7 @@ def place(request: DeskRequest) -> None:
     entities: dict[int, LegalEntity] = {g.legal_entity_id: g.legal_entity for g in grants}
     chosen = request.session.get(LEGAL_ENTITY, 0)
     request.legal_entity = entities.get(chosen) or next(iter(entities.values()), None)
+    request.legal_entities = tuple(entities.values())
 
 
 def ask_to_sign_in(request: HttpRequest, response: HttpResponse) -> HttpResponse:

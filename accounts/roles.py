@@ -40,6 +40,11 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
     "task.take": ("take a task", frozenset({Role.OPERATIONS, Role.RISK})),
     "break.take": ("take a break", frozenset({Role.OPERATIONS, Role.TREASURY})),
     "break.explain": ("explain a break", frozenset({Role.OPERATIONS, Role.TREASURY})),
+    "break.close": ("close a break", frozenset({Role.OPERATIONS, Role.TREASURY})),
+    "receipt.book": (
+        "book a receipt without an owner",
+        frozenset({Role.OPERATIONS, Role.TREASURY}),
+    ),
     "release.withdrawal": ("release a withdrawal", frozenset({Role.OPERATIONS, Role.TREASURY})),
     "job.start": (
         "start a job",
@@ -101,6 +106,7 @@ class DeskRequest(HttpRequest):
     actor: Actor
     roles: Roles
     legal_entity: LegalEntity | None
+    legal_entities: tuple[LegalEntity, ...]
     request_id: str
 
 

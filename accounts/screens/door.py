@@ -98,4 +98,4 @@ def choose_legal_entity(request: DeskRequest) -> HttpResponse:
     if chosen not in entities:
         return HttpResponse("There is no such legal entity.", status=404)
     request.session[LEGAL_ENTITY] = entities[chosen]
-    return redirect("/")
+    return HttpResponseRedirect(first_page(request.operator))

@@ -10,9 +10,10 @@ import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
-from accounts import people
+from accounts import approvals, people
 from accounts.audit import Actor, acting
-from accounts.models import Act, Approval, LegalEntity, Operator, Role, RoleGrant
+from accounts.models import Act, Approval, LegalEntity, Operator, Role, RoleGrant, SealBlock
+from accounts.seals import seal_history
 from tests.accounts.people import Desk, add_operator, found_desk, person, sign_in
 
 GRANT_REASON = "Joins the risk desk on Monday"
@@ -237,3 +238,63 @@ def test_a_theme_is_remembered_and_is_an_act(desk: Desk, client: Browser) -> Non
     assert b'data-theme="dark"' in client.get(reverse("accounts:approvals")).content
     assert client.post(reverse("accounts:theme"), {"theme": "pink"}).status_code == 400
     assert Operator.objects.get(username="m.okafor").theme == "dark"
+
+
+def test_who_works_at_two_legal_entities_chooses_one(desk: Desk, client: Browser) -> None:
+    elsewhere = found_desk(code="EB-UK")
+    operator = desk[Role.RISK]
+    asked = people.request_grant(
+        operator=operator, role=Role.TREASURY, legal_entity=elsewhere.entity,
+        reason="Stands in for a month", actor=person(elsewhere.administrators[0]),
+    )  # fmt: skip
+    checker = person(elsewhere.administrators[1])
+    decided = approvals.decide(asked, verdict="approved", reason=YES, actor=checker)
+    approvals.apply_approved(decided, actor=checker)
+    sign_in(client, operator)
+    page = text_of(client.get(reverse("accounts:approvals")))
+    assert f'<option value="{desk.entity.pk}">EB-US</option>' in page, "EB-UK comes first"
+    url = reverse("accounts:legal-entity")
+    assert client.post(url, {"legal_entity": desk.entity.pk}).status_code == 302
+    page = text_of(client.get(reverse("accounts:approvals")))
+    assert f'<option value="{desk.entity.pk}" selected>EB-US</option>' in page
+    sign_in(client, desk[Role.OPERATIONS])
+    assert client.post(url, {"legal_entity": elsewhere.entity.pk}).status_code == 404
+
+
+def test_what_a_rule_refuses_after_approval_can_be_applied_again(
+    desk: Desk, client: Browser
+) -> None:
+    treasurer = desk[Role.TREASURY]
+    asked = people.request_grant(
+        operator=treasurer, role=Role.ADMINISTRATOR, legal_entity=desk.entity,
+        reason="Becomes an administrator", actor=person(desk.administrators[0]),
+    )  # fmt: skip
+    sign_in(client, desk.administrators[1])
+    url = reverse("accounts:approval-decide", args=[asked])
+    refused = client.post(url, {"verdict": "approved", "reason": YES})
+    assert refused.status_code == 409
+    page = text_of(refused)
+    assert "but not applied: an administrator holds no other role" in page
+    assert "Approved, not yet applied" in page
+    approval = Approval.objects.get(pk=asked)
+    assert (approval.decision, approval.used_xid) == ("approved", None)
+    grant = RoleGrant.objects.get(operator=treasurer)
+    taken = people.request_revocation(
+        grant=grant, reason="Leaves the treasury desk", actor=person(desk.administrators[0])
+    )
+    url = reverse("accounts:approval-decide", args=[taken])
+    client.post(url, {"verdict": "approved", "reason": YES})
+    answer = client.post(reverse("accounts:approval-apply", args=[asked]), follow=True)
+    assert "applied." in text_of(answer)
+    held = RoleGrant.objects.filter(operator=treasurer, revoked_xid__isnull=True)
+    assert [grant.role for grant in held] == ["administrator"]
+
+
+def test_a_sealed_act_names_its_block(desk: Desk, client: Browser) -> None:
+    seal_history()
+    sign_in(client, desk[Role.AUDITOR])
+    page = text_of(client.get(reverse("accounts:audit"), {"actor": "setup"}))
+    assert "Sealed to block" in page
+    block = SealBlock.objects.get()
+    assert f"Block {block.number}" in page
+    assert "wait for the next block" in page, "signing in came after the seal"
