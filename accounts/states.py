@@ -62,6 +62,7 @@ STATES: dict[str, dict[str, Shown]] = {
         "held": Shown("ok", "equal", "Held = owed"),
         "shortfall": Shown("def", "notequal", "Shortfall"),
         "empty": Shown("watch", "clock", "Fund is empty"),
+        "differs": Shown("def", "notequal", "Does not add up"),
     },
     "break": {
         "open": Shown("call", "dot", "Open"),

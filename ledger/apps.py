@@ -44,3 +44,9 @@ class LedgerConfig(AppConfig):
         ),
         "ledger_dailymovement": ("balance_is_kept", "movements_come_from_postings"),
     }
+
+    def ready(self) -> None:
+        """Say how requests for entries are shown and applied."""
+        from ledger import entry_approvals
+
+        entry_approvals.register()

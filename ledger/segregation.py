@@ -9,6 +9,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from django.db.models import Q, Sum, Value
+from django.db.models.functions import Coalesce
+
 from accounts.models import OwnerClass
 from ledger.models import Balance, Location, LocationAsset, Pool
 
@@ -84,6 +87,8 @@ def pool_assets(
 ) -> list[PoolAsset]:
     """Every asset that some location of a pool carries, by pool and asset code.
 
+    Balances are added up in the database: the cost here does not grow with accounts.
+
     Args:
         kinds: kinds of assets.
         entities: ids of the legal entities whose pools are asked for; all if None.
@@ -106,13 +111,7 @@ def pool_assets(
     ):
         names[asset_id] = (code, kind, scale)
         tallies.setdefault((pool_id, asset_id), _Tally()).custody[location] = ZERO
-    for pool_id, asset_id, account_class, location, amount in Balance.objects.values_list(
-        "account__pool_id",
-        "account__asset_id",
-        "account__account_class",
-        "account__location__code",
-        "amount",
-    ):
+    for pool_id, asset_id, account_class, location, amount, owed in _sums(pools):
         tally = tallies.get((pool_id, asset_id))
         if tally is None:
             continue
@@ -120,14 +119,31 @@ def pool_assets(
             tally.custody[location] = amount
             continue
         tally.sums[account_class] += amount
-        if account_class in ("claim", "position", "unallocated") and amount < 0:
-            tally.positive -= amount
+        if account_class in ("claim", "position", "unallocated"):
+            tally.positive -= owed
     return sorted(
         (
             _pool_asset(pools[pool_id], names[asset_id], tally)
             for (pool_id, asset_id), tally in tallies.items()
         ),
         key=lambda row: (list(OwnerClass).index(OwnerClass(row.owner_class)), row.pool, row.asset),
+    )
+
+
+def _sums(pools: Iterable[int]) -> Iterable[tuple[int, int, str, str, Decimal, Decimal]]:
+    """Balances by pool, asset, class and location: their sum, and that of the credit ones."""
+    return (
+        Balance.objects.filter(account__pool__in=list(pools))
+        .values_list(
+            "account__pool_id",
+            "account__asset_id",
+            "account__account_class",
+            "account__location__code",
+        )
+        .annotate(
+            total=Sum("amount"), owed=Coalesce(Sum("amount", filter=Q(amount__lt=0)), Value(ZERO))
+        )
+        .order_by()
     )
 
 

@@ -1,5 +1,23 @@
-from django.urls import URLPattern
+"""Addresses of breaks, pools and locations, entries and transfers."""
+
+from django.urls import URLPattern, path
+
+from ledger.screens import break_page, breaks, entries, locations, transfers
 
 app_name = "ledger"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    path("ledger/breaks/", breaks.break_list, name="breaks"),
+    path("ledger/breaks/take/", break_page.take_several, name="breaks-take"),
+    path("ledger/breaks/<int:break_id>/", break_page.break_page, name="break"),
+    path("ledger/breaks/<int:break_id>/take/", break_page.take, name="break-take"),
+    path("ledger/breaks/<int:break_id>/explain/", break_page.explain, name="break-explain"),
+    path("ledger/breaks/<int:break_id>/close/", break_page.close, name="break-close"),
+    path("ledger/breaks/<int:break_id>/book/", break_page.book, name="break-book"),
+    path("ledger/breaks/<int:break_id>/correct/", break_page.correct, name="break-correct"),
+    path("ledger/locations/", locations.location_list, name="locations"),
+    path("ledger/locations/<path:code>/", locations.location_page, name="location"),
+    path("ledger/entries/<int:entry_id>/", entries.entry_page, name="entry"),
+    path("ledger/entries/<int:entry_id>/reverse/", entries.reverse, name="entry-reverse"),
+    path("ledger/transfers/new/", transfers.transfer_new, name="transfer-new"),
+]

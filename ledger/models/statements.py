@@ -1,9 +1,12 @@
 """What banks, custodians, wallets and venues say they hold, and where the book differs."""
 
+from decimal import Decimal
+
 from django.db import models
 from django.db.models import Q
 
 from accounts.fields import ClockTime, CurrentTransaction, ExactField, TransactionIdField
+from accounts.figures import WIDE
 from accounts.models import Operator
 from ledger.models.book import Entry
 from ledger.models.pools import Asset, LedgerAccount, Location
@@ -160,6 +163,19 @@ class Break(models.Model):
             ),
         ]
         indexes = [models.Index(name="break_by_status", fields=["status", "business_day"])]
+
+    @property
+    def difference(self) -> Decimal | None:
+        """By how much the other side exceeds the book; of a line too many, the whole line.
+
+        None where a whole statement was rejected.
+        """
+        if self.kind == self.Kind.STATEMENT_REJECTED:
+            return None
+        there = self.statement_amount or Decimal(0)
+        if self.kind == self.Kind.DUPLICATE_IN_STATEMENT:
+            return there
+        return WIDE.subtract(there, self.ledger_amount or Decimal(0))
 
 
 class BreakEvent(models.Model):

@@ -1,0 +1,1 @@
+"""Screens of the ledger: breaks, pools and locations, entries, transfers between pools."""

@@ -1,0 +1,363 @@
+"""Money between pools, and the firm's own journals: asked for by one person, decided by another.
+
+What is asked for is a whole entry. Nothing moves until a second person agrees; then exactly that
+entry is posted.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+from django.db.models import Sum
+
+from accounts.approvals import request_approval
+from accounts.audit import Actor, acting
+from accounts.figures import grouped
+from accounts.models import LegalEntity, OwnerClass
+from ledger.breaks import effective_at_of, note
+from ledger.models import AccountClass, Asset, AssetKind, Balance, Break, Location, LocationAsset
+from ledger.posting import AccountKey, Draft, Leg, open_accounts, reversal_draft
+
+REFERENCE_LENGTH_MAX = 60
+
+
+class TransferRefusedError(Exception):
+    """A transfer cannot be asked for like this. `field` is the part of the form to look at."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+@dataclass(frozen=True)
+class TransferKind:
+    """A way in which the firm's own money may change pools.
+
+    Attributes:
+        code: the kind of entry.
+        word: short, for choosing among kinds.
+        purpose: what it is for, in one sentence.
+        gives, takes: owner class of the pool that pays and of the pool that is paid.
+        gives_side, takes_side: the firm's side of each pool, which pays and is paid.
+    """
+
+    code: str
+    word: str
+    purpose: str
+    gives: OwnerClass
+    gives_side: AccountClass
+    takes: OwnerClass
+    takes_side: AccountClass
+
+
+TRANSFERS = {
+    kind.code: kind
+    for kind in (
+        TransferKind(
+            "residual_withdrawal", "Residual interest out",
+            "The firm takes back what is its own in a client pool. Claims of clients stay as they"
+            " are.",
+            OwnerClass.CLIENT, AccountClass.RESIDUAL_INTEREST,
+            OwnerClass.HOUSE, AccountClass.OWN_EQUITY,
+        ),
+        TransferKind(
+            "residual_deposit", "Residual interest in",
+            "The firm puts money of its own into a client pool, to cover clients who cannot pay.",
+            OwnerClass.HOUSE, AccountClass.OWN_EQUITY,
+            OwnerClass.CLIENT, AccountClass.RESIDUAL_INTEREST,
+        ),
+        TransferKind(
+            "shortfall_funding", "Pay a shortfall",
+            "The firm pays what client money lacks.",
+            OwnerClass.HOUSE, AccountClass.OWN_EQUITY,
+            OwnerClass.CLIENT, AccountClass.SHORTFALL,
+        ),
+        TransferKind(
+            "insurance_funding", "Fill the insurance fund",
+            "The firm puts money into the insurance fund, which pays losses beyond a bucket first.",
+            OwnerClass.HOUSE, AccountClass.OWN_EQUITY,
+            OwnerClass.INSURANCE, AccountClass.OWN_EQUITY,
+        ),
+    )
+}  # fmt: skip
+FIRM_CLASSES = (OwnerClass.HOUSE, OwnerClass.HOUSE_PROP, OwnerClass.INSURANCE)
+JOURNAL = "manual_journal"
+REVERSAL = "reversal"
+WRITE_OFF = "write_off"
+BANK_ERROR = "bank_error"
+
+
+def action_of(kind: str) -> str:
+    """The approval action of a kind of entry."""
+    return f"entry.{kind}"
+
+
+def money_at(location: Location, asset: Asset) -> Decimal:
+    """What the book says a location holds."""
+    held = Balance.objects.filter(
+        account__account_class=AccountClass.CUSTODY, account__location=location,
+        account__asset=asset,
+    ).aggregate(total=Sum("amount"))["total"]  # fmt: skip
+    return held or Decimal(0)
+
+
+def request_transfer(
+    *,
+    kind: TransferKind,
+    asset: Asset,
+    amount: Decimal,
+    gives: Location,
+    takes: Location,
+    reference: str,
+    reason: str,
+    effective_at: datetime,
+    legal_entity: LegalEntity,
+    actor: Actor,
+    request_id: str = "",
+) -> UUID:
+    """Ask that money of the firm change pools.
+
+    Raises:
+        TransferRefusedError: amount, asset or locations do not fit the kind.
+        RefusedError: the maker may not ask, or nobody else could decide.
+    """
+    check_amount(amount, asset=asset)
+    check_location(gives, "gives", owner_class=kind.gives, asset=asset, legal_entity=legal_entity)
+    check_location(takes, "takes", owner_class=kind.takes, asset=asset, legal_entity=legal_entity)
+    check_held(gives, asset=asset, amount=amount)
+    keys = (
+        AccountKey(gives.pool_id, asset.pk, kind.gives_side),
+        AccountKey(gives.pool_id, asset.pk, AccountClass.CUSTODY, location_id=gives.pk),
+        AccountKey(takes.pool_id, asset.pk, AccountClass.CUSTODY, location_id=takes.pk),
+        AccountKey(takes.pool_id, asset.pk, kind.takes_side),
+    )
+    reference = reference or new_reference(kind.code, effective_at)
+    with acting(actor, reason=reason, request_id=request_id):
+        ids = open_accounts(keys)
+        draft = Draft(
+            key=f"transfer:{uuid4()}",
+            kind=kind.code,
+            effective_at=effective_at,
+            reference=reference,
+            legs=[
+                Leg(ids[keys[0]], amount),
+                Leg(ids[keys[1]], -amount, reference=reference),
+                Leg(ids[keys[2]], amount, reference=reference),
+                Leg(ids[keys[3]], -amount),
+            ],
+            narrative=reason,
+        )
+        words = f"{words_of(amount, asset)} from {gives.code} to {takes.code}"
+        return ask(draft, legal_entity=legal_entity, subject=words, reason=reason)
+
+
+def request_journal(
+    *,
+    location: Location,
+    asset: Asset,
+    amount: Decimal,
+    reference: str,
+    reason: str,
+    effective_at: datetime,
+    legal_entity: LegalEntity,
+    actor: Actor,
+    request_id: str = "",
+) -> UUID:
+    """Ask for a journal of the firm's own books: money at a location against own equity.
+
+    Args:
+        amount: what the location gains; negative for what it loses.
+
+    Raises:
+        TransferRefusedError: amount, asset or location do not fit.
+        RefusedError: the maker may not ask, or nobody else could decide.
+    """
+    check_amount(abs(amount), asset=asset)
+    check_firm_location(location, asset=asset, legal_entity=legal_entity)
+    if amount < 0:
+        check_held(location, asset=asset, amount=-amount)
+    draft_keys = one_pool_keys(location, asset, AccountClass.OWN_EQUITY)
+    reference = reference or new_reference(JOURNAL, effective_at)
+    with acting(actor, reason=reason, request_id=request_id):
+        draft = one_pool_draft(
+            JOURNAL, draft_keys, amount=amount, reference=reference, narrative=reason,
+            effective_at=effective_at,
+        )  # fmt: skip
+        verb = "into" if amount > 0 else "out of"
+        words = f"{words_of(abs(amount), asset)} {verb} {location.code}"
+        return ask(draft, legal_entity=legal_entity, subject=words, reason=reason)
+
+
+def request_reversal(
+    entry_id: int,
+    *,
+    reason: str,
+    effective_at: datetime,
+    legal_entity: LegalEntity,
+    actor: Actor,
+    request_id: str = "",
+) -> UUID:
+    """Ask that an entry be undone, leg by leg.
+
+    Raises:
+        RefusedError: the maker may not ask, or nobody else could decide.
+    """
+    with acting(actor, reason=reason, request_id=request_id):
+        draft = reversal_draft(
+            entry_id,
+            key=f"reversal:{entry_id}",
+            effective_at=effective_at,
+            reference=f"REV-{entry_id}",
+            narrative=reason,
+        )
+        return ask(draft, legal_entity=legal_entity, subject=f"Entry {entry_id}", reason=reason)
+
+
+def request_correction(
+    found: Break,
+    *,
+    reason: str,
+    legal_entity: LegalEntity,
+    actor: Actor,
+    request_id: str = "",
+) -> UUID:
+    """Ask that the book be brought to what the bank says of a break of money.
+
+    In a pool of the firm its own equity bears the difference; what a client pool lacks becomes
+    a shortfall, due from the firm.
+
+    Raises:
+        TransferRefusedError: the break has no amount, or lies at a client pool that has more
+            than the book, which is no error of the bank but a receipt.
+        RefusedError: the maker may not ask, or nobody else could decide.
+    """
+    amount, asset = found.difference, found.asset
+    kind = correction_kind(found)
+    if kind is None or amount is None or asset is None:
+        raise TransferRefusedError("", "This break cannot be written off.")
+    side = AccountClass.SHORTFALL if kind == BANK_ERROR else AccountClass.OWN_EQUITY
+    keys = one_pool_keys(found.location, asset, side)
+    with acting(actor, reason=reason, request_id=request_id):
+        draft = one_pool_draft(
+            kind, keys, amount=amount, narrative=reason, effective_at=effective_at_of(found),
+            reference=found.reference or f"BREAK-{found.pk}",
+        )  # fmt: skip
+        note(found, "correction asked", reason)
+        words = f"Break {found.pk}: {words_of(abs(amount), asset)} at {found.location.code}"
+        return ask(draft, legal_entity=legal_entity, subject=words, reason=reason)
+
+
+def correction_kind(found: Break) -> str | None:
+    """The kind of entry that would bring the book to the bank; None where there is none."""
+    amount, asset = found.difference, found.asset
+    if asset is None or asset.kind != AssetKind.MONEY or not amount:
+        return None
+    if found.location.pool.owner_class in FIRM_CLASSES:
+        return WRITE_OFF
+    return BANK_ERROR if amount < 0 else None
+
+
+# ---------------------------------------------------------------- drafts
+
+
+def one_pool_keys(
+    location: Location, asset: Asset, side: AccountClass
+) -> tuple[AccountKey, AccountKey]:
+    return (
+        AccountKey(location.pool_id, asset.pk, AccountClass.CUSTODY, location_id=location.pk),
+        AccountKey(location.pool_id, asset.pk, side),
+    )
+
+
+def one_pool_draft(
+    kind: str,
+    keys: tuple[AccountKey, AccountKey],
+    *,
+    amount: Decimal,
+    reference: str,
+    narrative: str,
+    effective_at: datetime,
+) -> Draft:
+    """Custody against one other account of the pool; call inside an act, which opens them."""
+    ids = open_accounts(keys)
+    return Draft(
+        key=f"transfer:{uuid4()}",
+        kind=kind,
+        effective_at=effective_at,
+        reference=reference,
+        legs=[Leg(ids[keys[0]], amount, reference=reference), Leg(ids[keys[1]], -amount)],
+        narrative=narrative,
+    )
+
+
+def ask(draft: Draft, *, legal_entity: LegalEntity, subject: str, reason: str) -> UUID:
+    """Ask for a second person's agreement to the entry; call inside the maker's act."""
+    return request_approval(
+        legal_entity_id=legal_entity.pk,
+        action=action_of(draft.kind),
+        subject=subject,
+        payload=draft.content(),
+        reason=reason,
+    )
+
+
+def new_reference(kind: str, at: datetime) -> str:
+    """A reference of our own for the bank: initials of the kind, day, six random digits."""
+    initials = "".join(word[0] for word in kind.split("_")).upper()
+    return f"{initials}{at:%y%m%d}-{uuid4().int % 1_000_000:06d}"
+
+
+def words_of(amount: Decimal, asset: Asset) -> str:
+    return f"{grouped(amount, decimals=asset.scale)} {asset.code}"
+
+
+# ---------------------------------------------------------------- checks
+
+
+def check_amount(amount: Decimal, *, asset: Asset) -> None:
+    if amount <= 0:
+        raise TransferRefusedError("amount", "An amount is more than zero.")
+    exponent = amount.as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > asset.scale:
+        raise TransferRefusedError(
+            "amount", f"{asset.code} has {asset.scale} decimals; {amount} has {-exponent}."
+        )
+
+
+def check_location(
+    location: Location,
+    field: str,
+    *,
+    owner_class: OwnerClass,
+    asset: Asset,
+    legal_entity: LegalEntity,
+) -> None:
+    pool = location.pool
+    if pool.legal_entity_id != legal_entity.pk or pool.owner_class != owner_class:
+        raise TransferRefusedError(
+            field, f"{location.code} belongs to pool {pool.code}, not to a {owner_class} pool."
+        )
+    check_carries(location, field, asset=asset)
+
+
+def check_firm_location(location: Location, *, asset: Asset, legal_entity: LegalEntity) -> None:
+    pool = location.pool
+    if pool.legal_entity_id != legal_entity.pk or pool.owner_class not in FIRM_CLASSES:
+        raise TransferRefusedError(
+            "location", f"{location.code} is of pool {pool.code}, which is not the firm's own."
+        )
+    check_carries(location, "location", asset=asset)
+
+
+def check_carries(location: Location, field: str, *, asset: Asset) -> None:
+    if not LocationAsset.objects.filter(location=location, asset=asset).exists():
+        raise TransferRefusedError(field, f"{location.code} does not carry {asset.code}.")
+
+
+def check_held(location: Location, *, asset: Asset, amount: Decimal) -> None:
+    held = money_at(location, asset)
+    if held < amount:
+        raise TransferRefusedError(
+            "amount", f"{location.code} holds {words_of(held, asset)}; less than was asked for."
+        )
