@@ -52,8 +52,8 @@ COLUMNS = (
     ),
     Column("state", "State", sort=("severity", "missing")),
     Column("equity", "Equity", sort=("equity",), numeric=True),
-    Column("initial_margin", "Initial margin", sort=("initial_margin",), numeric=True),
-    Column("maintenance_margin", "Maintenance margin", sort=("maintenance_margin",), numeric=True),
+    Column("initial_margin", "Initial", sort=("initial_margin",), numeric=True),
+    Column("maintenance_margin", "Maintenance", sort=("maintenance_margin",), numeric=True),
     Column(
         "share",
         "Equity / initial",

@@ -1,5 +1,6 @@
 """One margin call: what is called, why, what happened to it, and acknowledging it."""
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.audit import RefusedError
 from accounts.drawing import Ruler, Rung, ladder, ruler
 from accounts.explanation import Explanation
-from accounts.figures import WIDE, grouped
+from accounts.figures import MINUS, WIDE, grouped
 from accounts.listing import wants_rows
 from accounts.models import Act, MarginAccount
 from accounts.roles import DeskRequest, may, one_of, refusal, require, who_may
@@ -33,6 +34,8 @@ from margin.views.visible import call_or_404
 TABS = {"history": "History", "notice": "Text sent", "payments": "Payments"}
 WORDS_LENGTH_MAX = 2000
 PAYMENTS_SHOWN_MAX = 50
+# A negative number in a stored sentence.
+HYPHEN_MINUS = re.compile(r"(?<= )-(?=\d)")
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def step_of(event: CallEvent, call: MarginCall, *, actor: str) -> Step:
     """An event of a call as one sentence with the old and the new amount."""
     shown = STATES["call"].get(event.to_state)
     before, after = amount_words(event.amount_before), amount_words(event.amount_after)
-    first_line = event.text.partition("\n")[0]
+    first_line = HYPHEN_MINUS.sub(MINUS, event.text.partition("\n")[0])
     tone, title, text = shown.tone if shown else "", event.event.replace("_", " "), first_line
     if event.event == "issued":
         tone, title = "liq", f"Issued for {after} {call.currency}:"

@@ -98,11 +98,12 @@ def groups(parts: Sequence[StoredPart], *, day: date, result: MarginResult) -> t
 
 
 def leaf(part: StoredPart, *, day: date, result: MarginResult) -> Part:
-    """One product with the rows its factors come from."""
+    """One product with the rows its factors come from; a balance in the currency is no product."""
+    is_plain = part.component.kind == ComponentKind.LOAN or not part.row.mark_id
     return Part(
         label=part.label,
         amount=part.row.amount,
-        how=product(part.component),
+        how="" if is_plain else product(part.component),
         sources=tuple(sources(part, day=day, result=result)),
     )
 
@@ -119,7 +120,7 @@ def sources(part: StoredPart, *, day: date, result: MarginResult) -> list[Source
                 mark_shown(row.mark, part.valid_mark),
             )
         )
-    if part.component.kind == ComponentKind.MONEY_CLAIM and row.haircut is not None:
+    if part.component.kind == ComponentKind.MONEY_CLAIM and row.haircut and row.mark:
         address = price_address(row.asset.code, day=day, anchor="terms")
         words = f"{rate_words(row.haircut.haircut)}, v{row.haircut.version}"
         found.append(Source("Haircut", words, address))

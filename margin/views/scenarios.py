@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from accounts.figures import WIDE, grouped
+from accounts.figures import WIDE, grouped, plain
 from accounts.states import STATES
 from margin.book import BASE
 from margin.engine.components import ComponentKind
@@ -40,6 +40,16 @@ class Cell:
     letter: str
     word: str
     is_now: bool
+
+    @property
+    def value(self) -> str:
+        """All digits, for machines."""
+        return plain(self.figure)
+
+    @property
+    def text(self) -> str:
+        """One decimal; without the red of a negative number, which the cell's colour replaces."""
+        return grouped(self.figure, decimals=1)
 
 
 @dataclass(frozen=True)

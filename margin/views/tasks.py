@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Case, Value, When
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -31,6 +31,8 @@ from margin.views.visible import (
 )
 
 TAKE = "task.take"
+OPEN, CLOSED = "open", "closed"
+STATUSES = [(OPEN, "Open"), (CLOSED, "Closed")]
 REASON_LENGTH_MIN, REASON_LENGTH_MAX = 10, 200
 
 EXCEPTION_COLUMNS = (
@@ -91,22 +93,23 @@ def task_list(request: DeskRequest) -> HttpResponse:
 def task_listing(request: DeskRequest) -> Listing[Task]:
     """The list that the address asks for."""
     entity = entity_here(request)
-    only_open = request.GET.get("closed") != "yes"
-    tasks: QuerySet[Task] = tasks_here(request).filter(closed_at__isnull=only_open)
+    status = Case(When(closed_at=None, then=Value(OPEN)), default=Value(CLOSED))
+    tasks = tasks_here(request).annotate(status=status)
     return Listing(
         request,
         tasks.select_related("owner", "scope__bucket__account"),
         name="tasks",
         columns=task_columns(),
         filters=[
+            Choice("status", "Status", "status", STATUSES, default=OPEN),
             Choice("kind", "Kind", "kind", Task.Kind.choices),
             Choice("role", "For", "owner_role", [Option(r.value, r.label) for r in Role]),
             Owner(request.operator.pk, entity),
             Day("day", "Opened on", "business_day"),
             Text("q", "Text", ("subject", "detail")),
         ],
-        default_sort="due" if only_open else "-closed",
-        tabs="kind",
+        default_sort="-closed" if request.GET.get("status") == CLOSED else "due",
+        tabs="status",
     )
 
 
