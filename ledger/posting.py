@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from accounts.audit import refusals
+from accounts.audit import RefusedError, refusals
 
 
 class Leg(NamedTuple):
@@ -166,11 +166,12 @@ def post_entries(drafts: Iterable[Draft]) -> list[Posted]:
         the first entry.
 
     Raises:
-        RefusedError: a rule of the book refused it; nothing moved.
+        RefusedError: a rule of the book refused it; nothing moved (docs/segregation.md lists the
+            rules).
     """
     batch = []
     for draft in drafts:
-        assert len(draft.legs) >= 2, "an entry has at least two legs"
+        _check_texts(draft)
         asked = draft.content()
         if draft.approval_id is not None:
             asked["approval"] = str(draft.approval_id)
@@ -185,6 +186,19 @@ def post_entries(drafts: Iterable[Draft]) -> list[Posted]:
             [json.dumps(batch)],
         )
         return [Posted(*row) for row in cursor.fetchall()]
+
+
+def _check_texts(draft: Draft) -> None:
+    """Refuse what the database cannot hold: a NUL, or half of a surrogate pair."""
+    texts = [
+        draft.key,
+        draft.reference,
+        draft.narrative,
+        *(leg.reference or "" for leg in draft.legs),
+    ]
+    joined = "".join(texts)
+    if "\0" in joined or joined.encode(errors="replace").decode() != joined:
+        raise RefusedError("draft_is_complete", "an entry holds a character that is none")
 
 
 def post_entry(draft: Draft) -> Posted:
@@ -217,9 +231,13 @@ def lock_balances(
 ) -> dict[int, Balance]:
     """Lock balances in id order until the act ends, and return them as they stand.
 
+    Name every account that the act will post to, the bank's too, in one call: locks taken in two
+    steps can wait for each other in a ring. Accounts that are not there yet are opened before.
+
     Args:
         account_ids: ledger accounts to lock.
-        bucket_ids: buckets all of whose ledger accounts are locked too.
+        bucket_ids: buckets all of whose ledger accounts are locked too; they get no new ones
+            until the act ends.
     """
     with refusals(), connection.cursor() as cursor:
         cursor.execute(

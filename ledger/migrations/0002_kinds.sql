@@ -43,6 +43,8 @@ INSERT INTO ledger_entrykind (code, title, pools_max, clients_max, accounts_max,
     ('manual_journal', 'Manual journal of the firm''s own books', 1, 0, 0, 0, true, false, false),
     ('reversal', 'Reversal of an entry', 3, 2, 2, 2, true, false, false);
 
+-- Required: an entry of the kind has such a leg, on one side or the other, in each pool of that
+-- owner class that it touches; a kind of several pools has all of them.
 INSERT INTO ledger_kindleg (kind_id, account_class, owner_class, asset_kind, side, is_required)
 SELECT k.kind, k.class, owner, asset, side, k.required
 FROM (VALUES
@@ -71,22 +73,22 @@ FROM (VALUES
     ('repay', 'custody', '{CLIENT}', '{money}', '{credit}', true),
     ('repay', 'custody', '{HOUSE}', '{money}', '{debit}', true),
     ('repay', 'loan_receivable', '{HOUSE}', '{money}', '{credit}', true),
-    ('security_trade', 'position', '{CLIENT,HOUSE,HOUSE_PROP}', '{security}', '{debit,credit}', false),
+    ('security_trade', 'position', '{CLIENT,HOUSE,HOUSE_PROP}', '{security}', '{debit,credit}', true),
     ('security_trade', 'custody', '{CLIENT,HOUSE,HOUSE_PROP}', '{security,money}', '{debit,credit}', false),
     ('security_trade', 'claim', '{CLIENT,HOUSE,HOUSE_PROP}', '{money}', '{debit,credit}', false),
     ('security_trade', 'residual_interest', '{CLIENT}', '{money}', '{credit}', false),
     ('security_trade', 'own_equity', '{HOUSE,HOUSE_PROP}', '{money}', '{credit}', false),
-    ('derivative_trade', 'position', '{CLIENT,HOUSE_PROP}', '{derivative}', '{debit,credit}', false),
+    ('derivative_trade', 'position', '{CLIENT,HOUSE_PROP}', '{derivative}', '{debit,credit}', true),
     ('derivative_trade', 'custody', '{CLIENT,HOUSE_PROP}', '{derivative,money}', '{debit,credit}', false),
     ('derivative_trade', 'claim', '{CLIENT,HOUSE_PROP}', '{money}', '{debit,credit}', false),
     ('derivative_trade', 'residual_interest', '{CLIENT}', '{money}', '{credit}', false),
     ('derivative_trade', 'own_equity', '{HOUSE_PROP}', '{money}', '{credit}', false),
-    ('covered_loss', 'position', '{CLIENT}', '{derivative}', '{debit,credit}', false),
+    ('covered_loss', 'position', '{CLIENT}', '{derivative}', '{debit,credit}', true),
     ('covered_loss', 'custody', '{CLIENT}', '{derivative,money}', '{debit,credit}', false),
     ('covered_loss', 'claim', '{CLIENT}', '{money}', '{debit}', false),
     ('covered_loss', 'custody', '{HOUSE,INSURANCE}', '{money}', '{credit}', false),
     ('covered_loss', 'own_equity', '{HOUSE,INSURANCE}', '{money}', '{debit}', false),
-    ('uncovered_loss', 'position', '{CLIENT}', '{derivative}', '{debit,credit}', false),
+    ('uncovered_loss', 'position', '{CLIENT}', '{derivative}', '{debit,credit}', true),
     ('uncovered_loss', 'custody', '{CLIENT}', '{derivative,money}', '{debit,credit}', false),
     ('uncovered_loss', 'claim', '{CLIENT}', '{money}', '{debit}', false),
     ('uncovered_loss', 'custody', '{HOUSE,INSURANCE}', '{money}', '{credit}', false),
@@ -117,10 +119,10 @@ FROM (VALUES
     ('insurance_funding', 'custody', '{HOUSE}', '{money}', '{credit}', true),
     ('insurance_funding', 'custody', '{INSURANCE}', '{money}', '{debit}', true),
     ('insurance_funding', 'own_equity', '{INSURANCE}', '{money}', '{credit}', true),
-    ('bank_error', 'shortfall', '{CLIENT}', '{money}', '{debit,credit}', false),
+    ('bank_error', 'shortfall', '{CLIENT}', '{money}', '{debit,credit}', true),
     ('bank_error', 'custody', '{CLIENT}', '{money}', '{debit,credit}', true),
-    ('house_expense', 'own_equity', '{HOUSE,HOUSE_PROP,INSURANCE}', '{money}', '{debit}', true),
-    ('house_expense', 'custody', '{HOUSE,HOUSE_PROP,INSURANCE}', '{money}', '{credit}', true),
+    ('house_expense', 'own_equity', '{HOUSE,HOUSE_PROP}', '{money}', '{debit}', true),
+    ('house_expense', 'custody', '{HOUSE,HOUSE_PROP}', '{money}', '{credit}', true),
     ('house_income', 'own_equity', '{HOUSE,HOUSE_PROP,INSURANCE}', '{money}', '{credit}', true),
     ('house_income', 'custody', '{HOUSE,HOUSE_PROP,INSURANCE}', '{money}', '{debit}', true),
     ('unidentified_receipt', 'unallocated', '{CLIENT}', '{money}', '{credit}', true),
@@ -130,19 +132,21 @@ FROM (VALUES
     ('receipt_return', 'unallocated', '{CLIENT}', '{money}', '{debit}', true),
     ('receipt_return', 'custody', '{CLIENT}', '{money}', '{credit}', true),
     ('internal_trade', 'claim', '{CLIENT}', '{money}', '{debit,credit}', false),
+    ('internal_trade', 'custody', '{CLIENT}', '{money}', '{debit,credit}', false),
     ('internal_trade', 'position', '{CLIENT}', '{security,derivative}', '{debit,credit}', true),
     ('internal_trade', 'residual_interest', '{CLIENT}', '{money}', '{credit}', false),
     ('client_transfer', 'claim', '{CLIENT}', '{money}', '{debit,credit}', true),
     ('deleveraging', 'claim', '{CLIENT}', '{money}', '{debit,credit}', false),
+    ('deleveraging', 'custody', '{CLIENT}', '{money}', '{debit,credit}', false),
     ('deleveraging', 'position', '{CLIENT}', '{derivative}', '{debit,credit}', true),
     ('write_off', 'custody', '{HOUSE,HOUSE_PROP,INSURANCE}', '{money}', '{debit,credit}', true),
-    ('write_off', 'own_equity', '{HOUSE,HOUSE_PROP,INSURANCE}', '{money}', '{debit,credit}', false),
+    ('write_off', 'own_equity', '{HOUSE,HOUSE_PROP,INSURANCE}', '{money}', '{debit,credit}', true),
     ('transit_out', 'in_transit', '{CLIENT,HOUSE,INSURANCE}', '{money}', '{debit}', true),
     ('transit_out', 'custody', '{CLIENT,HOUSE,INSURANCE}', '{money}', '{credit}', true),
     ('transit_in', 'in_transit', '{CLIENT,HOUSE,INSURANCE}', '{money}', '{credit}', true),
     ('transit_in', 'custody', '{CLIENT,HOUSE,INSURANCE}', '{money}', '{debit}', true),
     ('manual_journal', 'custody', '{HOUSE,HOUSE_PROP,INSURANCE}', '{money,security}', '{debit,credit}', false),
-    ('manual_journal', 'own_equity', '{HOUSE,HOUSE_PROP,INSURANCE}', '{money,security}', '{debit,credit}', false)
+    ('manual_journal', 'own_equity', '{HOUSE,HOUSE_PROP,INSURANCE}', '{money,security}', '{debit,credit}', true)
 ) AS k(kind, class, owners, assets, sides, required)
 CROSS JOIN LATERAL unnest(k.owners::text[]) AS owner
 CROSS JOIN LATERAL unnest(k.assets::text[]) AS asset

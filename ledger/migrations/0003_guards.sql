@@ -1,16 +1,17 @@
 -- What the book cannot hold, whoever writes: statement-level guards with transition tables,
 -- ENABLE ALWAYS. An entry and its postings are written by one statement, so a guard sees both.
+-- Triggers of a table fire in the order of their names, so these are numbered.
 
 CREATE SCHEMA ledger;
 GRANT USAGE ON SCHEMA ledger TO bo_runtime, bo_auditor;
 
--- ---------------------------------------------------------------- roundings
+-- ---------------------------------------------------------------- roundings and trades
 
 -- To the nearest, ties to the even digit; `round` of PostgreSQL is half away from zero.
 CREATE FUNCTION ledger.half_even(value numeric, decimals integer) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE
-        WHEN 2 * abs(value - trunc(value, decimals)) = (10::numeric ^ (-decimals))
+        WHEN 2 * abs(value - trunc(value, decimals)) * (10::numeric ^ decimals) = 1
              AND mod(trunc(value, decimals) * (10::numeric ^ decimals), 2) = 0
         THEN trunc(value, decimals)
         ELSE round(value, decimals) END
@@ -30,7 +31,27 @@ BEGIN
     RETURN round(quotient / (10::numeric ^ decimals), decimals);
 END $$;
 
--- ---------------------------------------------------------------- postings
+-- What a change of a position at a price makes of its average cost (8 decimals) and realises
+-- (null where nothing is closed). Quantities are signed as people say them: long is positive.
+CREATE FUNCTION ledger.trade_effect(
+    quantity numeric, average numeric, change numeric, price numeric, scale integer,
+    OUT average_after numeric, OUT realised numeric
+) LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    IF quantity = 0 OR sign(quantity) = sign(change) THEN
+        average_after := ledger.half_even_ratio(
+            abs(quantity) * average + abs(change) * price, abs(quantity + change), 8);
+        RETURN;
+    END IF;
+    realised := ledger.half_even(
+        sign(quantity) * least(abs(quantity), abs(change)) * (price - average), scale);
+    average_after := CASE
+        WHEN abs(change) > abs(quantity) THEN ledger.half_even(price, 8)
+        WHEN quantity + change = 0 THEN 0
+        ELSE average END;
+END $$;
+
+-- ---------------------------------------------------------------- postings, one by one
 
 -- The rule that a balance of this class breaks by standing at `balance`; null if none.
 CREATE FUNCTION ledger.broken_floor(account_class text, asset_kind text, balance numeric)
@@ -49,7 +70,7 @@ RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
             WHEN 'in_transit' THEN 'transit_not_below_zero' END END
 $$;
 
-CREATE FUNCTION ledger.posting_guard() RETURNS trigger
+CREATE FUNCTION ledger.posting_is_whole() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
 DECLARE
     broken record;
@@ -65,7 +86,11 @@ BEGIN
             WHEN e.id IS NULL OR e.xid <> now_xid OR i.xid <> now_xid THEN 'entry_is_written_whole'
             WHEN a.id IS NULL OR i.pool_id <> a.pool_id OR i.asset_id <> a.asset_id
                 THEN 'posting_names_its_account'
-            WHEN i.amount <> trunc(i.amount, a.scale) THEN 'amount_fits_its_asset'
+            WHEN i.amount <> trunc(i.amount, a.scale) OR abs(i.amount) >= 1e100
+                THEN 'amount_fits_its_asset'
+            WHEN a.account_class <> 'position'
+                 AND num_nonnulls(i.price, i.average_after, i.realised) > 0
+                THEN 'position_is_valued'
             ELSE ledger.broken_floor(a.account_class, a.asset_kind, i.balance_after) END AS rule
         FROM inserted i
         LEFT JOIN ledger_ledgeraccount a ON a.id = i.account_id
@@ -76,13 +101,13 @@ BEGIN
             broken.entry_id, broken.account_id, broken.balance_after));
     END IF;
 
-    -- Debits equal credits for every asset in every pool the entry touches: no exception.
-    SELECT entry_id, pool_id, asset_id, sum(amount) AS difference INTO broken
-    FROM inserted GROUP BY entry_id, pool_id, asset_id HAVING sum(amount) <> 0 LIMIT 1;
+    -- All legs come in one statement: none before, none later.
+    SELECT c.entry_id INTO broken
+    FROM (SELECT i.entry_id, count(*) AS legs FROM inserted i GROUP BY 1) c
+    JOIN ledger_entry e ON e.id = c.entry_id WHERE c.legs <> e.posting_count LIMIT 1;
     IF broken.entry_id IS NOT NULL THEN
-        PERFORM accounts.refuse('entry_balances_in_each_pool', format(
-            'entry %s: debits exceed credits by %s in pool %s, asset %s',
-            broken.entry_id, broken.difference, broken.pool_id, broken.asset_id));
+        PERFORM accounts.refuse('entry_is_written_whole', format(
+            'entry %s is written together with all its postings', broken.entry_id));
     END IF;
 
     -- The running balance of each account goes on from where it stood, without a gap.
@@ -97,9 +122,196 @@ BEGIN
         PERFORM accounts.refuse('running_balance_follows', format(
             'ledger account %s, posting %s', broken.account_id, broken.account_seq));
     END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER posting_1_is_whole AFTER INSERT ON ledger_posting REFERENCING NEW TABLE AS inserted
+FOR EACH STATEMENT EXECUTE FUNCTION ledger.posting_is_whole();
 
-    PERFORM ledger.check_kinds_of(array_agg(DISTINCT entry_id)) FROM inserted;
+-- ---------------------------------------------------------------- postings of an entry together
 
+-- Debits equal credits for every asset in every pool the entry touches: no exception.
+CREATE FUNCTION ledger.posting_balances() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+DECLARE
+    broken record;
+BEGIN
+    SELECT entry_id, pool_id, asset_id, sum(amount) AS difference INTO broken
+    FROM inserted GROUP BY entry_id, pool_id, asset_id HAVING sum(amount) <> 0 LIMIT 1;
+    IF broken.entry_id IS NOT NULL THEN
+        PERFORM accounts.refuse('entry_balances_in_each_pool', format(
+            'entry %s: debits exceed credits by %s in pool %s, asset %s',
+            broken.entry_id, broken.difference, broken.pool_id, broken.asset_id));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER posting_2_balances AFTER INSERT ON ledger_posting REFERENCING NEW TABLE AS inserted
+FOR EACH STATEMENT EXECUTE FUNCTION ledger.posting_balances();
+
+-- The legs of an entry against its kind: which may be there, which must, and how many owners meet.
+CREATE FUNCTION ledger.posting_fits_its_kind() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+DECLARE
+    broken record;
+BEGIN
+    SELECT e.kind_id, a.account_class, a.owner_class, a.asset_kind INTO broken
+    FROM inserted i
+    JOIN ledger_entry e ON e.id = i.entry_id
+    JOIN ledger_ledgeraccount a ON a.id = i.account_id
+    LEFT JOIN ledger_kindleg k ON k.kind_id = e.kind_id AND k.account_class = a.account_class
+        AND k.owner_class = a.owner_class AND k.asset_kind = a.asset_kind
+        AND k.side = CASE WHEN i.amount > 0 THEN 'debit' ELSE 'credit' END
+    WHERE k.id IS NULL LIMIT 1;
+    IF broken.kind_id IS NOT NULL THEN
+        PERFORM accounts.refuse('entry_fits_its_kind', format(
+            '%s does not move %s of %s in a %s pool that way',
+            broken.kind_id, broken.account_class, broken.asset_kind, broken.owner_class));
+    END IF;
+
+    SELECT s.*, k.pools_max, k.clients_max, k.accounts_max, k.buckets_max, r.leg INTO broken
+    FROM (
+        SELECT i.entry_id, e.kind_id, count(DISTINCT i.pool_id) AS pools,
+               count(DISTINCT p.legal_entity_id) AS firms, count(DISTINCT a.client_id) AS clients,
+               count(DISTINCT a.margin_account_id) AS accounts,
+               count(DISTINCT a.bucket_id) AS buckets,
+               array_agg(DISTINCT a.account_class || ' of a ' || a.owner_class || ' pool') AS legs,
+               array_agg(DISTINCT a.owner_class::text) AS owners
+        FROM inserted i
+        JOIN ledger_entry e ON e.id = i.entry_id
+        JOIN ledger_ledgeraccount a ON a.id = i.account_id
+        JOIN ledger_pool p ON p.id = i.pool_id
+        GROUP BY i.entry_id, e.kind_id
+    ) s
+    JOIN ledger_entrykind k ON k.code = s.kind_id
+    LEFT JOIN LATERAL (
+        -- A kind of one pool needs the legs of that pool's class, a kind of several needs all.
+        SELECT l.account_class || ' of a ' || l.owner_class || ' pool' AS leg
+        FROM ledger_kindleg l
+        WHERE l.kind_id = s.kind_id AND l.is_required
+          AND (k.pools_max > 1 OR l.owner_class = ANY (s.owners))
+          AND l.account_class || ' of a ' || l.owner_class || ' pool' <> ALL (s.legs) LIMIT 1
+    ) r ON true
+    WHERE s.pools > k.pools_max OR s.firms > 1 OR s.clients > k.clients_max
+       OR s.accounts > k.accounts_max OR s.buckets > k.buckets_max OR r.leg IS NOT NULL LIMIT 1;
+    IF broken.leg IS NOT NULL THEN
+        PERFORM accounts.refuse('entry_fits_its_kind',
+            format('%s has a leg on %s', broken.kind_id, broken.leg));
+    ELSIF broken.entry_id IS NOT NULL THEN
+        PERFORM accounts.refuse('entry_fits_its_kind', format(
+            '%s touches %s pools, %s clients, %s accounts, %s buckets; it may touch %s, %s, %s, %s, '
+            'of one firm', broken.kind_id, broken.pools, broken.clients, broken.accounts,
+            broken.buckets, broken.pools_max, broken.clients_max, broken.accounts_max,
+            broken.buckets_max));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER posting_3_fits_its_kind AFTER INSERT ON ledger_posting
+REFERENCING NEW TABLE AS inserted
+FOR EACH STATEMENT EXECUTE FUNCTION ledger.posting_fits_its_kind();
+
+-- What leaves the custody of one place arrives in another, but for what the trade itself says;
+-- and where clients meet in a trade, none gets more than it says.
+CREATE FUNCTION ledger.posting_follows_the_trade() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+DECLARE
+    broken record;
+BEGIN
+    WITH said AS (
+        SELECT i.entry_id, e.kind_id, k.clients_max > 1 AS clients_meet, a.client_id,
+               a.account_class, coalesce(t.settles_in_id, i.asset_id) AS money, CASE
+                   WHEN a.account_class <> 'position' THEN i.amount
+                   WHEN a.asset_kind = 'derivative' THEN coalesce(i.realised, 0)
+                   ELSE ledger.half_even(i.amount * i.price, m.scale) END AS amount
+        FROM inserted i
+        JOIN ledger_entry e ON e.id = i.entry_id
+        JOIN ledger_entrykind k ON k.code = e.kind_id AND k.keeps_custody
+        JOIN ledger_ledgeraccount a ON a.id = i.account_id
+            AND (a.account_class = 'position'
+                 OR a.asset_kind = 'money' AND a.account_class IN ('custody', 'claim'))
+        JOIN ledger_asset t ON t.id = i.asset_id
+        LEFT JOIN ledger_asset m ON m.id = t.settles_in_id
+    )
+    SELECT * INTO broken FROM (
+        SELECT entry_id, kind_id, 'custody_follows_the_trade' AS rule,
+               coalesce(sum(amount) FILTER (WHERE account_class = 'custody'), 0) AS moved,
+               coalesce(sum(amount) FILTER (WHERE account_class = 'position'), 0) AS said
+        FROM said GROUP BY entry_id, kind_id, money
+        UNION ALL
+        SELECT entry_id, kind_id, 'client_gets_what_the_trade_says',
+               greatest(-coalesce(sum(amount) FILTER (WHERE account_class = 'claim'), 0),
+                        sum(amount) FILTER (WHERE account_class = 'position')),
+               sum(amount) FILTER (WHERE account_class = 'position')
+        FROM said WHERE clients_meet AND account_class IN ('claim', 'position')
+        GROUP BY entry_id, kind_id, money, client_id
+        HAVING bool_or(account_class = 'position')
+    ) s WHERE s.moved <> s.said LIMIT 1;
+    IF broken.rule IS NOT NULL THEN
+        PERFORM accounts.refuse(broken.rule, format(
+            '%s moves %s; the trade says %s', broken.kind_id, broken.moved, broken.said));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER posting_4_follows_the_trade AFTER INSERT ON ledger_posting
+REFERENCING NEW TABLE AS inserted
+FOR EACH STATEMENT EXECUTE FUNCTION ledger.posting_follows_the_trade();
+
+-- Average cost and realised profit are what quantity and price make of what stood before. An
+-- opening brings its average along; a reversal gives back what it finds as its entry left it.
+CREATE FUNCTION ledger.posting_is_valued() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+DECLARE
+    broken record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM inserted i JOIN ledger_ledgeraccount a ON a.id = i.account_id
+                   WHERE a.account_class = 'position') THEN
+        RETURN NULL;
+    END IF;
+    SELECT v.* INTO broken FROM (
+        SELECT p.entry_id, p.account_id, CASE
+            WHEN p.times > 1 THEN 'entry_trades_a_position_once'
+            WHEN p.kind_id = 'opening' THEN CASE
+                WHEN num_nonnulls(p.price, p.realised) > 0 OR p.quantity <> 0
+                     OR p.average_after IS NULL OR p.average_after NOT BETWEEN 0 AND 1e100
+                     OR p.average_after <> round(p.average_after, 8) THEN 'position_is_valued' END
+            WHEN p.kind_id = 'reversal' THEN CASE
+                WHEN (p.account_seq, p.price, p.average_after, p.realised) IS DISTINCT FROM
+                     (SELECT (o.account_seq + 1, o.price, coalesce(b.average_after, 0), -o.realised)
+                      FROM ledger_posting o LEFT JOIN ledger_posting b
+                      ON b.account_id = o.account_id AND b.account_seq = o.account_seq - 1
+                      WHERE o.account_id = p.account_id AND o.entry_id = p.reverses_id)
+                THEN 'position_is_reversed_as_it_was_left' END
+            WHEN p.price IS NULL OR p.price <= 0 OR p.price >= 1e100
+                 OR p.price <> trunc(p.price, 100) THEN 'position_has_a_price'
+            WHEN (p.average_after, p.realised) IS DISTINCT FROM
+                 ledger.trade_effect(p.quantity, p.average, -p.amount, p.price, p.settlement_scale)
+                THEN 'position_is_valued' END AS rule
+        FROM (
+            SELECT i.*, e.kind_id, e.reverses_id, m.scale::integer AS settlement_scale,
+                   i.amount - i.balance_after AS quantity,
+                   coalesce(lag(i.average_after) OVER w, b.average_cost, 0) AS average,
+                   count(*) OVER (PARTITION BY i.account_id, i.entry_id) AS times
+            FROM inserted i
+            JOIN ledger_entry e ON e.id = i.entry_id
+            JOIN ledger_ledgeraccount a ON a.id = i.account_id AND a.account_class = 'position'
+            JOIN ledger_balance b ON b.account_id = i.account_id
+            JOIN ledger_asset t ON t.id = i.asset_id
+            LEFT JOIN ledger_asset m ON m.id = t.settles_in_id
+            WINDOW w AS (PARTITION BY i.account_id ORDER BY i.account_seq)
+        ) p
+    ) v WHERE v.rule IS NOT NULL LIMIT 1;
+    IF broken.rule IS NOT NULL THEN
+        PERFORM accounts.refuse(broken.rule, format('entry %s, ledger account %s: price, average '
+            'cost and realised profit are not those of this trade', broken.entry_id, broken.account_id));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER posting_5_is_valued AFTER INSERT ON ledger_posting REFERENCING NEW TABLE AS inserted
+FOR EACH STATEMENT EXECUTE FUNCTION ledger.posting_is_valued();
+
+-- ---------------------------------------------------------------- balances and movements
+
+CREATE FUNCTION ledger.posting_is_carried() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+BEGIN
     UPDATE ledger_balance b
     SET amount = l.balance_after, seq = l.account_seq, average_cost = l.average_after
     FROM (SELECT DISTINCT ON (account_id) account_id, account_seq, balance_after, average_after
@@ -114,194 +326,8 @@ BEGIN
     DO UPDATE SET debit = m.debit + excluded.debit, credit = m.credit + excluded.credit;
     RETURN NULL;
 END $$;
-
--- The legs, limits, custody and required legs of entries against their kinds.
-CREATE FUNCTION ledger.check_kinds_of(entries bigint[]) RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = public, pg_temp SET jit = off AS $$
-DECLARE
-    broken record;
-BEGIN
-    SELECT p.entry_id, e.kind_id, a.account_class, a.owner_class, a.asset_kind INTO broken
-    FROM ledger_posting p
-    JOIN ledger_entry e ON e.id = p.entry_id
-    JOIN ledger_ledgeraccount a ON a.id = p.account_id
-    LEFT JOIN ledger_kindleg k ON k.kind_id = e.kind_id AND k.account_class = a.account_class
-        AND k.owner_class = a.owner_class AND k.asset_kind = a.asset_kind
-        AND k.side = CASE WHEN p.amount > 0 THEN 'debit' ELSE 'credit' END
-    WHERE p.entry_id = ANY (entries) AND k.id IS NULL LIMIT 1;
-    IF broken.entry_id IS NOT NULL THEN
-        PERFORM accounts.refuse('entry_fits_its_kind', format(
-            '%s does not move %s of %s in a %s pool that way',
-            broken.kind_id, broken.account_class, broken.asset_kind, broken.owner_class));
-    END IF;
-
-    SELECT s.* INTO broken FROM (
-        SELECT p.entry_id, e.kind_id, k.pools_max, k.clients_max, k.accounts_max, k.buckets_max,
-               k.keeps_custody,
-               count(DISTINCT p.pool_id) AS pools, count(DISTINCT a.client_id) AS clients,
-               count(DISTINCT a.margin_account_id) AS accounts,
-               count(DISTINCT a.bucket_id) AS buckets
-        FROM ledger_posting p
-        JOIN ledger_entry e ON e.id = p.entry_id
-        JOIN ledger_entrykind k ON k.code = e.kind_id
-        JOIN ledger_ledgeraccount a ON a.id = p.account_id
-        WHERE p.entry_id = ANY (entries)
-        GROUP BY p.entry_id, e.kind_id, k.code
-    ) s
-    WHERE s.pools > s.pools_max OR s.clients > s.clients_max OR s.accounts > s.accounts_max
-       OR s.buckets > s.buckets_max LIMIT 1;
-    IF broken.entry_id IS NOT NULL THEN
-        PERFORM accounts.refuse('entry_fits_its_kind', format(
-            '%s touches %s pools, %s clients, %s accounts, %s buckets; it may touch %s, %s, %s, %s',
-            broken.kind_id, broken.pools, broken.clients, broken.accounts, broken.buckets,
-            broken.pools_max, broken.clients_max, broken.accounts_max, broken.buckets_max));
-    END IF;
-
-    SELECT e.id, e.kind_id, k.account_class, k.owner_class INTO broken
-    FROM ledger_entry e
-    JOIN (SELECT kind_id, account_class, owner_class FROM ledger_kindleg WHERE is_required
-          GROUP BY 1, 2, 3
-          HAVING NOT bool_or(kind_id IN ('deposit', 'withdrawal', 'bucket_move', 'custody_move', 'fee',
-                                         'house_expense', 'house_income', 'write_off', 'opening',
-                                         'transit_in', 'transit_out'))
-    ) k ON k.kind_id = e.kind_id
-    WHERE e.id = ANY (entries) AND NOT EXISTS (
-        SELECT FROM ledger_posting p JOIN ledger_ledgeraccount a ON a.id = p.account_id
-        WHERE p.entry_id = e.id AND a.account_class = k.account_class
-          AND a.owner_class = k.owner_class) LIMIT 1;
-    IF broken.id IS NOT NULL THEN
-        PERFORM accounts.refuse('entry_fits_its_kind', format(
-            '%s has a leg on %s of a %s pool', broken.kind_id, broken.account_class, broken.owner_class));
-    END IF;
-
-    -- What leaves custody in one pool arrives in another, but for what the trade itself says.
-    SELECT s.* INTO broken FROM (
-        SELECT p.entry_id, e.kind_id, coalesce(t.settles_in_id, p.asset_id) AS money,
-               coalesce(sum(p.amount) FILTER (WHERE a.account_class = 'custody'
-                                              AND a.asset_kind = 'money'), 0) AS moved,
-               coalesce(sum(CASE a.asset_kind
-                   WHEN 'derivative' THEN coalesce(p.realised, 0)
-                   WHEN 'security' THEN ledger.half_even(p.amount * p.price, m.scale) END)
-                   FILTER (WHERE a.account_class = 'position'), 0) AS said
-        FROM ledger_posting p
-        JOIN ledger_entry e ON e.id = p.entry_id
-        JOIN ledger_entrykind k ON k.code = e.kind_id AND k.keeps_custody
-        JOIN ledger_ledgeraccount a ON a.id = p.account_id
-            AND a.account_class IN ('custody', 'position')
-        JOIN ledger_asset t ON t.id = p.asset_id
-        LEFT JOIN ledger_asset m ON m.id = t.settles_in_id
-        WHERE p.entry_id = ANY (entries)
-        GROUP BY 1, 2, 3
-    ) s WHERE s.moved <> CASE WHEN s.kind_id IN ('internal_trade', 'deleveraging') THEN 0
-                              ELSE s.said END LIMIT 1;
-    IF broken.entry_id IS NOT NULL THEN
-        PERFORM accounts.refuse('custody_follows_the_trade', format(
-            '%s moves %s of custody; the trade says %s', broken.kind_id, broken.moved, broken.said));
-    END IF;
-END $$;
-
-CREATE TRIGGER posting_guard AFTER INSERT ON ledger_posting REFERENCING NEW TABLE AS inserted
-FOR EACH STATEMENT EXECUTE FUNCTION ledger.posting_guard();
-ALTER TABLE ledger_posting ENABLE ALWAYS TRIGGER posting_guard;
-
--- ---------------------------------------------------------------- entries
-
-CREATE FUNCTION ledger.entry_guard() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
-DECLARE
-    broken record;
-BEGIN
-    IF NOT EXISTS (SELECT FROM inserted) THEN RETURN NULL; END IF;
-    PERFORM accounts.require_act();
-
-    SELECT e.id INTO broken FROM inserted e
-    LEFT JOIN (SELECT p.entry_id, count(*) AS postings FROM ledger_posting p
-               WHERE p.entry_id IN (SELECT id FROM inserted) GROUP BY 1) c ON c.entry_id = e.id
-    WHERE e.xid <> pg_current_xact_id() OR e.posting_count IS DISTINCT FROM c.postings LIMIT 1;
-    IF broken.id IS NOT NULL THEN
-        PERFORM accounts.refuse('entry_is_written_whole', format(
-            'entry %s is written together with all its postings', broken.id));
-    END IF;
-
-    SELECT e.id, e.kind_id INTO broken
-    FROM inserted e JOIN ledger_entrykind k ON k.code = e.kind_id AND k.needs_approval
-    GROUP BY e.id, e.kind_id
-    HAVING (SELECT count(*) FROM accounts_approval a WHERE a.used_xid = pg_current_xact_id()
-            AND a.action_id = 'entry.' || e.kind_id)
-         < (SELECT count(*) FROM inserted i WHERE i.kind_id = e.kind_id) LIMIT 1;
-    IF broken.id IS NOT NULL THEN
-        PERFORM accounts.refuse('entry_has_its_approval', format(
-            '%s needs the approval of a second person', broken.kind_id));
-    END IF;
-
-    SELECT e.id, e.kind_id INTO broken
-    FROM inserted e JOIN ledger_entrykind k ON k.code = e.kind_id AND k.needs_release
-    JOIN ledger_posting p ON p.entry_id = e.id AND p.amount > 0
-    JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.account_class = 'claim'
-    JOIN accounts_bucket b ON b.id = a.bucket_id AND b.is_margined
-    WHERE NOT EXISTS (SELECT FROM ledger_releaseuse u WHERE u.entry_id = e.id) LIMIT 1;
-    IF broken.id IS NOT NULL THEN
-        PERFORM accounts.refuse('entry_has_its_release', format(
-            '%s lowers a margined bucket and needs a release of margin', broken.kind_id));
-    END IF;
-
-    SELECT e.id INTO broken FROM inserted e
-    WHERE (e.kind_id = 'reversal') <> (e.reverses_id IS NOT NULL)
-       OR (e.kind_id = 'reversal' AND EXISTS (
-            SELECT FROM ledger_posting p WHERE p.entry_id IN (e.id, e.reverses_id)
-            GROUP BY p.account_id HAVING sum(p.amount) <> 0)) LIMIT 1;
-    IF broken.id IS NOT NULL THEN
-        PERFORM accounts.refuse('reversal_mirrors_its_entry',
-            'a reversal undoes one entry, leg by leg, and nothing else');
-    END IF;
-
-    SELECT e.id INTO broken FROM inserted e LEFT JOIN ledger_loss l ON l.entry_id = e.id
-    WHERE (e.kind_id IN ('covered_loss', 'uncovered_loss')) <> (l.entry_id IS NOT NULL)
-       OR (l.entry_id IS NOT NULL AND NOT ledger.loss_is_as_recorded(l)) LIMIT 1;
-    IF broken.id IS NOT NULL THEN
-        PERFORM accounts.refuse('loss_is_settled_in_order',
-            'the bucket pays first, then INSURANCE, then HOUSE, each as recorded');
-    END IF;
-
-    SELECT e.id INTO broken FROM inserted e
-    JOIN ledger_posting p ON p.entry_id = e.id
-    JOIN ledger_ledgeraccount o ON o.pool_id = p.pool_id AND o.account_class = 'opening'
-    JOIN ledger_balance b ON b.account_id = o.id AND b.amount <> 0
-    WHERE e.kind_id <> 'opening' LIMIT 1;
-    IF broken.id IS NOT NULL THEN
-        PERFORM accounts.refuse('opening_is_complete', 'the pool''s opening balances do not add up yet');
-    END IF;
-    RETURN NULL;
-END $$;
-
--- The parts of a loss are its legs, and who pays later pays only what who pays earlier lacked.
-CREATE FUNCTION ledger.loss_is_as_recorded(recorded ledger_loss) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
-    SELECT recorded.insurance = coalesce(-sum(p.amount) FILTER (
-               WHERE a.account_class = 'custody' AND a.owner_class = 'INSURANCE'), 0)
-       AND recorded.house = coalesce(-sum(p.amount) FILTER (
-               WHERE a.account_class = 'custody' AND a.owner_class = 'HOUSE'), 0)
-       AND recorded.uncovered = coalesce(sum(p.amount) FILTER (
-               WHERE a.account_class = 'shortfall'), 0)
-       AND recorded.realised = sum(p.realised) FILTER (WHERE a.account_class = 'position')
-       AND coalesce(bool_and(a.bucket_id = recorded.bucket_id) FILTER (
-               WHERE a.account_class IN ('claim', 'position')), false)
-       AND coalesce(bool_and(p.balance_after = 0) FILTER (WHERE a.account_class = 'claim'), true)
-       AND coalesce(bool_and(p.balance_after = 0) FILTER (
-               WHERE a.account_class = 'custody' AND a.owner_class = 'INSURANCE'
-                 AND recorded.house + recorded.uncovered > 0), true)
-       AND coalesce(bool_and(p.balance_after = 0) FILTER (
-               WHERE a.account_class = 'custody' AND a.owner_class = 'HOUSE'
-                 AND recorded.uncovered > 0), true)
-    FROM ledger_posting p JOIN ledger_ledgeraccount a ON a.id = p.account_id
-    WHERE p.entry_id = recorded.entry_id
-$$;
-
-CREATE TRIGGER entry_guard AFTER INSERT ON ledger_entry REFERENCING NEW TABLE AS inserted
-FOR EACH STATEMENT EXECUTE FUNCTION ledger.entry_guard();
-ALTER TABLE ledger_entry ENABLE ALWAYS TRIGGER entry_guard;
-
--- ---------------------------------------------------------------- balances and movements
+CREATE TRIGGER posting_6_is_carried AFTER INSERT ON ledger_posting REFERENCING NEW TABLE AS inserted
+FOR EACH STATEMENT EXECUTE FUNCTION ledger.posting_is_carried();
 
 CREATE FUNCTION ledger.balance_guard() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
@@ -325,8 +351,6 @@ CREATE TRIGGER balance_is_its_last_posting_1 AFTER INSERT ON ledger_balance
 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION ledger.balance_guard();
 CREATE TRIGGER balance_is_its_last_posting_2 AFTER UPDATE ON ledger_balance
 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION ledger.balance_guard();
-ALTER TABLE ledger_balance ENABLE ALWAYS TRIGGER balance_is_its_last_posting_1;
-ALTER TABLE ledger_balance ENABLE ALWAYS TRIGGER balance_is_its_last_posting_2;
 
 CREATE FUNCTION ledger.balance_stays() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -337,8 +361,6 @@ CREATE TRIGGER balance_is_kept BEFORE DELETE OR TRUNCATE ON ledger_balance
 FOR EACH STATEMENT EXECUTE FUNCTION ledger.balance_stays();
 CREATE TRIGGER balance_is_kept BEFORE DELETE OR TRUNCATE ON ledger_dailymovement
 FOR EACH STATEMENT EXECUTE FUNCTION ledger.balance_stays();
-ALTER TABLE ledger_balance ENABLE ALWAYS TRIGGER balance_is_kept;
-ALTER TABLE ledger_dailymovement ENABLE ALWAYS TRIGGER balance_is_kept;
 
 -- A balance keeps the account it belongs to.
 SELECT accounts.keep_columns('ledger_balance', 'balance_stays_with_its_account', 'account_id');
@@ -354,70 +376,15 @@ BEGIN
 END $$;
 CREATE TRIGGER movements_come_from_postings BEFORE INSERT OR UPDATE ON ledger_dailymovement
 FOR EACH STATEMENT EXECUTE FUNCTION ledger.movements_come_from_postings();
+
+ALTER TABLE ledger_posting ENABLE ALWAYS TRIGGER posting_1_is_whole;
+ALTER TABLE ledger_posting ENABLE ALWAYS TRIGGER posting_2_balances;
+ALTER TABLE ledger_posting ENABLE ALWAYS TRIGGER posting_3_fits_its_kind;
+ALTER TABLE ledger_posting ENABLE ALWAYS TRIGGER posting_4_follows_the_trade;
+ALTER TABLE ledger_posting ENABLE ALWAYS TRIGGER posting_5_is_valued;
+ALTER TABLE ledger_posting ENABLE ALWAYS TRIGGER posting_6_is_carried;
+ALTER TABLE ledger_balance ENABLE ALWAYS TRIGGER balance_is_its_last_posting_1;
+ALTER TABLE ledger_balance ENABLE ALWAYS TRIGGER balance_is_its_last_posting_2;
+ALTER TABLE ledger_balance ENABLE ALWAYS TRIGGER balance_is_kept;
+ALTER TABLE ledger_dailymovement ENABLE ALWAYS TRIGGER balance_is_kept;
 ALTER TABLE ledger_dailymovement ENABLE ALWAYS TRIGGER movements_come_from_postings;
-
--- ---------------------------------------------------------------- ledger accounts
-
-CREATE FUNCTION ledger.ledger_account_guard() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-DECLARE
-    wrong bigint;
-BEGIN
-    SELECT n.id INTO wrong FROM inserted n
-    JOIN ledger_pool p ON p.id = n.pool_id
-    JOIN ledger_asset t ON t.id = n.asset_id
-    LEFT JOIN accounts_bucket b ON b.id = n.bucket_id
-    LEFT JOIN accounts_marginaccount m ON m.id = b.account_id
-    LEFT JOIN ledger_location l ON l.id = n.location_id
-    WHERE n.owner_class <> p.owner_class OR n.asset_kind <> t.kind OR n.scale <> t.scale
-       OR n.margin_account_id IS DISTINCT FROM b.account_id
-       OR n.client_id IS DISTINCT FROM coalesce(m.client_id, l.individual_client_id)
-       OR m.legal_entity_id <> p.legal_entity_id
-       OR (n.account_class IN ('claim', 'position') AND m.owner_class <> p.owner_class)
-       OR (n.account_class = 'loan_receivable' AND m.owner_class <> 'CLIENT')
-       OR l.pool_id <> n.pool_id
-       OR (l.id IS NOT NULL AND NOT EXISTS (SELECT FROM ledger_locationasset c
-               WHERE c.location_id = l.id AND c.asset_id = n.asset_id)) LIMIT 1;
-    IF wrong IS NOT NULL THEN
-        PERFORM accounts.refuse('ledger_account_is_truthful',
-            'the account does not belong where its pool, asset, bucket and location say');
-    END IF;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER ledger_account_is_truthful AFTER INSERT ON ledger_ledgeraccount
-REFERENCING NEW TABLE AS inserted
-FOR EACH STATEMENT EXECUTE FUNCTION ledger.ledger_account_guard();
-ALTER TABLE ledger_ledgeraccount ENABLE ALWAYS TRIGGER ledger_account_is_truthful;
-
--- A location of a client pool has a letter in which its keeper acknowledges whose assets it holds.
-CREATE FUNCTION ledger.location_guard() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-BEGIN
-    IF EXISTS (SELECT FROM ledger_pool p WHERE p.id = NEW.pool_id AND p.owner_class = 'CLIENT')
-       AND (NEW.letter_reference = '' OR NEW.title = 'own') THEN
-        PERFORM accounts.refuse('client_location_has_a_letter', format(
-            '%s holds client assets: it needs an acknowledgement letter and a client title', NEW.code));
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER client_location_has_a_letter BEFORE INSERT OR UPDATE ON ledger_location
-FOR EACH ROW EXECUTE FUNCTION ledger.location_guard();
-ALTER TABLE ledger_location ENABLE ALWAYS TRIGGER client_location_has_a_letter;
-SELECT accounts.keep_columns('ledger_location', 'location_stays_in_its_pool',
-    'code,pool_id,kind,title,individual_client_id');
-
--- ---------------------------------------------------------------- table classes
-
-SELECT accounts.make_append_only(
-    t::regclass, by_transaction => t NOT IN ('ledger_entry', 'ledger_entrykey', 'ledger_posting'))
-FROM unnest(ARRAY[
-    'ledger_pool', 'ledger_asset', 'ledger_locationasset', 'ledger_ledgeraccount', 'ledger_entry',
-    'ledger_entrykey', 'ledger_posting', 'ledger_loss', 'ledger_release', 'ledger_releaseuse',
-    'ledger_horizon', 'ledger_statementfile', 'ledger_statement', 'ledger_statementline',
-    'ledger_holding', 'ledger_statementmatch', 'ledger_breakevent']) t;
-SELECT accounts.watch(t::regclass, 'id') FROM unnest(ARRAY[
-    'ledger_location', 'ledger_break']) t;
-SELECT accounts.keep_rows(t::regclass) FROM unnest(ARRAY[
-    'ledger_location', 'ledger_break', 'ledger_entrykind', 'ledger_kindleg']) t;
-SELECT accounts.keep_columns('ledger_break', 'break_stays_as_found',
-    'location_id,business_day,ordinal,kind,asset_id,reference,ledger_amount,statement_amount,detail,statement_id,line_id');
