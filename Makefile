@@ -43,7 +43,8 @@ soak: $(DEVELOPMENT) browser
 
 # The browser tests need Chromium; without it they are left out, and the last lines say so.
 browser:
-	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { \
+	  echo "Fetching Chromium for the browser tests."; \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	  apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; } || true
 
