@@ -95,7 +95,7 @@ VAR = Path(env_text("BROKERAGE_VAR", str(ROOT / "var"))).absolute()
 # --- Database -------------------------------------------------------------------------------------
 
 # Who Django connects as. `runtime` is web, jobs and every command; `migrator` changes the schema
-# as its owner; `auditor` may read everything and change nothing.
+# as its owner; `auditor` may read all but secrets and change nothing.
 DB_ROLE = env_choice("BROKERAGE_DB_ROLE", "runtime", among=("runtime", "migrator", "auditor"))
 
 DATABASE_USERS = {

@@ -386,6 +386,7 @@ RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     opened uuid := gen_random_uuid();
+    now timestamptz := clock_timestamp();
 BEGIN
     IF NOT EXISTS (SELECT FROM accounts_operator WHERE id = operator AND is_active) THEN
         PERFORM accounts.refuse('session_is_live', 'the operator is not active');
@@ -393,7 +394,7 @@ BEGIN
     INSERT INTO accounts_operatorsession
         (id, operator_id, key_sha256, opened_at, last_seen_at, expires_at)
     VALUES (opened, operator, sha256(convert_to(session_key, 'UTF8')),
-            clock_timestamp(), clock_timestamp(), clock_timestamp() + least(lives_for, interval '12 hours'));
+            now, now, now + least(lives_for, interval '12 hours'));
     RETURN opened;
 END $$;
 
@@ -773,6 +774,16 @@ GRANT INSERT ON accounts_sealblock, accounts_sealleaf TO bo_runtime;
 GRANT INSERT, UPDATE, DELETE ON django_session, accounts_signinfailure TO bo_runtime;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO bo_runtime;
 REVOKE USAGE ON SEQUENCE accounts_approval_number FROM bo_runtime;
+
+-- Who reads for an audit sees everything but what would let them be somebody else, or undo an
+-- erasure: keys of sessions, password hashes, keys of persons.
+REVOKE SELECT ON django_session, accounts_operator, accounts_personkey, accounts_operatorsession
+    FROM bo_auditor;
+GRANT SELECT (id, last_login, username, full_name, is_active, theme) ON accounts_operator
+    TO bo_auditor;
+GRANT SELECT (id, destroyed_at) ON accounts_personkey TO bo_auditor;
+GRANT SELECT (id, operator_id, opened_at, last_seen_at, expires_at, ended_at)
+    ON accounts_operatorsession TO bo_auditor;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA accounts FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA accounts TO bo_owner;

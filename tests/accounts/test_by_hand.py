@@ -164,3 +164,24 @@ def test_a_session_is_not_prolonged_passed_on_or_taken_up_again(four: Four, chan
         four.owner.execute(statement, {"first": first, "second": second})
     with four.nothing_moves("accounts_operatorsession"), not_permitted():
         four.runtime.execute(statement, {"first": first, "second": second})
+
+
+@pytest.mark.parametrize(
+    ("secret", "permitted"),
+    [
+        ("SELECT session_key FROM django_session", "SELECT actor FROM accounts_act"),
+        ("SELECT password FROM accounts_operator", "SELECT username FROM accounts_operator"),
+        ("SELECT key FROM accounts_personkey", "SELECT destroyed_at FROM accounts_personkey"),
+        (
+            "SELECT key_sha256 FROM accounts_operatorsession",
+            "SELECT operator_id FROM accounts_operatorsession",
+        ),
+    ],
+)
+def test_who_reads_for_an_audit_reads_no_secret(
+    four: Four, connect: Connect, secret: str, permitted: str
+) -> None:
+    auditor = connect("auditor")
+    auditor.execute(permitted)
+    with not_permitted():
+        auditor.execute(secret)
