@@ -144,3 +144,60 @@ def test_nobody_is_told_of_a_topic_that_no_page_listens_to(db: None) -> None:
 def test_a_stranger_gets_no_stream(browser_page: "Page", desk_url: str) -> None:
     answer = browser_page.request.get(f"{desk_url}{reverse('stream')}", max_redirects=0)
     assert answer.status == 302
+
+
+BEFORE = """
+<details id="d"><summary>Parts</summary>5</details><input id="typed">
+<table><tr id="r1"><td><input type="checkbox" value="1"></td><td><data value="1">1</data></td></tr>
+<tr id="r2"><td><input type="checkbox" value="2"></td><td><data value="2">2</data></td></tr></table>
+"""
+AFTER = """
+<details id="d"><summary>Parts</summary>6</details><input id="typed">
+<table><tr id="r2"><td><input type="checkbox" value="2"></td><td><data value="3">3</data></td></tr>
+<tr id="r3"><td><input type="checkbox" value="3"></td><td><data value="1">1</data></td></tr></table>
+"""
+LOAD_AGAIN = """([before, after]) => {
+  const region = document.createElement("div");
+  region.innerHTML = before;
+  document.getElementById("main").append(region);
+  region.querySelector("details").open = true;
+  region.querySelector("#typed").value = "half a word";
+  for (const box of region.querySelectorAll("[type=checkbox]")) box.checked = true;
+  Idiomorph.morph(region, after, {morphStyle: "innerHTML"});
+  return {
+    open: region.querySelector("details").open,
+    typed: region.querySelector("#typed").value,
+    ticked: [...region.querySelectorAll("[type=checkbox]:checked")].map((box) => box.value),
+    changed: [...region.querySelectorAll("data.changed")].map((data) => data.value),
+    text: region.querySelector("details").textContent,
+  };
+}"""
+
+
+def test_a_region_that_loads_itself_again_keeps_what_a_person_did_to_it(
+    page: "Page", desk_url: str
+) -> None:
+    page.goto(f"{desk_url}/approvals/")
+    assert page.evaluate(LOAD_AGAIN, [BEFORE, AFTER]) == {
+        "open": True,
+        "typed": "half a word",
+        "ticked": ["2"],
+        "changed": ["3"],
+        "text": "Parts6",
+    }
+
+
+def test_ticked_amounts_add_up_to_the_last_digit(page: "Page", desk_url: str) -> None:
+    page.goto(f"{desk_url}/approvals/")
+    sums = page.evaluate(
+        """async (lists) => {
+          const { exactSum } = await import("/static/desk/selection.js");
+          return lists.map(exactSum);
+        }""",
+        [["0.1", "0.2"], ["45665.85", "39233.09"], ["-5.5", "5.50000001"], ["-7"], ["1"],
+         ["99999999999999999999.99", "0.01"], ["-0.4", "0.1"]],
+    )  # fmt: skip
+    assert sums == [
+        "0.3", "84,898.94", "0.00000001", "\N{MINUS SIGN}7", "1",
+        "100,000,000,000,000,000,000.00", "\N{MINUS SIGN}0.3",
+    ]  # fmt: skip
