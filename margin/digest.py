@@ -38,7 +38,7 @@ TABLES = (
     DigestedTable("margin_margincall", key=("number",), left_out={"acknowledged_at": BY_CLOCK}),
     DigestedTable(
         "margin_callevent",
-        key=("call_id", "event", "to_state"),
+        key=("call_id", "run_id", "event", "to_state"),
         said={"occurred_at": OF_A_RUN},
     ),
     DigestedTable(

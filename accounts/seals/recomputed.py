@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.backends.utils import CursorWrapper
 
@@ -37,7 +37,7 @@ class SealedBlock(NamedTuple):
     from_xid: int
     to_xid: int
     leaf_count: int
-    layout: dict[str, dict[str, object]]
+    layout: dict[str, Any]
     root: bytes
     previous_hash: bytes
     head_hash: bytes
@@ -51,9 +51,24 @@ def read_blocks(cursor: CursorWrapper) -> list[SealedBlock]:
         " layout::text, root, previous_hash, head_hash, signature"
         " FROM accounts_sealblock ORDER BY number"
     )
-    return [
-        SealedBlock(*row[:5], json.loads(row[5]), *map(bytes, row[6:])) for row in cursor.fetchall()
-    ]
+    blocks = []
+    for number, epoch, from_xid, to_xid, leaf_count, layout, *hashes in cursor.fetchall():
+        root, previous_hash, head_hash, signature = map(bytes, hashes)
+        blocks.append(
+            SealedBlock(
+                number=number,
+                epoch=epoch,
+                from_xid=from_xid,
+                to_xid=to_xid,
+                leaf_count=leaf_count,
+                layout=json.loads(layout),
+                root=root,
+                previous_hash=previous_hash,
+                head_hash=head_hash,
+                signature=signature,
+            )
+        )
+    return blocks
 
 
 # ---------------------------------------------------------------- the chain
@@ -220,7 +235,7 @@ def _runs(
     was slipped into it is seen.
     """
     known = [
-        SourceLayout.from_json(source, block.layout[source]) if source in block.layout else None  # type: ignore[arg-type]
+        SourceLayout.from_json(source, block.layout[source]) if source in block.layout else None
         for block in window
     ]
     last = next((layout for layout in known if layout is not None), current)

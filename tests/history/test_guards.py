@@ -222,7 +222,9 @@ def test_the_command_lists_what_differs_and_exits_1(
     with pytest.raises(CommandError) as refused:
         call_command("guards", stdout=out)
     assert refused.value.returncode == 1
-    assert out.getvalue() == "trigger posting_1_is_whole of table public.ledger_posting was changed\n"
+    assert (
+        out.getvalue() == "trigger posting_1_is_whole of table public.ledger_posting was changed\n"
+    )
 
 
 def test_the_pin_names_no_machine(db: None) -> None:

@@ -380,10 +380,10 @@ def test_a_row_that_differs_from_what_history_says_is_named(
 
 
 def test_a_guard_that_is_off_makes_the_database_unsound(book: Book, superuser: Superuser) -> None:
-    superuser.execute("ALTER TABLE ledger_posting DISABLE TRIGGER posting_guard")
+    superuser.execute("ALTER TABLE ledger_posting DISABLE TRIGGER change_has_an_actor")
     wrong = verify().as_json()["first_wrong"]
     assert wrong["check"] == "guards_are_as_pinned"
-    assert wrong["key"] == "trigger posting_guard of table public.ledger_posting was changed"
+    assert wrong["key"] == "trigger change_has_an_actor of table public.ledger_posting was changed"
 
 
 def test_the_command_exits_1_and_names_the_row(
