@@ -26,6 +26,8 @@ MATRIX = {
     "task.take": "yes yes no no no no",
     "break.take": "yes no yes no no no",
     "break.explain": "yes no yes no no no",
+    "break.close": "yes no yes no no no",
+    "receipt.book": "yes no yes no no no",
     "release.withdrawal": "yes no yes no no no",
     "job.start": "yes yes yes no no no",
     "job.cancel": "yes yes no no no no",
