@@ -1,1 +1,1 @@
-"""HOW MUCH THERE IS: pools, the book, locations, statements, reconciliation, segregation, proofs."""
+"""HOW MUCH THERE IS: pools, the book, locations, statements, reconciliation, proofs."""

@@ -9,475 +9,1168 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LedgerAccount',
+            name="LedgerAccount",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('account_class', models.CharField(choices=[('custody', 'Custody'), ('claim', 'Claim'), ('position', 'Position'), ('unallocated', 'Unidentified receipts'), ('residual_interest', 'Residual interest of the firm'), ('shortfall', 'Shortfall, due from the firm'), ('own_equity', 'Own equity'), ('loan_receivable', 'Loan receivable'), ('in_transit', 'In transit'), ('opening', 'Opening clearing')], max_length=20)),
-                ('owner_class', models.CharField(choices=[('CLIENT', 'Client'), ('HOUSE', 'House'), ('HOUSE_PROP', 'House, proprietary trading'), ('INSURANCE', 'Insurance fund'), ('SUSPENSE', 'Suspense')], max_length=12)),
-                ('asset_kind', models.CharField(choices=[('money', 'Money'), ('security', 'Security'), ('derivative', 'Derivative')], max_length=10)),
-                ('scale', models.PositiveSmallIntegerField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "account_class",
+                    models.CharField(
+                        choices=[
+                            ("custody", "Custody"),
+                            ("claim", "Claim"),
+                            ("position", "Position"),
+                            ("unallocated", "Unidentified receipts"),
+                            ("residual_interest", "Residual interest of the firm"),
+                            ("shortfall", "Shortfall, due from the firm"),
+                            ("own_equity", "Own equity"),
+                            ("loan_receivable", "Loan receivable"),
+                            ("in_transit", "In transit"),
+                            ("opening", "Opening clearing"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "owner_class",
+                    models.CharField(
+                        choices=[
+                            ("CLIENT", "Client"),
+                            ("HOUSE", "House"),
+                            ("HOUSE_PROP", "House, proprietary trading"),
+                            ("INSURANCE", "Insurance fund"),
+                            ("SUSPENSE", "Suspense"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "asset_kind",
+                    models.CharField(
+                        choices=[
+                            ("money", "Money"),
+                            ("security", "Security"),
+                            ("derivative", "Derivative"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("scale", models.PositiveSmallIntegerField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Entry',
+            name="Entry",
             fields=[
-                ('id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('effective_at', models.DateTimeField()),
-                ('reference', models.CharField(max_length=120)),
-                ('narrative', models.TextField(blank=True)),
-                ('posting_count', models.PositiveIntegerField()),
-                ('recorded_at', models.DateTimeField(db_default=accounts.fields.ClockTime())),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('reverses', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reversal', to='ledger.entry')),
+                ("id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("effective_at", models.DateTimeField()),
+                ("reference", models.CharField(max_length=120)),
+                ("narrative", models.TextField(blank=True)),
+                ("posting_count", models.PositiveIntegerField()),
+                ("recorded_at", models.DateTimeField(db_default=accounts.fields.ClockTime())),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "reverses",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reversal",
+                        to="ledger.entry",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='EntryKind',
+            name="EntryKind",
             fields=[
-                ('code', models.CharField(max_length=40, primary_key=True, serialize=False)),
-                ('title', models.CharField(max_length=120)),
-                ('pools_max', models.PositiveSmallIntegerField()),
-                ('clients_max', models.PositiveSmallIntegerField()),
-                ('accounts_max', models.PositiveSmallIntegerField()),
-                ('buckets_max', models.PositiveSmallIntegerField()),
-                ('needs_approval', models.BooleanField()),
-                ('needs_release', models.BooleanField()),
-                ('keeps_custody', models.BooleanField()),
+                ("code", models.CharField(max_length=40, primary_key=True, serialize=False)),
+                ("title", models.CharField(max_length=120)),
+                ("pools_max", models.PositiveSmallIntegerField()),
+                ("clients_max", models.PositiveSmallIntegerField()),
+                ("accounts_max", models.PositiveSmallIntegerField()),
+                ("buckets_max", models.PositiveSmallIntegerField()),
+                ("needs_approval", models.BooleanField()),
+                ("needs_release", models.BooleanField()),
+                ("keeps_custody", models.BooleanField()),
             ],
         ),
         migrations.CreateModel(
-            name='Horizon',
+            name="Horizon",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('snapshot', accounts.fields.SnapshotField(db_default=accounts.fields.CurrentSnapshot())),
-                ('purpose', models.CharField(max_length=40)),
-                ('taken_at', models.DateTimeField(db_default=accounts.fields.ClockTime(), db_index=True)),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "snapshot",
+                    accounts.fields.SnapshotField(db_default=accounts.fields.CurrentSnapshot()),
+                ),
+                ("purpose", models.CharField(max_length=40)),
+                (
+                    "taken_at",
+                    models.DateTimeField(db_default=accounts.fields.ClockTime(), db_index=True),
+                ),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Release',
+            name="Release",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
-                ('amount', accounts.fields.ExactField()),
-                ('price_snapshot', models.CharField(max_length=64)),
-                ('scope_version', models.BigIntegerField()),
-                ('binding_term', models.CharField(max_length=40)),
-                ('free_amount', accounts.fields.ExactField(null=True)),
-                ('given_at', models.DateTimeField(db_default=accounts.fields.ClockTime())),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
+                ("id", models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
+                ("amount", accounts.fields.ExactField()),
+                ("price_snapshot", models.CharField(max_length=64)),
+                ("scope_version", models.BigIntegerField()),
+                ("binding_term", models.CharField(max_length=40)),
+                ("free_amount", accounts.fields.ExactField(null=True)),
+                ("given_at", models.DateTimeField(db_default=accounts.fields.ClockTime())),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='StatementFile',
+            name="StatementFile",
             fields=[
-                ('sha256', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200)),
-                ('content', models.BinaryField()),
-                ('received_at', models.DateTimeField(db_default=accounts.fields.ClockTime())),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
+                ("sha256", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=200)),
+                ("content", models.BinaryField()),
+                ("received_at", models.DateTimeField(db_default=accounts.fields.ClockTime())),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='StatementLine',
+            name="StatementLine",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('ordinal', models.PositiveIntegerField()),
-                ('reference', models.TextField(null=True)),
-                ('amount', accounts.fields.ExactField()),
-                ('amount_as_read', models.CharField(max_length=60)),
-                ('value_date', models.DateField()),
-                ('text', models.TextField(blank=True)),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("ordinal", models.PositiveIntegerField()),
+                ("reference", models.TextField(null=True)),
+                ("amount", accounts.fields.ExactField()),
+                ("amount_as_read", models.CharField(max_length=60)),
+                ("value_date", models.DateField()),
+                ("text", models.TextField(blank=True)),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Asset',
+            name="Asset",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=40, unique=True)),
-                ('kind', models.CharField(choices=[('money', 'Money'), ('security', 'Security'), ('derivative', 'Derivative')], max_length=10)),
-                ('scale', models.PositiveSmallIntegerField()),
-                ('price_scale', models.PositiveSmallIntegerField(null=True)),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('settles_in', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.asset')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=40, unique=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("money", "Money"),
+                            ("security", "Security"),
+                            ("derivative", "Derivative"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("scale", models.PositiveSmallIntegerField()),
+                ("price_scale", models.PositiveSmallIntegerField(null=True)),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "settles_in",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.asset",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Balance',
+            name="Balance",
             fields=[
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='balance', serialize=False, to='ledger.ledgeraccount')),
-                ('amount', accounts.fields.ExactField()),
-                ('seq', models.BigIntegerField()),
-                ('average_cost', accounts.fields.ExactField(null=True)),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="balance",
+                        serialize=False,
+                        to="ledger.ledgeraccount",
+                    ),
+                ),
+                ("amount", accounts.fields.ExactField()),
+                ("seq", models.BigIntegerField()),
+                ("average_cost", accounts.fields.ExactField(null=True)),
             ],
         ),
         migrations.AddField(
-            model_name='ledgeraccount',
-            name='asset',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.asset'),
+            model_name="ledgeraccount",
+            name="asset",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="ledger.asset"
+            ),
         ),
         migrations.AddField(
-            model_name='ledgeraccount',
-            name='bucket',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.bucket'),
+            model_name="ledgeraccount",
+            name="bucket",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="accounts.bucket",
+            ),
         ),
         migrations.AddField(
-            model_name='ledgeraccount',
-            name='client',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.client'),
+            model_name="ledgeraccount",
+            name="client",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="accounts.client",
+            ),
         ),
         migrations.AddField(
-            model_name='ledgeraccount',
-            name='margin_account',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.marginaccount'),
+            model_name="ledgeraccount",
+            name="margin_account",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="accounts.marginaccount",
+            ),
         ),
         migrations.CreateModel(
-            name='Break',
+            name="Break",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('business_day', models.DateField()),
-                ('ordinal', models.PositiveIntegerField()),
-                ('kind', models.CharField(choices=[('missing_in_statement', 'Missing in statement'), ('missing_in_ledger', 'Missing in ledger'), ('amount_differs', 'Amount differs'), ('duplicate_in_statement', 'Duplicate in statement'), ('quantity_differs', 'Quantity differs'), ('statement_rejected', 'Statement rejected')], max_length=30)),
-                ('reference', models.TextField(null=True)),
-                ('ledger_amount', accounts.fields.ExactField(null=True)),
-                ('statement_amount', accounts.fields.ExactField(null=True)),
-                ('statement_amount_as_read', models.CharField(blank=True, max_length=60)),
-                ('detail', models.CharField(blank=True, max_length=60)),
-                ('status', models.CharField(choices=[('open', 'Open'), ('investigating', 'Investigating'), ('explained', 'Explained'), ('closed', 'Closed')], default='open', max_length=14)),
-                ('closing_reason', models.TextField(blank=True)),
-                ('closed_at', models.DateTimeField(null=True)),
-                ('asset', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.asset')),
-                ('owner', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('closing_entry', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.entry')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("business_day", models.DateField()),
+                ("ordinal", models.PositiveIntegerField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("missing_in_statement", "Missing in statement"),
+                            ("missing_in_ledger", "Missing in ledger"),
+                            ("amount_differs", "Amount differs"),
+                            ("duplicate_in_statement", "Duplicate in statement"),
+                            ("quantity_differs", "Quantity differs"),
+                            ("statement_rejected", "Statement rejected"),
+                        ],
+                        max_length=30,
+                    ),
+                ),
+                ("reference", models.TextField(null=True)),
+                ("ledger_amount", accounts.fields.ExactField(null=True)),
+                ("statement_amount", accounts.fields.ExactField(null=True)),
+                ("statement_amount_as_read", models.CharField(blank=True, max_length=60)),
+                ("detail", models.CharField(blank=True, max_length=60)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("investigating", "Investigating"),
+                            ("explained", "Explained"),
+                            ("closed", "Closed"),
+                        ],
+                        default="open",
+                        max_length=14,
+                    ),
+                ),
+                ("closing_reason", models.TextField(blank=True)),
+                ("closed_at", models.DateTimeField(null=True)),
+                (
+                    "asset",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.asset",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "closing_entry",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.entry",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='BreakEvent',
+            name="BreakEvent",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event', models.CharField(max_length=20)),
-                ('text', models.TextField(blank=True)),
-                ('recorded_at', models.DateTimeField(db_default=accounts.fields.ClockTime())),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('found', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='ledger.break')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("event", models.CharField(max_length=20)),
+                ("text", models.TextField(blank=True)),
+                ("recorded_at", models.DateTimeField(db_default=accounts.fields.ClockTime())),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "found",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="ledger.break",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='DailyMovement',
+            name="DailyMovement",
             fields=[
-                ('pk', models.CompositePrimaryKey('account_id', 'effective_on', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('effective_on', models.DateField()),
-                ('debit', accounts.fields.ExactField()),
-                ('credit', accounts.fields.ExactField()),
-                ('account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.ledgeraccount')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "account_id",
+                        "effective_on",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("effective_on", models.DateField()),
+                ("debit", accounts.fields.ExactField()),
+                ("credit", accounts.fields.ExactField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.ledgeraccount",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Loss',
+            name="Loss",
             fields=[
-                ('entry', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='loss', serialize=False, to='ledger.entry')),
-                ('realised', accounts.fields.ExactField()),
-                ('shortfall', accounts.fields.ExactField()),
-                ('insurance', accounts.fields.ExactField()),
-                ('house', accounts.fields.ExactField()),
-                ('uncovered', accounts.fields.ExactField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
+                (
+                    "entry",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="loss",
+                        serialize=False,
+                        to="ledger.entry",
+                    ),
+                ),
+                ("realised", accounts.fields.ExactField()),
+                ("shortfall", accounts.fields.ExactField()),
+                ("insurance", accounts.fields.ExactField()),
+                ("house", accounts.fields.ExactField()),
+                ("uncovered", accounts.fields.ExactField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='EntryKey',
+            name="EntryKey",
             fields=[
-                ('key', models.CharField(max_length=200, primary_key=True, serialize=False)),
-                ('digest', models.BinaryField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('entry', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='key', to='ledger.entry')),
+                ("key", models.CharField(max_length=200, primary_key=True, serialize=False)),
+                ("digest", models.BinaryField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "entry",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="key",
+                        to="ledger.entry",
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='entry',
-            name='kind',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.entrykind'),
+            model_name="entry",
+            name="kind",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="ledger.entrykind",
+            ),
         ),
         migrations.CreateModel(
-            name='KindLeg',
+            name="KindLeg",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('account_class', models.CharField(choices=[('custody', 'Custody'), ('claim', 'Claim'), ('position', 'Position'), ('unallocated', 'Unidentified receipts'), ('residual_interest', 'Residual interest of the firm'), ('shortfall', 'Shortfall, due from the firm'), ('own_equity', 'Own equity'), ('loan_receivable', 'Loan receivable'), ('in_transit', 'In transit'), ('opening', 'Opening clearing')], max_length=20)),
-                ('owner_class', models.CharField(choices=[('CLIENT', 'Client'), ('HOUSE', 'House'), ('HOUSE_PROP', 'House, proprietary trading'), ('INSURANCE', 'Insurance fund'), ('SUSPENSE', 'Suspense')], max_length=12)),
-                ('asset_kind', models.CharField(choices=[('money', 'Money'), ('security', 'Security'), ('derivative', 'Derivative')], max_length=10)),
-                ('side', models.CharField(choices=[('debit', 'Debit'), ('credit', 'Credit')], max_length=6)),
-                ('is_required', models.BooleanField()),
-                ('kind', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='legs', to='ledger.entrykind')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Location',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=60, unique=True)),
-                ('kind', models.CharField(choices=[('bank', 'Bank'), ('custodian', 'Custodian'), ('wallet', 'Wallet'), ('venue', 'Venue')], max_length=10)),
-                ('title', models.CharField(choices=[('omnibus', 'Omnibus'), ('individual', 'Individually segregated'), ('own', "The firm's own")], max_length=10)),
-                ('account_number', models.CharField(blank=True, max_length=60)),
-                ('venue', models.CharField(blank=True, max_length=60)),
-                ('chain', models.CharField(blank=True, max_length=40)),
-                ('letter_reference', models.CharField(blank=True, max_length=200)),
-                ('letter_signed_on', models.DateField(null=True)),
-                ('letter_expires_on', models.DateField(null=True)),
-                ('closed_on', models.DateField(null=True)),
-                ('individual_client', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.client')),
-            ],
-        ),
-        migrations.AddField(
-            model_name='ledgeraccount',
-            name='location',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.location'),
-        ),
-        migrations.AddField(
-            model_name='break',
-            name='location',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='breaks', to='ledger.location'),
-        ),
-        migrations.CreateModel(
-            name='LocationAsset',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.asset')),
-                ('location', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='carried', to='ledger.location')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Pool',
-            fields=[
-                ('id', models.SmallAutoField(primary_key=True, serialize=False)),
-                ('code', models.CharField(max_length=20)),
-                ('regime', models.CharField(blank=True, max_length=20)),
-                ('owner_class', models.CharField(choices=[('CLIENT', 'Client'), ('HOUSE', 'House'), ('HOUSE_PROP', 'House, proprietary trading'), ('INSURANCE', 'Insurance fund'), ('SUSPENSE', 'Suspense')], max_length=12)),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('legal_entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.legalentity')),
-            ],
-        ),
-        migrations.AddField(
-            model_name='location',
-            name='pool',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='locations', to='ledger.pool'),
-        ),
-        migrations.AddField(
-            model_name='ledgeraccount',
-            name='pool',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='accounts', to='ledger.pool'),
-        ),
-        migrations.CreateModel(
-            name='Posting',
-            fields=[
-                ('pk', models.CompositePrimaryKey('account_id', 'account_seq', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('account_seq', models.BigIntegerField()),
-                ('amount', accounts.fields.ExactField()),
-                ('balance_after', accounts.fields.ExactField()),
-                ('reference', models.CharField(max_length=120, null=True)),
-                ('price', accounts.fields.ExactField(null=True)),
-                ('average_after', accounts.fields.ExactField(null=True)),
-                ('realised', accounts.fields.ExactField(null=True)),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='postings', to='ledger.ledgeraccount')),
-                ('asset', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.asset')),
-                ('entry', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='postings', to='ledger.entry')),
-                ('pool', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.pool')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='ReleaseUse',
-            fields=[
-                ('release', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='use', serialize=False, to='ledger.release')),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-            ],
-        ),
-        migrations.AddField(
-            model_name='release',
-            name='asset',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.asset'),
-        ),
-        migrations.AddField(
-            model_name='release',
-            name='bucket',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.bucket'),
-        ),
-        migrations.AddField(
-            model_name='release',
-            name='kind',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.entrykind'),
-        ),
-        migrations.CreateModel(
-            name='Statement',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('business_day', models.DateField()),
-                ('format', models.CharField(max_length=20)),
-                ('parser_version', models.CharField(max_length=20)),
-                ('opening', accounts.fields.ExactField(null=True)),
-                ('closing', accounts.fields.ExactField(null=True)),
-                ('lines_read', models.PositiveIntegerField()),
-                ('rejection', models.CharField(blank=True, max_length=40)),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('location', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='statements', to='ledger.location')),
-                ('file', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.statementfile')),
-            ],
-        ),
-        migrations.AddField(
-            model_name='break',
-            name='statement',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.statement'),
-        ),
-        migrations.CreateModel(
-            name='Holding',
-            fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('business_day', models.DateField()),
-                ('line', models.PositiveIntegerField()),
-                ('quantity', accounts.fields.ExactField()),
-                ('quantity_as_read', models.CharField(max_length=60)),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.asset')),
-                ('location', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.location')),
-                ('file', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.statementfile')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "account_class",
+                    models.CharField(
+                        choices=[
+                            ("custody", "Custody"),
+                            ("claim", "Claim"),
+                            ("position", "Position"),
+                            ("unallocated", "Unidentified receipts"),
+                            ("residual_interest", "Residual interest of the firm"),
+                            ("shortfall", "Shortfall, due from the firm"),
+                            ("own_equity", "Own equity"),
+                            ("loan_receivable", "Loan receivable"),
+                            ("in_transit", "In transit"),
+                            ("opening", "Opening clearing"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "owner_class",
+                    models.CharField(
+                        choices=[
+                            ("CLIENT", "Client"),
+                            ("HOUSE", "House"),
+                            ("HOUSE_PROP", "House, proprietary trading"),
+                            ("INSURANCE", "Insurance fund"),
+                            ("SUSPENSE", "Suspense"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "asset_kind",
+                    models.CharField(
+                        choices=[
+                            ("money", "Money"),
+                            ("security", "Security"),
+                            ("derivative", "Derivative"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "side",
+                    models.CharField(
+                        choices=[("debit", "Debit"), ("credit", "Credit")], max_length=6
+                    ),
+                ),
+                ("is_required", models.BooleanField()),
+                (
+                    "kind",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="legs",
+                        to="ledger.entrykind",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='StatementMatch',
+            name="Location",
             fields=[
-                ('line', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='match', serialize=False, to='ledger.statementline')),
-                ('account_seq', models.BigIntegerField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=60, unique=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("bank", "Bank"),
+                            ("custodian", "Custodian"),
+                            ("wallet", "Wallet"),
+                            ("venue", "Venue"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "title",
+                    models.CharField(
+                        choices=[
+                            ("omnibus", "Omnibus"),
+                            ("individual", "Individually segregated"),
+                            ("own", "The firm's own"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("account_number", models.CharField(blank=True, max_length=60)),
+                ("venue", models.CharField(blank=True, max_length=60)),
+                ("chain", models.CharField(blank=True, max_length=40)),
+                ("letter_reference", models.CharField(blank=True, max_length=200)),
+                ("letter_signed_on", models.DateField(null=True)),
+                ("letter_expires_on", models.DateField(null=True)),
+                ("closed_on", models.DateField(null=True)),
+                (
+                    "individual_client",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.client",
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='statementline',
-            name='statement',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='lines', to='ledger.statement'),
+            model_name="ledgeraccount",
+            name="location",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="ledger.location",
+            ),
         ),
         migrations.AddField(
-            model_name='break',
-            name='closing_line',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.statementline'),
+            model_name="break",
+            name="location",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="breaks",
+                to="ledger.location",
+            ),
+        ),
+        migrations.CreateModel(
+            name="LocationAsset",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "asset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.asset",
+                    ),
+                ),
+                (
+                    "location",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="carried",
+                        to="ledger.location",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Pool",
+            fields=[
+                ("id", models.SmallAutoField(primary_key=True, serialize=False)),
+                ("code", models.CharField(max_length=20)),
+                ("regime", models.CharField(blank=True, max_length=20)),
+                (
+                    "owner_class",
+                    models.CharField(
+                        choices=[
+                            ("CLIENT", "Client"),
+                            ("HOUSE", "House"),
+                            ("HOUSE_PROP", "House, proprietary trading"),
+                            ("INSURANCE", "Insurance fund"),
+                            ("SUSPENSE", "Suspense"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "legal_entity",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.legalentity",
+                    ),
+                ),
+            ],
         ),
         migrations.AddField(
-            model_name='break',
-            name='line',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.statementline'),
+            model_name="location",
+            name="pool",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="locations",
+                to="ledger.pool",
+            ),
+        ),
+        migrations.AddField(
+            model_name="ledgeraccount",
+            name="pool",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="accounts",
+                to="ledger.pool",
+            ),
+        ),
+        migrations.CreateModel(
+            name="Posting",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "account_id",
+                        "account_seq",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("account_seq", models.BigIntegerField()),
+                ("amount", accounts.fields.ExactField()),
+                ("balance_after", accounts.fields.ExactField()),
+                ("reference", models.CharField(max_length=120, null=True)),
+                ("price", accounts.fields.ExactField(null=True)),
+                ("average_after", accounts.fields.ExactField(null=True)),
+                ("realised", accounts.fields.ExactField(null=True)),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="postings",
+                        to="ledger.ledgeraccount",
+                    ),
+                ),
+                (
+                    "asset",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.asset",
+                    ),
+                ),
+                (
+                    "entry",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="postings",
+                        to="ledger.entry",
+                    ),
+                ),
+                (
+                    "pool",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.pool",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="ReleaseUse",
+            fields=[
+                (
+                    "release",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="use",
+                        serialize=False,
+                        to="ledger.release",
+                    ),
+                ),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddField(
+            model_name="release",
+            name="asset",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="ledger.asset"
+            ),
+        ),
+        migrations.AddField(
+            model_name="release",
+            name="bucket",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.bucket"
+            ),
+        ),
+        migrations.AddField(
+            model_name="release",
+            name="kind",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="ledger.entrykind"
+            ),
+        ),
+        migrations.CreateModel(
+            name="Statement",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("business_day", models.DateField()),
+                ("format", models.CharField(max_length=20)),
+                ("parser_version", models.CharField(max_length=20)),
+                ("opening", accounts.fields.ExactField(null=True)),
+                ("closing", accounts.fields.ExactField(null=True)),
+                ("lines_read", models.PositiveIntegerField()),
+                ("rejection", models.CharField(blank=True, max_length=40)),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "location",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="statements",
+                        to="ledger.location",
+                    ),
+                ),
+                (
+                    "file",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.statementfile",
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddField(
+            model_name="break",
+            name="statement",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="ledger.statement",
+            ),
+        ),
+        migrations.CreateModel(
+            name="Holding",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("business_day", models.DateField()),
+                ("line", models.PositiveIntegerField()),
+                ("quantity", accounts.fields.ExactField()),
+                ("quantity_as_read", models.CharField(max_length=60)),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "asset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.asset",
+                    ),
+                ),
+                (
+                    "location",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.location",
+                    ),
+                ),
+                (
+                    "file",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.statementfile",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="StatementMatch",
+            fields=[
+                (
+                    "line",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="match",
+                        serialize=False,
+                        to="ledger.statementline",
+                    ),
+                ),
+                ("account_seq", models.BigIntegerField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddField(
+            model_name="statementline",
+            name="statement",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="lines",
+                to="ledger.statement",
+            ),
+        ),
+        migrations.AddField(
+            model_name="break",
+            name="closing_line",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="ledger.statementline",
+            ),
+        ),
+        migrations.AddField(
+            model_name="break",
+            name="line",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="ledger.statementline",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='asset',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'derivative'), _negated=True), ('settles_in__isnull', False), _connector='OR'), name='derivative_settles_in_money'),
+            model_name="asset",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "derivative"), _negated=True),
+                    ("settles_in__isnull", False),
+                    _connector="OR",
+                ),
+                name="derivative_settles_in_money",
+            ),
         ),
         migrations.AddField(
-            model_name='loss',
-            name='bucket',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.bucket'),
+            model_name="loss",
+            name="bucket",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.bucket"
+            ),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(fields=['xid'], name='entry_by_transaction'),
+            model_name="entry",
+            index=models.Index(fields=["xid"], name="entry_by_transaction"),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(fields=['reference'], name='entry_by_reference'),
+            model_name="entry",
+            index=models.Index(fields=["reference"], name="entry_by_reference"),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(fields=['effective_at'], name='entry_by_effective_time'),
+            model_name="entry",
+            index=models.Index(fields=["effective_at"], name="entry_by_effective_time"),
         ),
         migrations.AddConstraint(
-            model_name='entry',
-            constraint=models.CheckConstraint(condition=models.Q(('posting_count__gte', 2)), name='entry_has_two_postings'),
+            model_name="entry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("posting_count__gte", 2)), name="entry_has_two_postings"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='kindleg',
-            constraint=models.UniqueConstraint(fields=('kind', 'account_class', 'owner_class', 'asset_kind', 'side'), name='kind_permits_a_leg_once'),
+            model_name="kindleg",
+            constraint=models.UniqueConstraint(
+                fields=("kind", "account_class", "owner_class", "asset_kind", "side"),
+                name="kind_permits_a_leg_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='locationasset',
-            constraint=models.UniqueConstraint(fields=('location', 'asset'), name='location_carries_an_asset_once'),
+            model_name="locationasset",
+            constraint=models.UniqueConstraint(
+                fields=("location", "asset"), name="location_carries_an_asset_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pool',
-            constraint=models.UniqueConstraint(fields=('legal_entity', 'code'), name='pool_code_is_unique'),
+            model_name="pool",
+            constraint=models.UniqueConstraint(
+                fields=("legal_entity", "code"), name="pool_code_is_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='location',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('individual_client__isnull', False), ('title', 'individual')), models.Q(models.Q(('title', 'individual'), _negated=True), ('individual_client__isnull', True)), _connector='OR'), name='individual_location_names_its_client'),
+            model_name="location",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("individual_client__isnull", False), ("title", "individual")),
+                    models.Q(
+                        models.Q(("title", "individual"), _negated=True),
+                        ("individual_client__isnull", True),
+                    ),
+                    _connector="OR",
+                ),
+                name="individual_location_names_its_client",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.UniqueConstraint(fields=('pool', 'asset', 'account_class', 'bucket', 'location'), name='ledger_account_is_unique', nulls_distinct=False),
+            model_name="ledgeraccount",
+            constraint=models.UniqueConstraint(
+                fields=("pool", "asset", "account_class", "bucket", "location"),
+                name="ledger_account_is_unique",
+                nulls_distinct=False,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('account_class__in', ['claim', 'position', 'loan_receivable']), ('bucket__isnull', False), ('location__isnull', True)), models.Q(('account_class', 'custody'), ('bucket__isnull', True), ('location__isnull', False)), models.Q(models.Q(('account_class__in', ['claim', 'position', 'loan_receivable', 'custody']), _negated=True), ('bucket__isnull', True), ('location__isnull', True)), _connector='OR'), name='ledger_account_hangs_where_its_class_says'),
+            model_name="ledgeraccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("account_class__in", ["claim", "position", "loan_receivable"]),
+                        ("bucket__isnull", False),
+                        ("location__isnull", True),
+                    ),
+                    models.Q(
+                        ("account_class", "custody"),
+                        ("bucket__isnull", True),
+                        ("location__isnull", False),
+                    ),
+                    models.Q(
+                        models.Q(
+                            (
+                                "account_class__in",
+                                ["claim", "position", "loan_receivable", "custody"],
+                            ),
+                            _negated=True,
+                        ),
+                        ("bucket__isnull", True),
+                        ("location__isnull", True),
+                    ),
+                    _connector="OR",
+                ),
+                name="ledger_account_hangs_where_its_class_says",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('account_class__in', ['residual_interest', 'shortfall', 'unallocated']), _negated=True), ('owner_class', 'CLIENT'), _connector='OR'), name='client_money_classes_stay_in_client_pools'),
+            model_name="ledgeraccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("account_class__in", ["residual_interest", "shortfall", "unallocated"]),
+                        _negated=True,
+                    ),
+                    ("owner_class", "CLIENT"),
+                    _connector="OR",
+                ),
+                name="client_money_classes_stay_in_client_pools",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('account_class__in', ['own_equity', 'loan_receivable']), _negated=True), models.Q(('owner_class', 'CLIENT'), _negated=True), _connector='OR'), name='firm_money_classes_stay_in_firm_pools'),
+            model_name="ledgeraccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("account_class__in", ["own_equity", "loan_receivable"]), _negated=True
+                    ),
+                    models.Q(("owner_class", "CLIENT"), _negated=True),
+                    _connector="OR",
+                ),
+                name="firm_money_classes_stay_in_firm_pools",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='posting',
-            constraint=models.CheckConstraint(condition=models.Q(('amount', 0), _negated=True), name='posting_moves_something'),
+            model_name="posting",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount", 0), _negated=True), name="posting_moves_something"
+            ),
         ),
         migrations.AddField(
-            model_name='releaseuse',
-            name='entry',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='release_use', to='ledger.entry'),
+            model_name="releaseuse",
+            name="entry",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="release_use",
+                to="ledger.entry",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='statement',
-            constraint=models.UniqueConstraint(fields=('location', 'business_day'), name='bank_has_one_statement_a_day'),
+            model_name="statement",
+            constraint=models.UniqueConstraint(
+                fields=("location", "business_day"), name="bank_has_one_statement_a_day"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='holding',
-            constraint=models.UniqueConstraint(fields=('business_day', 'line'), name='holding_line_is_unique'),
+            model_name="holding",
+            constraint=models.UniqueConstraint(
+                fields=("business_day", "line"), name="holding_line_is_unique"
+            ),
         ),
         migrations.AddField(
-            model_name='statementmatch',
-            name='account',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.ledgeraccount'),
+            model_name="statementmatch",
+            name="account",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="ledger.ledgeraccount",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='statementline',
-            constraint=models.UniqueConstraint(fields=('statement', 'ordinal'), name='statement_line_is_unique'),
+            model_name="statementline",
+            constraint=models.UniqueConstraint(
+                fields=("statement", "ordinal"), name="statement_line_is_unique"
+            ),
         ),
         migrations.AddIndex(
-            model_name='break',
-            index=models.Index(fields=['status', 'business_day'], name='break_by_status'),
+            model_name="break",
+            index=models.Index(fields=["status", "business_day"], name="break_by_status"),
         ),
         migrations.AddConstraint(
-            model_name='break',
-            constraint=models.UniqueConstraint(fields=('location', 'business_day', 'ordinal'), name='break_is_unique'),
+            model_name="break",
+            constraint=models.UniqueConstraint(
+                fields=("location", "business_day", "ordinal"), name="break_is_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='break',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'closed'), _negated=True), models.Q(('closed_at__isnull', False), models.Q(('closing_reason', ''), _negated=True), models.Q(('closing_entry__isnull', False), ('closing_line__isnull', False), _connector='OR')), _connector='OR'), name='break_closes_with_evidence'),
+            model_name="break",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "closed"), _negated=True),
+                    models.Q(
+                        ("closed_at__isnull", False),
+                        models.Q(("closing_reason", ""), _negated=True),
+                        models.Q(
+                            ("closing_entry__isnull", False),
+                            ("closing_line__isnull", False),
+                            _connector="OR",
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="break_closes_with_evidence",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='loss',
-            constraint=models.CheckConstraint(condition=models.Q(('shortfall', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('insurance'), '+', models.F('house')), '+', models.F('uncovered'))), ('house__gte', 0), ('insurance__gte', 0), ('shortfall__gt', 0), ('uncovered__gte', 0), ('realised__lt', 0)), name='loss_is_paid_in_full_or_uncovered'),
+            model_name="loss",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "shortfall",
+                        django.db.models.expressions.CombinedExpression(
+                            django.db.models.expressions.CombinedExpression(
+                                models.F("insurance"), "+", models.F("house")
+                            ),
+                            "+",
+                            models.F("uncovered"),
+                        ),
+                    ),
+                    ("house__gte", 0),
+                    ("insurance__gte", 0),
+                    ("shortfall__gt", 0),
+                    ("uncovered__gte", 0),
+                    ("realised__lt", 0),
+                ),
+                name="loss_is_paid_in_full_or_uncovered",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='statementmatch',
-            constraint=models.UniqueConstraint(fields=('account', 'account_seq'), name='posting_is_matched_once'),
+            model_name="statementmatch",
+            constraint=models.UniqueConstraint(
+                fields=("account", "account_seq"), name="posting_is_matched_once"
+            ),
         ),
     ]

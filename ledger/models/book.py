@@ -106,7 +106,7 @@ class Posting(models.Model):
     )
     amount = ExactField()
     balance_after = ExactField()
-    reference = models.CharField(max_length=120, null=True)
+    reference = models.CharField(max_length=120, null=True)  # noqa: DJ001 - a leg may have none
     price = ExactField(null=True)
     average_after = ExactField(null=True)
     realised = ExactField(null=True)

@@ -161,17 +161,13 @@ class LedgerAccount(models.Model):
                 )
                 | (Q(account_class="custody") & Q(bucket__isnull=True, location__isnull=False))
                 | (
-                    ~Q(
-                        account_class__in=["claim", "position", "loan_receivable", "custody"]
-                    )
+                    ~Q(account_class__in=["claim", "position", "loan_receivable", "custody"])
                     & Q(bucket__isnull=True, location__isnull=True)
                 ),
             ),
             models.CheckConstraint(
                 name="client_money_classes_stay_in_client_pools",
-                condition=~Q(
-                    account_class__in=["residual_interest", "shortfall", "unallocated"]
-                )
+                condition=~Q(account_class__in=["residual_interest", "shortfall", "unallocated"])
                 | Q(owner_class="CLIENT"),
             ),
             models.CheckConstraint(

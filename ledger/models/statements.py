@@ -50,7 +50,7 @@ class StatementLine(models.Model):
     id = models.BigAutoField(primary_key=True)
     statement = models.ForeignKey(Statement, models.PROTECT, related_name="lines")
     ordinal = models.PositiveIntegerField()
-    reference = models.TextField(null=True)
+    reference = models.TextField(null=True)  # noqa: DJ001 - a line without one matches nothing
     amount = ExactField()
     amount_as_read = models.CharField(max_length=60)
     value_date = models.DateField()
@@ -131,7 +131,7 @@ class Break(models.Model):
     ordinal = models.PositiveIntegerField()
     kind = models.CharField(max_length=30, choices=Kind)
     asset = models.ForeignKey(Asset, models.PROTECT, null=True, related_name="+")
-    reference = models.TextField(null=True)
+    reference = models.TextField(null=True)  # noqa: DJ001 - as the line says
     ledger_amount = ExactField(null=True)
     statement_amount = ExactField(null=True)
     statement_amount_as_read = models.CharField(max_length=60, blank=True)

@@ -8,277 +8,691 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('ledger', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("ledger", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Haircut',
+            name="Haircut",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('version', models.PositiveIntegerField()),
-                ('effective_from', models.DateField()),
-                ('haircut', accounts.fields.ExactField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='haircuts', to='ledger.asset')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("version", models.PositiveIntegerField()),
+                ("effective_from", models.DateField()),
+                ("haircut", accounts.fields.ExactField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "asset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="haircuts",
+                        to="ledger.asset",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='InstrumentTerms',
+            name="InstrumentTerms",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('version', models.PositiveIntegerField()),
-                ('effective_from', models.DateField()),
-                ('initial_rate', accounts.fields.ExactField(null=True)),
-                ('maintenance_rate', accounts.fields.ExactField(null=True)),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='terms', to='ledger.asset')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("version", models.PositiveIntegerField()),
+                ("effective_from", models.DateField()),
+                ("initial_rate", accounts.fields.ExactField(null=True)),
+                ("maintenance_rate", accounts.fields.ExactField(null=True)),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "asset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="terms",
+                        to="ledger.asset",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Bracket',
+            name="Bracket",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('floor', accounts.fields.ExactField()),
-                ('initial_rate', accounts.fields.ExactField()),
-                ('maintenance_rate', accounts.fields.ExactField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('terms', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='brackets', to='margin.instrumentterms')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("floor", accounts.fields.ExactField()),
+                ("initial_rate", accounts.fields.ExactField()),
+                ("maintenance_rate", accounts.fields.ExactField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "terms",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="brackets",
+                        to="margin.instrumentterms",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='MarginResult',
+            name="MarginResult",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('equity', accounts.fields.ExactField()),
-                ('initial_margin', accounts.fields.ExactField()),
-                ('maintenance_margin', accounts.fields.ExactField()),
-                ('state', models.CharField(choices=[('OK', 'OK'), ('BELOW_INITIAL', 'Below initial'), ('CALL', 'Call'), ('LIQUIDATE', 'Liquidate'), ('DEFICIT', 'Deficit')], max_length=14)),
-                ('call_amount', accounts.fields.ExactField()),
-                ('flags', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=30), size=None)),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('agreement_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.agreementversion')),
-                ('scope', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='results', to='accounts.scope')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("equity", accounts.fields.ExactField()),
+                ("initial_margin", accounts.fields.ExactField()),
+                ("maintenance_margin", accounts.fields.ExactField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("OK", "OK"),
+                            ("BELOW_INITIAL", "Below initial"),
+                            ("CALL", "Call"),
+                            ("LIQUIDATE", "Liquidate"),
+                            ("DEFICIT", "Deficit"),
+                        ],
+                        max_length=14,
+                    ),
+                ),
+                ("call_amount", accounts.fields.ExactField()),
+                (
+                    "flags",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=30), size=None
+                    ),
+                ),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "agreement_version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.agreementversion",
+                    ),
+                ),
+                (
+                    "scope",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="results",
+                        to="accounts.scope",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='MarginCall',
+            name="MarginCall",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.CharField(max_length=40, unique=True)),
-                ('kind', models.CharField(choices=[('maintenance', 'Maintenance'), ('initial', 'Initial')], max_length=12)),
-                ('state', models.CharField(choices=[('draft', 'Draft'), ('issued', 'Issued'), ('delivered', 'Delivered'), ('undelivered', 'Undelivered'), ('acknowledged', 'Acknowledged'), ('partially_met', 'Partially met'), ('met', 'Met'), ('disputed', 'Disputed'), ('agreed', 'Agreed'), ('extended', 'Extended'), ('expired', 'Expired'), ('escalated', 'Escalated'), ('liquidating', 'Liquidating'), ('closed', 'Closed'), ('cancelled', 'Cancelled')], max_length=14)),
-                ('amount', accounts.fields.ExactField()),
-                ('currency', models.CharField(max_length=12)),
-                ('business_day', models.DateField()),
-                ('issued_at', models.DateTimeField()),
-                ('due_at', models.DateTimeField()),
-                ('acknowledged_at', models.DateTimeField(null=True)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('end_reason', models.CharField(blank=True, max_length=40)),
-                ('acknowledged_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('owner', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('scope', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='calls', to='accounts.scope')),
-                ('first_result', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='margin.marginresult')),
-                ('last_result', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='margin.marginresult')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.CharField(max_length=40, unique=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("maintenance", "Maintenance"), ("initial", "Initial")],
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("issued", "Issued"),
+                            ("delivered", "Delivered"),
+                            ("undelivered", "Undelivered"),
+                            ("acknowledged", "Acknowledged"),
+                            ("partially_met", "Partially met"),
+                            ("met", "Met"),
+                            ("disputed", "Disputed"),
+                            ("agreed", "Agreed"),
+                            ("extended", "Extended"),
+                            ("expired", "Expired"),
+                            ("escalated", "Escalated"),
+                            ("liquidating", "Liquidating"),
+                            ("closed", "Closed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        max_length=14,
+                    ),
+                ),
+                ("amount", accounts.fields.ExactField()),
+                ("currency", models.CharField(max_length=12)),
+                ("business_day", models.DateField()),
+                ("issued_at", models.DateTimeField()),
+                ("due_at", models.DateTimeField()),
+                ("acknowledged_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("end_reason", models.CharField(blank=True, max_length=40)),
+                (
+                    "acknowledged_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "scope",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="calls",
+                        to="accounts.scope",
+                    ),
+                ),
+                (
+                    "first_result",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="margin.marginresult",
+                    ),
+                ),
+                (
+                    "last_result",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="margin.marginresult",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='MarginRun',
+            name="MarginRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.CharField(max_length=40, unique=True)),
-                ('as_of', models.DateTimeField()),
-                ('business_day', models.DateField(db_index=True)),
-                ('purpose', models.CharField(max_length=20)),
-                ('model', models.CharField(max_length=40)),
-                ('model_version', models.CharField(max_length=20)),
-                ('model_sha256', models.CharField(max_length=64)),
-                ('parameters_sha256', models.CharField(max_length=64)),
-                ('inputs_sha256', models.CharField(max_length=64)),
-                ('result_sha256', models.CharField(max_length=64)),
-                ('scope_count', models.PositiveIntegerField()),
-                ('finished_at', models.DateTimeField(db_default=accounts.fields.ClockTime())),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('horizon', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.horizon')),
-                ('restates', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='margin.marginrun')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.CharField(max_length=40, unique=True)),
+                ("as_of", models.DateTimeField()),
+                ("business_day", models.DateField(db_index=True)),
+                ("purpose", models.CharField(max_length=20)),
+                ("model", models.CharField(max_length=40)),
+                ("model_version", models.CharField(max_length=20)),
+                ("model_sha256", models.CharField(max_length=64)),
+                ("parameters_sha256", models.CharField(max_length=64)),
+                ("inputs_sha256", models.CharField(max_length=64)),
+                ("result_sha256", models.CharField(max_length=64)),
+                ("scope_count", models.PositiveIntegerField()),
+                ("finished_at", models.DateTimeField(db_default=accounts.fields.ClockTime())),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "horizon",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.horizon",
+                    ),
+                ),
+                (
+                    "restates",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="margin.marginrun",
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='marginresult',
-            name='run',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='results', to='margin.marginrun'),
+            model_name="marginresult",
+            name="run",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="results",
+                to="margin.marginrun",
+            ),
         ),
         migrations.CreateModel(
-            name='CallEvent',
+            name="CallEvent",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event', models.CharField(max_length=20)),
-                ('from_state', models.CharField(blank=True, max_length=14)),
-                ('to_state', models.CharField(max_length=14)),
-                ('occurred_at', models.DateTimeField()),
-                ('amount_before', accounts.fields.ExactField(null=True)),
-                ('amount_after', accounts.fields.ExactField(null=True)),
-                ('text', models.TextField(blank=True)),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('call', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='margin.margincall')),
-                ('run', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='margin.marginrun')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("event", models.CharField(max_length=20)),
+                ("from_state", models.CharField(blank=True, max_length=14)),
+                ("to_state", models.CharField(max_length=14)),
+                ("occurred_at", models.DateTimeField()),
+                ("amount_before", accounts.fields.ExactField(null=True)),
+                ("amount_after", accounts.fields.ExactField(null=True)),
+                ("text", models.TextField(blank=True)),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "call",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="margin.margincall",
+                    ),
+                ),
+                (
+                    "run",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="margin.marginrun",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Mark',
+            name="Mark",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('as_of', models.DateTimeField()),
-                ('business_day', models.DateField()),
-                ('price', accounts.fields.ExactField()),
-                ('state', models.CharField(choices=[('VALID', 'Valid'), ('INSUFFICIENT', 'Insufficient'), ('STALE', 'Stale'), ('DISLOCATED', 'Dislocated'), ('MARKET_CLOSED', 'Market closed'), ('OVERRIDDEN', 'Overridden')], max_length=16)),
-                ('used', models.JSONField()),
-                ('dropped', models.JSONField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='marks', to='ledger.asset')),
-                ('carried_from', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='margin.mark')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("as_of", models.DateTimeField()),
+                ("business_day", models.DateField()),
+                ("price", accounts.fields.ExactField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("VALID", "Valid"),
+                            ("INSUFFICIENT", "Insufficient"),
+                            ("STALE", "Stale"),
+                            ("DISLOCATED", "Dislocated"),
+                            ("MARKET_CLOSED", "Market closed"),
+                            ("OVERRIDDEN", "Overridden"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("used", models.JSONField()),
+                ("dropped", models.JSONField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "asset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="marks",
+                        to="ledger.asset",
+                    ),
+                ),
+                (
+                    "carried_from",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="margin.mark",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Price',
+            name="Price",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('source', models.CharField(max_length=60)),
-                ('observed_at', models.DateTimeField()),
-                ('received_at', models.DateTimeField(db_default=accounts.fields.ClockTime())),
-                ('price', accounts.fields.ExactField()),
-                ('business_day', models.DateField()),
-                ('file_sha256', models.CharField(max_length=64)),
-                ('line', models.PositiveIntegerField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.asset')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("source", models.CharField(max_length=60)),
+                ("observed_at", models.DateTimeField()),
+                ("received_at", models.DateTimeField(db_default=accounts.fields.ClockTime())),
+                ("price", accounts.fields.ExactField()),
+                ("business_day", models.DateField()),
+                ("file_sha256", models.CharField(max_length=64)),
+                ("line", models.PositiveIntegerField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "asset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.asset",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ResultComponent',
+            name="ResultComponent",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('ordinal', models.PositiveIntegerField()),
-                ('total', models.CharField(max_length=20)),
-                ('kind', models.CharField(max_length=30)),
-                ('amount', accounts.fields.ExactField()),
-                ('ledger_account_id', models.BigIntegerField(null=True)),
-                ('account_seq', models.BigIntegerField(null=True)),
-                ('terms', models.JSONField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ledger.asset')),
-                ('haircut', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='margin.haircut')),
-                ('instrument_terms', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='margin.instrumentterms')),
-                ('mark', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='margin.mark')),
-                ('result', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='components', to='margin.marginresult')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("ordinal", models.PositiveIntegerField()),
+                ("total", models.CharField(max_length=20)),
+                ("kind", models.CharField(max_length=30)),
+                ("amount", accounts.fields.ExactField()),
+                ("ledger_account_id", models.BigIntegerField(null=True)),
+                ("account_seq", models.BigIntegerField(null=True)),
+                ("terms", models.JSONField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "asset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ledger.asset",
+                    ),
+                ),
+                (
+                    "haircut",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="margin.haircut",
+                    ),
+                ),
+                (
+                    "instrument_terms",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="margin.instrumentterms",
+                    ),
+                ),
+                (
+                    "mark",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="margin.mark",
+                    ),
+                ),
+                (
+                    "result",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="components",
+                        to="margin.marginresult",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='RunException',
+            name="RunException",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('bucket_code', models.CharField(max_length=60)),
-                ('reason', models.CharField(max_length=40)),
-                ('detail', models.TextField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.marginaccount')),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='exceptions', to='margin.marginrun')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("bucket_code", models.CharField(max_length=60)),
+                ("reason", models.CharField(max_length=40)),
+                ("detail", models.TextField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.marginaccount",
+                    ),
+                ),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="exceptions",
+                        to="margin.marginrun",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Task',
+            name="Task",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('liquidate', 'Scope to liquidate'), ('deficit', 'Scope in deficit'), ('price', 'No valid price'), ('unpriced', 'Position without a price'), ('no_agreement', 'Account without an agreement'), ('uncovered', 'Loss that nobody covered'), ('job', 'Job that failed')], max_length=16)),
-                ('key', models.CharField(max_length=120)),
-                ('subject', models.CharField(max_length=200)),
-                ('detail', models.TextField(blank=True)),
-                ('business_day', models.DateField()),
-                ('owner_role', models.CharField(choices=[('operations', 'Operations'), ('risk', 'Risk'), ('treasury', 'Treasury'), ('compliance', 'Compliance'), ('auditor', 'Auditor'), ('administrator', 'Administrator')], max_length=16)),
-                ('opened_at', models.DateTimeField()),
-                ('due_at', models.DateTimeField()),
-                ('closed_at', models.DateTimeField(null=True)),
-                ('close_reason', models.CharField(blank=True, max_length=200)),
-                ('owner', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('scope', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.scope')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("liquidate", "Scope to liquidate"),
+                            ("deficit", "Scope in deficit"),
+                            ("price", "No valid price"),
+                            ("unpriced", "Position without a price"),
+                            ("no_agreement", "Account without an agreement"),
+                            ("uncovered", "Loss that nobody covered"),
+                            ("job", "Job that failed"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("key", models.CharField(max_length=120)),
+                ("subject", models.CharField(max_length=200)),
+                ("detail", models.TextField(blank=True)),
+                ("business_day", models.DateField()),
+                (
+                    "owner_role",
+                    models.CharField(
+                        choices=[
+                            ("operations", "Operations"),
+                            ("risk", "Risk"),
+                            ("treasury", "Treasury"),
+                            ("compliance", "Compliance"),
+                            ("auditor", "Auditor"),
+                            ("administrator", "Administrator"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("opened_at", models.DateTimeField()),
+                ("due_at", models.DateTimeField()),
+                ("closed_at", models.DateTimeField(null=True)),
+                ("close_reason", models.CharField(blank=True, max_length=200)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "scope",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.scope",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='TaskEvent',
+            name="TaskEvent",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event', models.CharField(max_length=20)),
-                ('text', models.TextField(blank=True)),
-                ('occurred_at', models.DateTimeField()),
-                ('xid', accounts.fields.TransactionIdField(db_default=accounts.fields.CurrentTransaction())),
-                ('task', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='margin.task')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("event", models.CharField(max_length=20)),
+                ("text", models.TextField(blank=True)),
+                ("occurred_at", models.DateTimeField()),
+                (
+                    "xid",
+                    accounts.fields.TransactionIdField(
+                        db_default=accounts.fields.CurrentTransaction()
+                    ),
+                ),
+                (
+                    "task",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="margin.task",
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='haircut',
-            constraint=models.UniqueConstraint(fields=('asset', 'version'), name='haircut_version_is_unique'),
+            model_name="haircut",
+            constraint=models.UniqueConstraint(
+                fields=("asset", "version"), name="haircut_version_is_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='haircut',
-            constraint=models.CheckConstraint(condition=models.Q(('haircut__gte', 0), ('haircut__lte', 1)), name='haircut_is_a_share'),
+            model_name="haircut",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("haircut__gte", 0), ("haircut__lte", 1)),
+                name="haircut_is_a_share",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='instrumentterms',
-            constraint=models.UniqueConstraint(fields=('asset', 'version'), name='terms_version_is_unique'),
+            model_name="instrumentterms",
+            constraint=models.UniqueConstraint(
+                fields=("asset", "version"), name="terms_version_is_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='bracket',
-            constraint=models.UniqueConstraint(fields=('terms', 'floor'), name='bracket_floor_is_unique'),
+            model_name="bracket",
+            constraint=models.UniqueConstraint(
+                fields=("terms", "floor"), name="bracket_floor_is_unique"
+            ),
         ),
         migrations.AddIndex(
-            model_name='margincall',
-            index=models.Index(fields=['state', 'due_at'], name='margin_call_by_state'),
+            model_name="margincall",
+            index=models.Index(fields=["state", "due_at"], name="margin_call_by_state"),
         ),
         migrations.AddConstraint(
-            model_name='margincall',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['met', 'closed', 'cancelled']), _negated=True), fields=('scope', 'kind'), name='margin_call_one_open_per_scope'),
+            model_name="margincall",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["met", "closed", "cancelled"]), _negated=True),
+                fields=("scope", "kind"),
+                name="margin_call_one_open_per_scope",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='margincall',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['met', 'closed', 'cancelled']), _negated=True), models.Q(('ended_at__isnull', False), models.Q(('end_reason', ''), _negated=True)), _connector='OR'), name='margin_call_ends_with_a_reason'),
+            model_name="margincall",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state__in", ["met", "closed", "cancelled"]), _negated=True),
+                    models.Q(
+                        ("ended_at__isnull", False), models.Q(("end_reason", ""), _negated=True)
+                    ),
+                    _connector="OR",
+                ),
+                name="margin_call_ends_with_a_reason",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='marginresult',
-            constraint=models.UniqueConstraint(fields=('run', 'scope'), name='run_says_one_thing_of_a_scope'),
+            model_name="marginresult",
+            constraint=models.UniqueConstraint(
+                fields=("run", "scope"), name="run_says_one_thing_of_a_scope"
+            ),
         ),
         migrations.AddIndex(
-            model_name='mark',
-            index=models.Index(fields=['business_day'], name='mark_by_day'),
+            model_name="mark",
+            index=models.Index(fields=["business_day"], name="mark_by_day"),
         ),
         migrations.AddConstraint(
-            model_name='mark',
-            constraint=models.UniqueConstraint(fields=('asset', 'as_of'), name='mark_is_composed_once'),
+            model_name="mark",
+            constraint=models.UniqueConstraint(
+                fields=("asset", "as_of"), name="mark_is_composed_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='price',
-            index=models.Index(fields=['business_day', 'asset'], name='price_by_day'),
+            model_name="price",
+            index=models.Index(fields=["business_day", "asset"], name="price_by_day"),
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.UniqueConstraint(fields=('file_sha256', 'line'), name='price_line_is_unique'),
+            model_name="price",
+            constraint=models.UniqueConstraint(
+                fields=("file_sha256", "line"), name="price_line_is_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='resultcomponent',
-            constraint=models.UniqueConstraint(fields=('result', 'ordinal'), name='component_has_its_place'),
+            model_name="resultcomponent",
+            constraint=models.UniqueConstraint(
+                fields=("result", "ordinal"), name="component_has_its_place"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.UniqueConstraint(condition=models.Q(('closed_at__isnull', True)), fields=('kind', 'key'), name='task_is_open_once'),
+            model_name="task",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("closed_at__isnull", True)),
+                fields=("kind", "key"),
+                name="task_is_open_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(('closed_at__isnull', True), models.Q(('close_reason', ''), _negated=True), _connector='OR'), name='task_closes_with_a_reason'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("closed_at__isnull", True),
+                    models.Q(("close_reason", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="task_closes_with_a_reason",
+            ),
         ),
     ]

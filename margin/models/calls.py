@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models import Q
 
-from accounts.fields import ClockTime, CurrentTransaction, ExactField, TransactionIdField
+from accounts.fields import CurrentTransaction, ExactField, TransactionIdField
 from accounts.models import Operator, Role, Scope
 from margin.models.runs import MarginResult, MarginRun
 

@@ -90,9 +90,7 @@ class ResultComponent(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                name="component_has_its_place", fields=["result", "ordinal"]
-            ),
+            models.UniqueConstraint(name="component_has_its_place", fields=["result", "ordinal"]),
         ]
 
 
