@@ -250,10 +250,16 @@ def lock_balances(
 def reversal_draft(
     entry_id: int, *, key: str, effective_at: datetime, reference: str, narrative: str
 ) -> Draft:
-    """The entry that undoes another, leg by leg; it needs approval `entry.reversal`."""
+    """The entry that undoes another, leg by leg; it needs approval `entry.reversal`.
+
+    Raises:
+        RefusedError: there is no such entry.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT ledger.reversal_of(%s)", [entry_id])
+        cursor.execute("SELECT ledger.reversal_of(%s)::text", [entry_id])
         (legs,) = cursor.fetchone()
+    if legs is None:
+        raise RefusedError("reversal_mirrors_its_entry", f"there is no entry {entry_id}")
     return Draft(
         key=key,
         kind="reversal",
@@ -261,7 +267,7 @@ def reversal_draft(
         reference=reference,
         narrative=narrative,
         reverses=entry_id,
-        legs=[_leg_from(leg) for leg in legs],
+        legs=[_leg_from(leg) for leg in json.loads(legs)],
     )
 
 

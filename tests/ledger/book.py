@@ -12,6 +12,7 @@ Ledger accounts have short names:
 The asset is USD where none is named. As everywhere in the book a positive amount is a debit.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from django.db.models import Sum
 from accounts.audit import Actor, RefusedError, acting
 from accounts.models import Bucket, Client, LegalEntity, MarginAccount, PersonKey, Role
 from accounts.personal import new_key, seal_text
-from ledger.models import Asset, Balance, Location, LocationAsset, Pool, Release
+from ledger.models import Asset, Balance, EntryKind, Location, LocationAsset, Pool, Release
 from ledger.posting import (
     AccountKey,
     Draft,
@@ -37,6 +38,7 @@ from ledger.posting import (
     open_accounts,
     plain,
     post_entries,
+    reversal_draft,
 )
 from tests.accounts.people import Desk, found_desk, person
 
@@ -148,7 +150,7 @@ class Book:
     ) -> Draft:
         """An entry as it is asked for, under a key of its own unless one is given."""
         return Draft(
-            key=key or f"test:{next(self.numbers)}",
+            key=f"test:{next(self.numbers)}" if key is None else key,
             kind=kind,
             effective_at=at,
             reference=reference,
@@ -177,25 +179,46 @@ class Book:
         """Post one entry that two people have agreed to."""
         return self.post_drafts(self.approved(self.draft(kind, *legs, **draft)))[0]
 
+    def settle(self, kind: str, *legs: Leg | tuple[str, str], **draft: Any) -> int:
+        """Post one entry, with the approval of a second person where its kind needs one."""
+        if EntryKind.objects.get(pk=kind).needs_approval:
+            return self.post_approved(kind, *legs, **draft)
+        return self.post(kind, *legs, **draft)
+
+    def reversal(self, entry_id: int) -> Draft:
+        """The entry that undoes another, with the approval of a second person."""
+        undone = reversal_draft(
+            entry_id,
+            key=f"test:{next(self.numbers)}",
+            effective_at=NOON,
+            reference="R-1",
+            narrative="A test undoes it",
+        )
+        return self.approved(undone)
+
+    def reverse(self, entry_id: int) -> int:
+        """Undo an entry; returns the id of the reversal."""
+        return self.post_drafts(self.reversal(entry_id))[0]
+
     # ------------------------------------------------------------------ leave to post
 
     def approve(
         self, draft: Draft, *, maker: Role = Role.OPERATIONS, checker: Role = Role.TREASURY
     ) -> UUID:
         """Have exactly this entry asked for by one person and approved by another."""
-        from json import dumps
+        approval = self.request(draft, maker=maker)
+        self.decide(approval, checker=checker)
+        return approval
 
+    def request(self, draft: Draft, *, maker: Role = Role.OPERATIONS) -> UUID:
+        """Have somebody ask for exactly this entry."""
+        payload = json.dumps(draft.content())
         with acting(person(self.desk[maker]), reason="Asks"), connection.cursor() as cursor:
             cursor.execute(
                 "SELECT accounts.request_approval(%s, %s, %s, %s::jsonb, %s)",
-                [
-                    self.desk.entity.pk, f"entry.{draft.kind}", draft.key,
-                    dumps(draft.content()), "It is in order.",
-                ],
-            )  # fmt: skip
-            (approval,) = cursor.fetchone()
-        self.decide(approval, checker=checker)
-        return UUID(str(approval))
+                [self.desk.entity.pk, f"entry.{draft.kind}", draft.key, payload, "It is in order."],
+            )
+            return UUID(str(cursor.fetchone()[0]))
 
     def decide(self, approval: UUID, *, checker: Role, decision: str = "approved") -> None:
         """Have somebody decide a request."""
