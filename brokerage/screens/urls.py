@@ -1,12 +1,17 @@
 """Addresses of the screens that span the apps."""
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, re_path
 
-from brokerage.screens import jobs, search
+from brokerage.screens import day, jobs, reports, search
 
 app_name = "brokerage"
 
 urlpatterns: list[URLPattern] = [
+    path("", day.day_board, name="day"),
+    re_path(r"^day/(?P<day>\d{4}-\d{2}-\d{2})/$", day.day_board, name="day"),
+    path("reports/", reports.report_list, name="reports"),
+    path("reports/write/", reports.report_write, name="report-write"),
+    path("reports/<int:report_id>/manifest/", reports.manifest, name="report-manifest"),
     path("search/", search.search, name="search"),
     path("jobs/", jobs.job_list, name="jobs"),
     path("jobs/<int:job_id>/", jobs.job_page, name="job"),

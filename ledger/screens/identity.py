@@ -24,7 +24,7 @@ class IdentityLine:
         owed: to clients, receipts without an owner included; None in a pool of the firm.
         residual: the firm's own part: residual interest, or own equity.
         shortfall: what client money lacks, due from the firm; None in a pool of the firm.
-        loans: lent to clients; None in a client pool.
+        loans: lent to clients; None in a pool that does not lend.
     """
 
     pool: str
@@ -69,6 +69,11 @@ def exact_sum(amounts: Iterable[Decimal | None]) -> Decimal:
     return total
 
 
+def lends(owner_class: str) -> bool:
+    """Whether a pool of this class lends to clients."""
+    return owner_class == OwnerClass.HOUSE
+
+
 def line_of(row: PoolAsset) -> IdentityLine:
     """One asset of one pool as it stands now."""
     shared = {
@@ -89,7 +94,7 @@ def line_of(row: PoolAsset) -> IdentityLine:
         )
     return IdentityLine(
         **shared,  # type: ignore[arg-type]
-        loans=row.loans_receivable,
+        loans=row.loans_receivable if lends(row.owner_class) else None,
         residual=WIDE.add(row.own_equity, row.claims),
     )
 

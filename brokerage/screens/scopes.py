@@ -1,0 +1,156 @@
+"""Margin scopes by state: how many stand how, against the day before, and over the last days."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Count, F, Q, Sum
+from django.urls import reverse
+
+from accounts.drawing import StackedBar, stacked_bar
+from accounts.figures import grouped
+from accounts.roles import DeskRequest
+from accounts.states import STATES
+from margin.marks import BASE
+from margin.models import MarginResult, MarginRun, MarginState
+from margin.views.visible import CALL_ACCOUNT, entity_here, exceptions_here, of_accounts
+
+DAYS_SHOWN = 4
+END_OF_DAY = "end-of-day"
+ZERO = Decimal(0)
+# States that the board of calls lists; the others stand among the accounts.
+CALLED = frozenset({MarginState.CALL, MarginState.LIQUIDATE, MarginState.DEFICIT})
+
+
+@dataclass(frozen=True)
+class StateCount:
+    """How many scopes stand in a state, and how many more than the day before."""
+
+    state: str
+    count: int
+    change: int | None
+    address: str
+
+    @property
+    def change_words(self) -> str:
+        """The change with its sign; fewer is no alarm, so it is not drawn as one."""
+        return "" if self.change is None else grouped(self.change, sign=True)
+
+
+@dataclass(frozen=True)
+class DayBar:
+    """One day's scopes by state, with what was called."""
+
+    day: date
+    bar: StackedBar
+    called: Decimal
+    is_shown: bool
+
+
+@dataclass(frozen=True)
+class Scopes:
+    """The panel of scopes by state.
+
+    Attributes:
+        left_out: scopes the run could not compute.
+        under_margined: what all scopes together lack of initial margin.
+    """
+
+    run: MarginRun
+    counts: list[StateCount]
+    before: date | None
+    bars: list[DayBar]
+    checked: int
+    left_out: int
+    calls: int
+    currency: str
+    under_margined: Decimal
+
+    @property
+    def all_scopes(self) -> int:
+        return self.checked + self.left_out
+
+    def number(self, state: str) -> int:
+        """How many scopes stand in a state."""
+        return next(each.count for each in self.counts if each.state == state)
+
+
+def runs_until(day: date) -> list[MarginRun]:
+    """The end-of-day run of each of the last days, oldest first; one query."""
+    runs = (
+        MarginRun.objects.filter(business_day__lte=day, purpose=END_OF_DAY)
+        .order_by("-business_day", "-pk")
+        .distinct("business_day")
+    )
+    return list(reversed(runs[:DAYS_SHOWN]))
+
+
+def scopes_by_state(request: DeskRequest, day: date) -> Scopes | None:
+    """The panel of a day; None before its run. The queries do not grow with scopes."""
+    runs = runs_until(day)
+    if not runs or runs[-1].business_day != day:
+        return None
+    mine = of_accounts(request.roles, [entity_here(request).pk], path=CALL_ACCOUNT)
+    results = MarginResult.objects.filter(mine, run__in=runs)
+    counts, called = counted(results.values_list("run_id", "state").annotate(
+        n=Count("pk"), amount=Sum("call_amount")))  # fmt: skip
+    run = runs[-1]
+    sums = results.filter(run=run).aggregate(
+        n=Count("pk"),
+        calls=Count("pk", filter=Q(call_amount__gt=0)),
+        lacking=Sum(
+            F("initial_margin") - F("equity"), filter=Q(initial_margin__gt=F("equity"))
+        ),
+    )  # fmt: skip
+    before = runs[-2] if len(runs) > 1 else None
+    return Scopes(
+        run=run,
+        counts=[
+            StateCount(
+                state=state.value,
+                count=counts[run.pk][state],
+                change=None if before is None else counts[run.pk][state] - counts[before.pk][state],
+                address=address_of(state),
+            )
+            for state in MarginState
+        ],
+        before=None if before is None else before.business_day,
+        bars=[
+            DayBar(each.business_day, bar(counts[each.pk]), called[each.pk], each.pk == run.pk)
+            for each in runs
+        ],
+        checked=sums["n"],
+        left_out=exceptions_here(request, run).count(),
+        calls=sums["calls"],
+        currency=BASE,
+        under_margined=sums["lacking"] or ZERO,
+    )
+
+
+def counted(
+    rows: Iterable[Any],
+) -> tuple[dict[int, dict[str, int]], dict[int, Decimal]]:
+    """Scopes by run and state, and what was called by run."""
+    counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    called: dict[int, Decimal] = defaultdict(Decimal)
+    for run, state, number, amount in rows:
+        counts[run][state] = number
+        called[run] += amount
+    return counts, called
+
+
+def bar(counts: dict[str, int]) -> StackedBar:
+    shown = STATES["margin"]
+    return stacked_bar(
+        [(shown[s].tone, shown[s].word.lower(), counts[s]) for s in MarginState.values]
+    )
+
+
+def address_of(state: MarginState) -> str:
+    """Where the scopes of a state are listed."""
+    page = "margin:calls" if state in CALLED else "margin:accounts"
+    return f"{reverse(page)}?{urlencode({'state': state.value})}"
