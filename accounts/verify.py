@@ -119,11 +119,13 @@ def _off_the_trail(
     """
     cursor.execute(
         "WITH newest AS ("
-        "  SELECT DISTINCT ON (row_key) row_key, operation, after - %(hidden)s::text[] AS after"
+        "  SELECT DISTINCT ON (row_key) row_key, operation, fingerprint,"
+        "         after - %(hidden)s::text[] AS after"
         "  FROM accounts_auditrow WHERE table_name = %(table)s ORDER BY row_key, id DESC"
         "), kept AS ("
         "  SELECT accounts.row_key(to_jsonb(r), %(keys)s) AS key,"
-        "         accounts.masked(to_jsonb(r), %(secrets)s) AS content"
+        "         accounts.masked(to_jsonb(r), %(secrets)s) AS content,"
+        "         accounts.fingerprint(to_jsonb(r), %(secrets)s) AS fingerprint"
         f"  FROM public.{table} r)"
         " SELECT coalesce(k.key, n.row_key), CASE"
         "   WHEN n.row_key IS NULL OR n.operation = 'delete' THEN 'the trail does not know the row'"
@@ -132,7 +134,8 @@ def _off_the_trail(
         " FROM kept k FULL JOIN newest n ON n.row_key = k.key"
         " WHERE CASE WHEN k.key IS NULL THEN n.operation <> 'delete'"
         "            WHEN n.row_key IS NULL OR n.operation = 'delete' THEN true"
-        "            ELSE k.content || n.after <> k.content END"
+        "            ELSE k.content || n.after <> k.content"
+        "                 OR k.fingerprint IS DISTINCT FROM n.fingerprint END"
         " ORDER BY 1 LIMIT 1",
         {
             "table": table,

@@ -7,8 +7,11 @@ only its id. How the broker is reached stands in the settings (`CELERY_...`).
 import os
 import warnings
 
+import django
 from celery import Celery
 from celery.platforms import SecurityWarning
+from celery.signals import worker_init
+from django.db import connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "brokerage.settings")
 
@@ -18,6 +21,20 @@ warnings.filterwarnings("ignore", category=SecurityWarning, module="celery.platf
 app = Celery("brokerage")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def refuse_unguarded(**kwargs: object) -> None:
+    """Take no job on a database whose guards are not those of this version."""
+    django.setup()
+    from accounts.guards import GuardsChangedError, refuse_to_start_unguarded
+
+    try:
+        refuse_to_start_unguarded()
+    except GuardsChangedError as changed:
+        raise SystemExit(str(changed)) from changed
+    finally:
+        connections.close_all()  # the children that do the work open their own
 
 
 def every(seconds: int, task: str) -> dict[str, object]:

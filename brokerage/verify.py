@@ -18,14 +18,8 @@ import ledger.verify
 import margin.verify
 from accounts.checks import Check, CheckFunction, Query, Wrong
 from accounts.reading import one_state
-from accounts.seals.recomputed import (
-    SealedBlock,
-    check_chain,
-    check_heads,
-    check_unsealed,
-    leaf_checks,
-    read_blocks,
-)
+from accounts.seals.chain import SealedBlock, check_chain, check_heads, read_blocks
+from accounts.seals.recomputed import check_unsealed, leaf_checks
 
 CONNECTIONS = 2
 

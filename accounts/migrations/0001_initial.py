@@ -120,6 +120,7 @@ class Migration(migrations.Migration):
                 ("row_key", models.TextField()),
                 ("before", models.JSONField(null=True)),
                 ("after", models.JSONField(null=True)),
+                ("fingerprint", models.BinaryField(null=True)),
             ],
             options={
                 "indexes": [

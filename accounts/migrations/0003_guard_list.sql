@@ -97,4 +97,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 REVOKE ALL ON FUNCTION accounts.guards() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION accounts.guards() TO bo_runtime, bo_auditor;
+GRANT EXECUTE ON FUNCTION accounts.guards(), accounts.fingerprint(jsonb, text[])
+    TO bo_runtime, bo_auditor;
+GRANT EXECUTE ON FUNCTION accounts.row_key(jsonb, text[]), accounts.masked(jsonb, text[]),
+    accounts.payload_sha256(jsonb) TO bo_auditor;

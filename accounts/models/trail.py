@@ -32,7 +32,11 @@ class Act(models.Model):
 
 
 class AuditRow(models.Model):
-    """What one row of an editable table was before and after; written by the database alone."""
+    """What one row of an editable table was before and after; written by the database alone.
+
+    Secret columns show only that they are there or have changed; `fingerprint` is a hash over
+    them, by which `verify` sees a change that went past the trail.
+    """
 
     id = models.BigAutoField(primary_key=True)
     xid = TransactionIdField(db_default=CurrentTransaction())
@@ -41,6 +45,7 @@ class AuditRow(models.Model):
     row_key = models.TextField()
     before = models.JSONField(null=True)
     after = models.JSONField(null=True)
+    fingerprint = models.BinaryField(null=True)
 
     class Meta:
         indexes = [

@@ -169,16 +169,21 @@ def published_heads(path: Path | None = None) -> dict[int, PublishedHead]:
 
 
 def _parsed(line: str) -> PublishedHead:
-    said = json.loads(line)
-    return PublishedHead(
-        number=said["number"],
-        head_hash=bytes.fromhex(said["head"]),
-        root=bytes.fromhex(said["root"]),
-        to_xid=said["to_xid"],
-        signature=bytes.fromhex(said["signature"]),
-        public_key=bytes.fromhex(said["public_key"]),
-        sealed_at=said["sealed_at"],
-    )
+    try:
+        said = json.loads(line)
+        return PublishedHead(
+            number=said["number"],
+            head_hash=bytes.fromhex(said["head"]),
+            root=bytes.fromhex(said["root"]),
+            to_xid=said["to_xid"],
+            signature=bytes.fromhex(said["signature"]),
+            public_key=bytes.fromhex(said["public_key"]),
+            sealed_at=said["sealed_at"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise SealRefusedError(
+            "heads_are_readable", f"a line of the published heads cannot be read: {line[:60]!r}"
+        ) from error
 
 
 def newest_published() -> PublishedHead | None:

@@ -23,6 +23,14 @@ MARK_BYTES = 4
 # Bytes up to this length enter as they are, longer ones as their hash.
 SHORT_BYTES_MAX = 64
 
+# Stored leaves of one source as one: their hashes, and what else stands beside them.
+STORED_SQL = """
+    SELECT block_id, source, string_agg(leaf, ''::bytea ORDER BY position),
+           encode(sha256(convert_to(string_agg(row_key, E'\\n' ORDER BY position), 'UTF8')), 'hex'),
+           encode(sha256(string_agg(marks, ''::bytea ORDER BY position)), 'hex')
+    FROM accounts_sealleaf WHERE block_id BETWEEN %(first)s AND %(last)s GROUP BY 1, 2
+"""
+
 # What a row's text depends on besides the row; set for one transaction at a time.
 CANONICAL_SETTINGS = (
     ("TimeZone", "UTC"),

@@ -1,143 +1,37 @@
-"""Seals made again from the rows and compared with those that were stored and published.
+"""Seals made again from the rows and compared with those that were stored.
 
 Every row below the sealed horizon is hashed again and put beside the leaf that was kept of it;
-the leaves are put under a root again, the roots into the chain, and the chain beside the heads
-outside the database. What differs first is named: the row where its leaf is still there to tell,
-the block where leaves were rebuilt too.
+the leaves are put under a root again. What differs first is named: the row where its leaf is still
+there to tell, the block where leaves were rebuilt too.
 """
 
 # Names in these queries come from the catalog or passed `SourceLayout.from_json`.
 # ruff: noqa: S608
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db.backends.utils import CursorWrapper
 
 from accounts.checks import Check, CheckFunction, Wrong
-from accounts.seals.heads import GENESIS, Head, is_signed, public_key, published_heads
-from accounts.seals.leaves import MARK_BYTES, LayoutError, SourceLayout, current_layouts
-from accounts.seals.tree import HASH_BYTES, merkle_root, split
+from accounts.seals.chain import SealedBlock
+from accounts.seals.leaves import (
+    MARK_BYTES,
+    STORED_SQL,
+    LayoutError,
+    SourceLayout,
+    current_layouts,
+)
+from accounts.seals.tree import merkle_root, split
 from accounts.table_classes import table_classes
 
 # So many leaves are looked at in one go, which bounds the memory.
 WINDOW_LEAVES_MAX = 250_000
 
+NO_ROWS = "SELECT NULL::text AS key, NULL::bytea AS leaf WHERE %(from)s IS NULL"
+
 Layouts = dict[str, SourceLayout]
-
-
-class SealedBlock(NamedTuple):
-    """A stored block."""
-
-    number: int
-    epoch: int
-    from_xid: int
-    to_xid: int
-    leaf_count: int
-    layout: dict[str, Any]
-    root: bytes
-    previous_hash: bytes
-    head_hash: bytes
-    signature: bytes
-
-
-def read_blocks(cursor: CursorWrapper) -> list[SealedBlock]:
-    """All blocks in their order."""
-    cursor.execute(
-        "SELECT number, epoch, from_xid::text::bigint, to_xid::text::bigint, leaf_count,"
-        " layout::text, root, previous_hash, head_hash, signature"
-        " FROM accounts_sealblock ORDER BY number"
-    )
-    blocks = []
-    for number, epoch, from_xid, to_xid, leaf_count, layout, *hashes in cursor.fetchall():
-        root, previous_hash, head_hash, signature = map(bytes, hashes)
-        blocks.append(
-            SealedBlock(
-                number=number,
-                epoch=epoch,
-                from_xid=from_xid,
-                to_xid=to_xid,
-                leaf_count=leaf_count,
-                layout=json.loads(layout),
-                root=root,
-                previous_hash=previous_hash,
-                head_hash=head_hash,
-                signature=signature,
-            )
-        )
-    return blocks
-
-
-# ---------------------------------------------------------------- the chain
-
-
-def check_chain(blocks: Sequence[SealedBlock]) -> Check:
-    """Every block goes on where the one before ended, and its head is the hash of what it says."""
-    wrong = None
-    before = SealedBlock(0, 1, 0, 3, 0, {}, b"", b"", GENESIS, b"")
-    for block in blocks:
-        flaw = _flaw(block, before)
-        if flaw:
-            wrong = Wrong("accounts_sealblock", str(block.number), flaw, block.number)
-            break
-        before = block
-    return Check("seals_form_one_chain", len(blocks), wrong)
-
-
-def _flaw(block: SealedBlock, before: SealedBlock) -> str:
-    if block.number != before.number + 1:
-        return f"block {before.number + 1} is missing"
-    if block.from_xid != before.to_xid:
-        return f"block {block.number} does not begin where block {before.number} ended"
-    if block.previous_hash != before.head_hash:
-        return f"block {block.number} does not follow from block {before.number}"
-    head = Head(
-        block.previous_hash, block.root, block.number, block.epoch, block.from_xid, block.to_xid,
-        block.leaf_count, block.layout,
-    )  # fmt: skip
-    if head.hash() != block.head_hash:
-        return f"the head of block {block.number} is not the hash of what the block says"
-    return ""
-
-
-def check_heads(blocks: Sequence[SealedBlock], heads_file: Path | None) -> Check:
-    """The chain ends in what was signed and published outside the database.
-
-    The newest signature covers all blocks, and each older one is in a leaf of a later block.
-    """
-    published = published_heads(heads_file)
-    by_number = {block.number: block for block in blocks}
-    wrong = None
-    for number in sorted(published):
-        block = by_number.get(number)
-        if block is None or block.head_hash != published[number].head_hash:
-            what = "is gone" if block is None else "has another head than was published"
-            since = f"block {number - 1}" if number > 1 else "the beginning"
-            detail = f"block {number} {what}; history since {since} is not as it was"
-            wrong = Wrong("accounts_sealblock", str(number), detail, number)
-            break
-    if wrong is None and blocks:
-        wrong = _unsigned(blocks[-1])
-    newest = max(published, default=0)
-    detail = f"published up to block {newest}"
-    if wrong is None and blocks and newest == 0:
-        detail = "no head was published outside the database"
-        wrong = Wrong("accounts_sealblock", str(blocks[-1].number), detail, blocks[-1].number)
-    return Check("heads_are_signed_and_published", len(published), wrong, detail)
-
-
-def _unsigned(last: SealedBlock) -> Wrong | None:
-    key = public_key()
-    if key is None:
-        detail = "the key that signed the blocks is not there"
-    elif not is_signed(last.head_hash, last.signature, key):
-        detail = f"block {last.number} is not signed by the key of this place"
-    else:
-        return None
-    return Wrong("accounts_sealblock", str(last.number), detail, last.number)
 
 
 # ---------------------------------------------------------------- rows and leaves
@@ -169,6 +63,18 @@ def _window_check(window: Sequence[SealedBlock], current: Layouts) -> CheckFunct
     return sealed_rows_are_as_they_were
 
 
+class Leaves(NamedTuple):
+    """The leaves of one source in one block, in their order.
+
+    Attributes:
+        hashes: behind one another.
+        keys: hash of the keys of their rows.
+    """
+
+    hashes: bytes
+    keys: str
+
+
 def _check_window(cursor: CursorWrapper, window: Sequence[SealedBlock], current: Layouts) -> Check:
     """The first block of the window whose rows, leaves and root are not one and the same."""
     name = "sealed_rows_are_as_they_were"
@@ -178,32 +84,33 @@ def _check_window(cursor: CursorWrapper, window: Sequence[SealedBlock], current:
     except LayoutError as error:
         number = window[0].number
         return Check(name, rows, Wrong("accounts_sealblock", str(number), str(error), number))
-    stored = _stored_leaves(cursor, window)
+    stored, marks = _stored_leaves(cursor, window)
     for number, made in recomputed.items():
         if number < window[0].number:
             source = min(made)
             return Check(name, rows, _first_before(cursor, source, layouts[source], window[0]))
     for block in window:
         made, kept = recomputed.get(block.number, {}), stored.get(block.number, {})
-        is_rooted = _root(kept) == block.root
-        if made == kept and is_rooted:
-            continue
-        return Check(name, rows, _wrong_in(cursor, block, made, kept, layouts))
+        if made != kept or _root(kept) != block.root:
+            return Check(name, rows, _wrong_in(cursor, block, made, kept, layouts))
+        for source, said in block.layout.items():
+            if "marks" in said and said["marks"] != marks[block.number, source]:
+                return Check(name, rows, _wrong_mark(cursor, source, layouts[source], block))
     return Check(name, rows)
 
 
-def _root(leaves: Mapping[str, bytes]) -> bytes:
-    return merkle_root([leaf for source in sorted(leaves) for leaf in split(leaves[source])])
+def _root(leaves: Mapping[str, Leaves]) -> bytes:
+    return merkle_root([leaf for source in sorted(leaves) for leaf in split(leaves[source].hashes)])
 
 
 def _recomputed_leaves(
     cursor: CursorWrapper, window: Sequence[SealedBlock], current: Layouts
-) -> tuple[dict[int, dict[str, bytes]], dict[str, SourceLayout]]:
+) -> tuple[dict[int, dict[str, Leaves]], dict[str, SourceLayout]]:
     """Per block and source the leaves of the rows as they are now, in the order of their keys.
 
     Rows from before the first block come under the number before the window's.
     """
-    found: dict[int, dict[str, bytes]] = {}
+    found: dict[int, dict[str, Leaves]] = {}
     newest: dict[str, SourceLayout] = {}
     sources = sorted(set(current).union(*(block.layout for block in window)))
     for source in sources:
@@ -212,7 +119,9 @@ def _recomputed_leaves(
             start = 0 if blocks[0].number == 1 else blocks[0].from_xid
             cursor.execute(
                 "SELECT width_bucket(xid, %(starts)s::xid8[]),"
-                " string_agg(leaf, ''::bytea ORDER BY key COLLATE \"C\")"
+                " string_agg(leaf, ''::bytea ORDER BY key COLLATE \"C\"),"
+                " encode(sha256(convert_to(string_agg(key, E'\\n' ORDER BY key COLLATE \"C\"),"
+                " 'UTF8')), 'hex')"
                 f" FROM ({layout.rows_sql()}) r GROUP BY 1",
                 {
                     "starts": "{" + ",".join(str(block.from_xid) for block in blocks) + "}",
@@ -220,9 +129,9 @@ def _recomputed_leaves(
                     "to": str(blocks[-1].to_xid),
                 },
             )
-            for nth, joined in cursor.fetchall():
+            for nth, joined, keys in cursor.fetchall():
                 number = blocks[nth - 1].number if nth else blocks[0].number - 1
-                found.setdefault(number, {})[source] = bytes(joined)
+                found.setdefault(number, {})[source] = Leaves(bytes(joined), keys)
     return found, newest
 
 
@@ -250,16 +159,15 @@ def _runs(
 
 def _stored_leaves(
     cursor: CursorWrapper, window: Sequence[SealedBlock]
-) -> dict[int, dict[str, bytes]]:
-    cursor.execute(
-        "SELECT block_id, source, string_agg(leaf, ''::bytea ORDER BY position)"
-        " FROM accounts_sealleaf WHERE block_id BETWEEN %s AND %s GROUP BY 1, 2",
-        [window[0].number, window[-1].number],
-    )
-    found: dict[int, dict[str, bytes]] = {}
-    for number, source, joined in cursor.fetchall():
-        found.setdefault(number, {})[source] = bytes(joined)
-    return found
+) -> tuple[dict[int, dict[str, Leaves]], dict[tuple[int, str], str]]:
+    """Per block and source the leaves that were kept, and the hash of their marks."""
+    cursor.execute(STORED_SQL, {"first": window[0].number, "last": window[-1].number})
+    found: dict[int, dict[str, Leaves]] = {}
+    marked: dict[tuple[int, str], str] = {}
+    for number, source, joined, keys, marks in cursor.fetchall():
+        found.setdefault(number, {})[source] = Leaves(bytes(joined), keys)
+        marked[number, source] = marks
+    return found, marked
 
 
 # ---------------------------------------------------------------- naming what is wrong
@@ -268,18 +176,16 @@ def _stored_leaves(
 def _wrong_in(
     cursor: CursorWrapper,
     block: SealedBlock,
-    made: Mapping[str, bytes],
-    kept: Mapping[str, bytes],
+    made: Mapping[str, Leaves],
+    kept: Mapping[str, Leaves],
     layouts: Mapping[str, SourceLayout],
 ) -> Wrong:
     """The row, the leaf or, where both were rebuilt, the block."""
-    if _root(made) == block.root:
-        nth = _first_difference(b"".join(made[s] for s in sorted(made)),
-                                b"".join(kept[s] for s in sorted(kept)))  # fmt: skip
-        detail = f"the row is sealed and sound, but its leaf {nth} was changed"
-        return Wrong("accounts_sealleaf", f"{block.number}/{nth}", detail, block.number)
-    for source in sorted(set(made) | set(kept)):
-        if made.get(source) != kept.get(source):
+    differing = [s for s in sorted(set(made) | set(kept)) if made.get(s) != kept.get(s)]
+    if _root(made) == block.root and differing:
+        return _wrong_leaf(cursor, differing, layouts, block)
+    for source in differing:
+        if source in layouts:
             return _wrong_row(cursor, source, layouts[source], block)
     detail = (
         f"the leaves of block {block.number} were rebuilt over changed rows: they do not give its "
@@ -288,10 +194,53 @@ def _wrong_in(
     return Wrong("accounts_sealblock", str(block.number), detail, block.number)
 
 
-def _first_difference(one: bytes, other: bytes) -> int:
-    pairs = zip(split(one), split(other), strict=False)
-    differing = (nth for nth, (left, right) in enumerate(pairs) if left != right)
-    return next(differing, min(len(one), len(other)) // HASH_BYTES)
+def _wrong_leaf(
+    cursor: CursorWrapper,
+    sources: Sequence[str],
+    layouts: Mapping[str, SourceLayout],
+    block: SealedBlock,
+) -> Wrong:
+    """The first stored leaf of these sources that is not that of its row; the rows are sound."""
+    for source in sources:
+        rows = layouts[source].rows_sql() if source in layouts else NO_ROWS
+        cursor.execute(
+            "SELECT l.position FROM accounts_sealleaf l"
+            f" LEFT JOIN ({rows}) r ON r.key = l.row_key AND r.leaf = l.leaf"
+            " WHERE l.block_id = %(block)s AND l.source = %(source)s AND r.key IS NULL"
+            " ORDER BY 1 LIMIT 1",
+            _of(block, source),
+        )
+        row = cursor.fetchone()
+        if row is not None:
+            detail = "the row is sealed and sound, but its leaf was changed"
+            return Wrong("accounts_sealleaf", f"{block.number}/{row[0]}", detail, block.number)
+    detail = f"a leaf of block {block.number} is gone, or they stand in another order"
+    return Wrong("accounts_sealleaf", str(block.number), detail, block.number)
+
+
+def _wrong_mark(
+    cursor: CursorWrapper, source: str, layout: SourceLayout, block: SealedBlock
+) -> Wrong:
+    """The first leaf whose marks are not those of its rows, which are sound."""
+    cursor.execute(
+        "SELECT l.position FROM accounts_sealleaf l"
+        f" JOIN ({layout.rows_sql(marks=True)}) r ON r.key = l.row_key AND r.marks <> l.marks"
+        " WHERE l.block_id = %(block)s AND l.source = %(source)s ORDER BY 1 LIMIT 1",
+        _of(block, source),
+    )
+    row = cursor.fetchone()
+    key = str(block.number) if row is None else f"{block.number}/{row[0]}"
+    return Wrong("accounts_sealleaf", key, "the marks of a leaf were changed", block.number)
+
+
+def _of(block: SealedBlock, source: str) -> dict[str, str | int]:
+    """Parameters of queries about one source in one block."""
+    return {
+        "block": block.number,
+        "source": source,
+        "from": str(block.from_xid),
+        "to": str(block.to_xid),
+    }
 
 
 def _wrong_row(
@@ -304,12 +253,7 @@ def _wrong_row(
         " (SELECT * FROM accounts_sealleaf WHERE block_id = %(block)s AND source = %(source)s) l"
         " ON l.row_key = r.key WHERE r.leaf IS DISTINCT FROM l.leaf"
         ' ORDER BY coalesce(r.key, l.row_key) COLLATE "C" LIMIT 1',
-        {
-            "block": block.number,
-            "source": source,
-            "from": str(block.from_xid),
-            "to": str(block.to_xid),
-        },
+        _of(block, source),
     )
     row = cursor.fetchone()
     if row is None:

@@ -7,7 +7,7 @@ so no row can ever be added there: a block that ends at that horizon is complete
 # Names in these queries come from the catalog.
 # ruff: noqa: S608
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
@@ -24,7 +24,7 @@ from accounts.seals.heads import (
     publish,
     signing_key,
 )
-from accounts.seals.leaves import SourceLayout, current_layouts, set_canonical
+from accounts.seals.leaves import STORED_SQL, current_layouts, set_canonical
 from accounts.seals.tree import merkle_root, split
 from accounts.table_classes import table_classes
 
@@ -126,7 +126,7 @@ def _seal(cursor: CursorWrapper, covered: _Range) -> SealBlock:
         from_xid=covered.from_xid,
         to_xid=covered.to_xid,
         leaf_count=len(leaves),
-        layout={source: found.as_json() for source, found in layout.items()},
+        layout=layout,
     )
     cursor.execute("SELECT clock_timestamp()")
     (sealed_at,) = cursor.fetchone()
@@ -145,11 +145,12 @@ def _seal(cursor: CursorWrapper, covered: _Range) -> SealBlock:
     )
 
 
-def _write_leaves(
-    cursor: CursorWrapper, covered: _Range
-) -> tuple[dict[str, SourceLayout], list[bytes]]:
-    """Write the leaves of all rows in the range; returns the layouts in use and the leaves."""
-    used: dict[str, SourceLayout] = {}
+def _write_leaves(cursor: CursorWrapper, covered: _Range) -> tuple[dict[str, Any], list[bytes]]:
+    """Write the leaves of all rows in the range; returns the block's layout and the leaves.
+
+    The layout of a source whose leaves cover several rows holds the hash of their marks too.
+    """
+    layouts: dict[str, Any] = {}
     written = 0
     for source, layout in current_layouts(cursor, table_classes()).items():
         cursor.execute(
@@ -165,15 +166,15 @@ def _write_leaves(
             },
         )
         if cursor.rowcount:
-            used[source] = layout
+            layouts[source] = layout.as_json()
             written += cursor.rowcount
-    cursor.execute(
-        "SELECT string_agg(leaf, ''::bytea ORDER BY position) FROM accounts_sealleaf"
-        " WHERE block_id = %s",
-        [covered.number],
-    )
-    (joined,) = cursor.fetchone()
-    return used, split(bytes(joined))
+    cursor.execute(STORED_SQL, {"first": covered.number, "last": covered.number})
+    leaves = []
+    for _, source, joined, _, marks in sorted(cursor.fetchall(), key=lambda row: str(row[1])):
+        leaves += split(bytes(joined))
+        if layouts[source]["parts"]:
+            layouts[source]["marks"] = marks
+    return layouts, leaves
 
 
 def _as_published(block: SealBlock) -> PublishedHead:

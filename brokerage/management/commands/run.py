@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from accounts.guards import GuardsChangedError, refuse_to_start_unguarded
 from brokerage.server_user import ServerRefusedError
 from brokerage.supervisor import ChildSpec, StartRefusedError, Supervisor, sole_run
 
@@ -77,12 +78,18 @@ def children() -> list[ChildSpec]:
 
 
 def refuse_unprepared() -> None:
-    """Refuse a database that lacks migrations, before anything starts on it."""
+    """Refuse a database that lacks migrations or a guard, before anything starts on it."""
     executor = MigrationExecutor(connection)
     pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    connection.close()
     if pending:
+        connection.close()
         raise StartRefusedError("The database is not ready: run `make setup` first.")
+    try:
+        refuse_to_start_unguarded()
+    except GuardsChangedError as changed:
+        raise StartRefusedError(str(changed)) from changed
+    finally:
+        connection.close()
 
 
 def await_answer(url: str, supervisor: Supervisor) -> bool:
