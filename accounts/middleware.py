@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import cast
 from urllib.parse import urlencode, urlsplit
-from uuid import uuid4
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -26,7 +25,7 @@ class LiveSession:
     """Ends Django's session when the operator's is over, and says who asks and as what.
 
     Sets `operator`, `actor`, `roles`, `legal_entity` (where the person works now),
-    `legal_entities` (where they hold a role) and `request_id` on the request.
+    `legal_entities` (where they hold a role) on the request.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -34,12 +33,10 @@ class LiveSession:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         desk = cast(DeskRequest, request)
-        desk.request_id = str(uuid4())
         desk.roles, desk.legal_entity, desk.legal_entities = Roles(), None, ()
         if request.user.is_authenticated:
             self.admit(desk)
         response = self.get_response(request)
-        response["X-Request-Id"] = desk.request_id
         return ask_to_sign_in(request, response)
 
     def admit(self, request: DeskRequest) -> None:
