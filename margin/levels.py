@@ -1,8 +1,8 @@
 """Where the states of a scope begin, and what of it may leave."""
 
 from decimal import Decimal
-from typing import NamedTuple
 
+from accounts.drawing import Levels
 from accounts.figures import WIDE
 from margin.engine.house_rules import INSUFFICIENT_MARK
 from margin.models import MarginResult, MarginState
@@ -11,14 +11,6 @@ ZERO = Decimal(0)
 # From well to worst.
 SEVERITY = {state.value: place for place, state in enumerate(MarginState)}
 SHARE_DECIMALS = Decimal("1.000000")
-
-
-class Levels(NamedTuple):
-    """Amounts of equity, from the least; each begins the state above it."""
-
-    liquidation: Decimal
-    call: Decimal
-    initial: Decimal
 
 
 def levels_of(result: MarginResult) -> Levels:

@@ -1,5 +1,6 @@
 """Accounts and their scopes as the newest run found them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -101,10 +102,10 @@ class HasFlag:
         """The flags by name."""
         return [Option(flag, word) for flag, word in FLAGS.items()]
 
-    def condition(self, values: list[str]) -> Q:
+    def condition(self, values: Sequence[str]) -> Q:
         return Q(flags__overlap=list(values))
 
-    def words(self, values: list[str]) -> str:
+    def words(self, values: Sequence[str]) -> str:
         return ", ".join(FLAGS.get(value, value) for value in values)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from accounts.clock import shown_day
 from accounts.drawing import Chart, chart
@@ -40,7 +40,7 @@ class ScopeHistory:
                 ("im", [each.initial_margin for each in self.results]),
                 ("eq", [each.equity for each in self.results]),
             ],
-            days=axis_days([each.run.as_of for each in self.results]),
+            days=axis_days([each.run.business_day for each in self.results]),
             words=self.words,
         )
 
@@ -68,9 +68,9 @@ def scope_history(scope_id: int, *, until: datetime | None = None) -> ScopeHisto
     return ScopeHistory(list(newest[:DAYS_SHOWN])[::-1])
 
 
-def axis_days(instants: Sequence[datetime]) -> list[str]:
+def axis_days(business_days: Sequence[date]) -> list[str]:
     """Labels for the axis: six at most, the first and the last among them."""
-    days = [shown_day(instant.date(), form="short") for instant in instants]
+    days = [shown_day(day, form="short") for day in business_days]
     if len(days) <= 6:
         return days
     step = (len(days) - 1) / 5

@@ -132,6 +132,8 @@ def day_links(request: HttpRequest) -> DayLinks:
 
 def marks_of_day(day: date | None) -> "QuerySet[Mark]":
     """The newest marks of a day, each with the change from the mark before it."""
+    if day is None:
+        return with_change(Mark.objects.none())
     newest = Mark.objects.filter(business_day=day).aggregate(at=Max("as_of"))["at"]
     return with_change(Mark.objects.filter(business_day=day, as_of=newest))
 
@@ -198,8 +200,9 @@ def price_page(request: DeskRequest, code: str) -> HttpResponse:
         raise Http404(NO_PAGE)
     days = day_links(request)
     marks = with_change(Mark.objects.filter(asset=asset))
-    mark = marks.filter(business_day=days.day).order_by("-as_of").first()
-    history = marks.filter(business_day__lte=days.day) if days.day else marks.none()
+    until = marks.filter(business_day__lte=days.day) if days.day else marks.none()
+    history = [mark_row(each) for each in until.order_by("-as_of")[:DAYS_SHOWN]]
+    mark = history[0].mark if history and history[0].mark.business_day == days.day else None
     context = {
         "asset": asset,
         "days": days,
@@ -208,7 +211,7 @@ def price_page(request: DeskRequest, code: str) -> HttpResponse:
         "sources": [] if mark is None else source_rows(mark),
         "terms": terms_of(asset, days.day),
         "bracket": request.GET.get("bracket", ""),
-        "history": [mark_row(each) for each in history.order_by("-as_of")[:DAYS_SHOWN]],
+        "history": history,
     }
     return render(request, "margin/price.html", context)
 

@@ -30,6 +30,13 @@ COLUMNS = (
     Column("kind", "Kind", value="entry.kind.title", sort=("entry__kind__title",)),
     Column("bucket", "Bucket", value="account.bucket.code", sort=("account__bucket__code",)),
     Column("asset", "Asset", value="asset.code", sort=("asset__code",)),
+    Column(
+        "held_as",
+        "Held as",
+        value="account.account_class",
+        sort=("account__account_class",),
+        is_shown=False,
+    ),
     Column("amount", "Amount", value="said_amount", sort=("said_amount",), numeric=True),
     Column("balance", "Balance after", value="said_balance", numeric=True),
     Column("detail", "Detail", value=lambda posting: detail(posting)),
