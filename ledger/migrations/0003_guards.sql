@@ -102,9 +102,10 @@ BEGIN
     END IF;
 
     -- All legs come in one statement: none before, none later.
-    SELECT c.entry_id INTO broken
-    FROM (SELECT i.entry_id, count(*) AS legs FROM inserted i GROUP BY 1) c
-    JOIN ledger_entry e ON e.id = c.entry_id WHERE c.legs <> e.posting_count LIMIT 1;
+    SELECT e.id AS entry_id INTO broken
+    FROM ledger_entry e JOIN ledger_posting p ON p.entry_id = e.id
+    WHERE e.id IN (SELECT i.entry_id FROM inserted i)
+    GROUP BY e.id HAVING count(*) <> e.posting_count LIMIT 1;
     IF broken.entry_id IS NOT NULL THEN
         PERFORM accounts.refuse('entry_is_written_whole', format(
             'entry %s is written together with all its postings', broken.entry_id));

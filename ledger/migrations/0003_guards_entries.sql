@@ -13,12 +13,11 @@ BEGIN
 
     SELECT r.* INTO broken FROM (
         SELECT e.id, CASE
-            WHEN e.xid <> pg_current_xact_id() OR e.posting_count IS DISTINCT FROM c.postings
+            WHEN e.xid <> pg_current_xact_id()
+                 OR NOT EXISTS (SELECT FROM ledger_posting p WHERE p.entry_id = e.id)
                 THEN 'entry_is_written_whole'
             WHEN k.xid IS DISTINCT FROM pg_current_xact_id() THEN 'entry_has_its_key' END AS rule
         FROM inserted e
-        LEFT JOIN (SELECT p.entry_id, count(*) AS postings FROM ledger_posting p
-                   WHERE p.entry_id IN (SELECT id FROM inserted) GROUP BY 1) c ON c.entry_id = e.id
         LEFT JOIN ledger_entrykey k ON k.entry_id = e.id
     ) r WHERE r.rule IS NOT NULL ORDER BY r.id LIMIT 1;
     IF broken.rule IS NOT NULL THEN
@@ -326,6 +325,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION ledger.entry_follows_the_opening();
 ALTER TABLE ledger_entry RENAME CONSTRAINT ledger_entry_reverses_id_key TO entry_is_reversed_once;
 ALTER TABLE ledger_entrykey RENAME CONSTRAINT ledger_entrykey_pkey TO key_is_used_once;
 ALTER TABLE ledger_releaseuse RENAME CONSTRAINT ledger_releaseuse_pkey TO release_is_used_once;
+ALTER TABLE ledger_loss RENAME CONSTRAINT ledger_loss_pkey TO loss_is_recorded_once;
 -- Times that calendars and the program can hold.
 ALTER TABLE ledger_entry ADD CONSTRAINT entry_has_a_business_time
     CHECK (effective_at >= '1970-01-01Z' AND effective_at < '2200-01-01Z');

@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -27,9 +27,8 @@ from django.db import connection
 from django.db.models import Sum
 
 from accounts.audit import Actor, RefusedError, acting
-from accounts.models import Bucket, Client, LegalEntity, MarginAccount, PersonKey, Role
-from accounts.personal import new_key, seal_text
-from ledger.models import Asset, Balance, EntryKind, Location, LocationAsset, Pool, Release
+from accounts.models import Bucket, Client, LegalEntity, Role
+from ledger.models import Asset, Balance, EntryKind, Location, Pool, Release
 from ledger.posting import (
     AccountKey,
     Draft,
@@ -41,43 +40,19 @@ from ledger.posting import (
     reversal_draft,
 )
 from tests.accounts.people import Desk, found_desk, person
+from tests.ledger.firm import (
+    FIRM_SIDES,
+    LOCATIONS,
+    account_key,
+    found_accounts,
+    found_assets,
+    found_client,
+    found_locations,
+)
 
 DESK = Actor.job("test-desk")
 NOON = datetime(2026, 2, 5, 12, tzinfo=UTC)
-DAY = date(2026, 2, 5)
 
-# name: pool, kind, title, assets
-LOCATIONS = {
-    "client_bank": ("CLIENT", "bank", "omnibus", ("USD",)),
-    "carol_bank": ("CLIENT", "bank", "individual", ("USD",)),
-    "client_wallet": ("CLIENT", "wallet", "omnibus", ("BTC",)),
-    "client_vault": ("CLIENT", "wallet", "omnibus", ("BTC",)),
-    "custodian": ("CLIENT", "custodian", "omnibus", ("SPY",)),
-    "venue": ("CLIENT", "venue", "omnibus", ("USD", "BTC-PERP")),
-    "house_bank": ("HOUSE", "bank", "own", ("USD",)),
-    "house_savings": ("HOUSE", "custodian", "own", ("USD",)),
-    "house_custodian": ("HOUSE", "custodian", "own", ("SPY",)),
-    "insurance_bank": ("INSURANCE", "bank", "own", ("USD",)),
-    "other_bank": ("OTHER", "bank", "own", ("USD",)),
-}
-# name: pool, class
-FIRM_SIDES = {
-    "residual": ("CLIENT", "residual_interest"),
-    "shortfall": ("CLIENT", "shortfall"),
-    "unallocated": ("CLIENT", "unallocated"),
-    "client_transit": ("CLIENT", "in_transit"),
-    "house_equity": ("HOUSE", "own_equity"),
-    "house_transit": ("HOUSE", "in_transit"),
-    "insurance_equity": ("INSURANCE", "own_equity"),
-    "other_equity": ("OTHER", "own_equity"),
-}
-# name: owner (None is the firm), mode, {bucket: is margined}
-ACCOUNTS: Mapping[str, tuple[str | None, str, Mapping[str, bool]]] = {
-    "alice": ("alice", "isolated", {"FREE": False, "ISO": True, "HOLD": False}),
-    "bob": ("bob", "cross", {"FREE": True, "HOLD": False}),
-    "carol": ("carol", "cash", {"FREE": False}),
-    "prop": (None, "cross", {"FREE": False}),
-}
 OPENING = {
     "client_bank": "2600", "carol_bank": "300", "venue": "1000", "client_wallet:BTC": "1.5",
     "custodian:SPY": "10", "alice": "-1000", "alice/ISO": "-500", "bob": "-2000",
@@ -133,6 +108,13 @@ class Book:
             reference=reference,
             price=None if price is None else Decimal(price),
             average=None if average is None else Decimal(average),
+        )
+
+    def contracts(self, who: str, quantity: Decimal, price: str) -> tuple[Leg, Leg]:
+        """Perpetuals bought at the venue, or sold where the quantity is negative."""
+        return (
+            self.leg(f"{who}:BTC-PERP", plain(-quantity), price=price),
+            self.leg("venue:BTC-PERP", plain(quantity)),
         )
 
     def draft(
@@ -300,35 +282,6 @@ def digest() -> str:
         return str(cursor.fetchone()[0])
 
 
-def account_key(
-    name: str,
-    *,
-    pools: Mapping[str, Pool],
-    assets: Mapping[str, Asset],
-    locations: Mapping[str, Location],
-    buckets: Mapping[str, Bucket],
-) -> AccountKey:
-    """What makes the ledger account of this name."""
-    base, _, code = name.partition(":")
-    asset = assets[code or "USD"]
-    if base in locations:
-        place = locations[base]
-        return AccountKey(place.pool_id, asset.pk, "custody", location_id=place.pk)
-    if base in FIRM_SIDES:
-        pool, account_class = FIRM_SIDES[base]
-        return AccountKey(pools[pool].pk, asset.pk, account_class)
-    what, _, whose = base.partition("/")
-    if what == "opening":
-        return AccountKey(pools[whose].pk, asset.pk, "opening")
-    if what == "loan":
-        bucket = buckets[whose]
-        return AccountKey(pools["HOUSE"].pk, asset.pk, "loan_receivable", bucket_id=bucket.pk)
-    bucket = buckets[base]
-    account_class = "claim" if asset.kind == "money" else "position"
-    pool = pools[bucket.account.owner_class]
-    return AccountKey(pool.pk, asset.pk, account_class, bucket_id=bucket.pk)
-
-
 def found_book(db: None = None, *, opened: bool = True) -> Book:
     """Found the firm with its people, and open its book unless it shall stay empty.
 
@@ -338,16 +291,16 @@ def found_book(db: None = None, *, opened: bool = True) -> Book:
     """
     desk = found_desk()
     with acting(DESK, reason="A test founds a book"):
-        assets = _found_assets()
+        assets = found_assets()
         pools = {
             code: Pool.objects.create(legal_entity=desk.entity, code=code, owner_class=code)
             for code in ("CLIENT", "HOUSE", "INSURANCE")
         }
         other = LegalEntity.objects.create(code="OTHER", name="Another firm")
         pools["OTHER"] = Pool.objects.create(legal_entity=other, code="HOUSE", owner_class="HOUSE")
-        clients = {name: _found_client(desk.entity, name) for name in ("alice", "bob", "carol")}
-        buckets = _found_accounts(desk.entity, clients)
-        locations = _found_locations(pools, assets, carol=clients["carol"])
+        clients = {name: found_client(desk.entity, name) for name in ("alice", "bob", "carol")}
+        buckets = found_accounts(desk.entity, clients)
+        locations = found_locations(pools, assets, carol=clients["carol"])
         book = Book(desk, pools, assets, locations, clients, buckets, ids={})
         names = [
             *(f"{place}:{a}" for place, (_, _, _, codes) in LOCATIONS.items() for a in codes),
@@ -363,65 +316,6 @@ def found_book(db: None = None, *, opened: bool = True) -> Book:
     if opened:
         book.post_drafts(*_opening(book))
     return book
-
-
-def _found_assets() -> dict[str, Asset]:
-    usd = Asset.objects.create(code="USD", kind="money", scale=2)
-    btc = Asset.objects.create(code="BTC", kind="money", scale=8)
-    spy = Asset.objects.create(code="SPY", kind="security", scale=0, price_scale=2, settles_in=usd)
-    perp = Asset.objects.create(
-        code="BTC-PERP", kind="derivative", scale=4, price_scale=2, settles_in=usd
-    )
-    return {asset.code: asset for asset in (usd, btc, spy, perp)}
-
-
-def _found_client(entity: LegalEntity, name: str) -> Client:
-    key = PersonKey.objects.create(key=new_key())
-    return Client.objects.create(
-        legal_entity=entity, code=name, name_sealed=seal_text(key, name), person_key=key
-    )
-
-
-def _found_accounts(entity: LegalEntity, clients: Mapping[str, Client]) -> dict[str, Bucket]:
-    buckets = {}
-    for name, (owner, mode, codes) in ACCOUNTS.items():
-        account = MarginAccount.objects.create(
-            legal_entity=entity,
-            code=name,
-            owner_class="HOUSE" if owner is None else "CLIENT",
-            client=None if owner is None else clients[owner],
-            mode=mode,
-            opened_on=DAY,
-        )
-        for code, is_margined in codes.items():
-            bucket = Bucket.objects.create(
-                account=account,
-                code=code,
-                role="ISOLATED" if code == "ISO" else code,
-                instrument_code="BTC-PERP" if code == "ISO" else "",
-                is_margined=is_margined,
-            )
-            buckets[name if code == "FREE" else f"{name}/{code}"] = bucket
-    return buckets
-
-
-def _found_locations(
-    pools: Mapping[str, Pool], assets: Mapping[str, Asset], *, carol: Client
-) -> dict[str, Location]:
-    locations = {}
-    for code, (pool, kind, title, carried) in LOCATIONS.items():
-        place = Location.objects.create(
-            code=code,
-            pool=pools[pool],
-            kind=kind,
-            title=title,
-            individual_client=carol if title == "individual" else None,
-            letter_reference=f"letter {code}" if pool == "CLIENT" else "",
-        )
-        for asset in carried:
-            LocationAsset.objects.create(location=place, asset=assets[asset])
-        locations[code] = place
-    return locations
 
 
 def _opening(book: Book) -> list[Draft]:

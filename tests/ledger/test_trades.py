@@ -1,4 +1,4 @@
-"""Positions: average cost, realised profit, cash of a trade, losses beyond a bucket, reversals."""
+"""Positions: average cost, realised profit, the cash of a trade, and what a reversal gives back."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -8,9 +8,8 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ledger.models import Balance, Loss, Posting
+from ledger.models import Balance, Posting
 from ledger.positions import Position, apply_trade, half_even
-from ledger.posting import Leg, LossParts, plain
 from tests.ledger.book import Book
 
 in_one_database = settings(
@@ -36,15 +35,7 @@ def scalar(query: str, *values: object) -> Decimal:
 def buy(book: Book, who: str, quantity: str, price: str, *money: tuple[str, str]) -> int:
     """A perpetual bought, or sold where the quantity is negative; `money` are its other legs."""
     contracts = Decimal(quantity)
-    kind = "derivative_trade"
-    return book.post(kind, *contract_legs(book, who, contracts, price), *money)
-
-
-def contract_legs(book: Book, who: str, contracts: Decimal, price: str) -> tuple[Leg, Leg]:
-    return (
-        book.leg(f"{who}:BTC-PERP", plain(-contracts), price=price),
-        book.leg("venue:BTC-PERP", plain(contracts)),
-    )
+    return book.post("derivative_trade", *book.contracts(who, contracts, price), *money)
 
 
 def stand(book: Book, who: str) -> tuple[Decimal, Decimal | None]:
@@ -193,9 +184,7 @@ def test_beyond_zero_the_rest_is_a_new_position_at_the_trade_price(book: Book) -
 
 def test_trades_of_one_batch_build_on_each_other(book: Book) -> None:
     drafts = [
-        book.draft(
-            "derivative_trade", *contract_legs(book, "bob", Decimal(quantity), price), *money
-        )
+        book.draft("derivative_trade", *book.contracts("bob", Decimal(quantity), price), *money)
         for quantity, price, money in [
             ("1", "100", ()),
             ("1", "101", ()),
@@ -206,55 +195,6 @@ def test_trades_of_one_batch_build_on_each_other(book: Book) -> None:
     assert stand(book, "bob:BTC-PERP") == (Decimal("0.5"), Decimal("100.5"))
 
 
-# ---------------------------------------------------------------- losses beyond a bucket
-
-
-def lose(book: Book, *, insurance: str, house: str, uncovered: str) -> int:
-    """Alice's isolated 500 and whatever is missing pay a loss at the venue, in their order."""
-    parts = [Decimal(part) for part in (insurance, house, uncovered)]
-    missing = sum(parts, Decimal(0))
-    loss = 500 + missing
-    price = plain(10_000 - loss)
-    book.post("custody_move", ("client_bank", "-2000"), ("venue", "2000"))
-    buy(book, "alice/ISO", "1", "10000")
-    payers = [("insurance_bank", "insurance_equity"), ("house_bank", "house_equity")]
-    legs = [
-        leg
-        for part, (bank, equity) in zip(parts, payers, strict=False)
-        if part
-        for leg in ((bank, plain(-part)), (equity, plain(part)), ("client_bank", plain(part)))
-    ]
-    if parts[2]:
-        legs.append(("shortfall", uncovered))
-    return book.post(
-        "uncovered_loss" if parts[2] else "covered_loss",
-        *contract_legs(book, "alice/ISO", Decimal(-1), price),
-        ("venue", plain(-loss)),
-        ("alice/ISO", "500"),
-        *legs,
-        loss=LossParts(book.buckets["alice/ISO"].pk, -loss, missing, *parts),
-    )
-
-
-def test_the_insurance_fund_pays_what_the_bucket_cannot(book: Book) -> None:
-    entry = lose(book, insurance="99.99", house="0", uncovered="0")
-    assert (book.balance("alice/ISO"), book.balance("insurance_bank")) == (0, Decimal("0.01"))
-    loss = Loss.objects.get(pk=entry)
-    assert (loss.realised, loss.insurance, loss.house) == (Decimal("-599.99"), Decimal("99.99"), 0)
-
-
-def test_the_house_pays_when_the_fund_is_empty(book: Book) -> None:
-    lose(book, insurance="100", house="428.22", uncovered="0")
-    assert (book.balance("insurance_bank"), book.balance("house_bank")) == (0, Decimal("4571.78"))
-    assert book.balance("alice") == -1000, "her other bucket does not pay"
-
-
-def test_what_nobody_can_pay_is_one_visible_number(book: Book) -> None:
-    book.post("house_expense", ("house_equity", "4900"), ("house_bank", "-4900"))
-    lose(book, insurance="100", house="100", uncovered="7.50")
-    assert (book.balance("shortfall"), book.balance("house_bank")) == (Decimal("7.5"), 0)
-
-
 # ---------------------------------------------------------------- reversals
 
 
@@ -263,13 +203,6 @@ def test_a_reversal_gives_everything_back(book: Book) -> None:
     entry = book.post("deposit", ("client_bank", "5"), ("client_bank", "2"), ("alice", "-7"))
     book.reverse(entry)
     assert book.moved(before) == {}
-
-
-def test_a_reversed_loss_gives_everything_back(book: Book) -> None:
-    entry = lose(book, insurance="100", house="428.22", uncovered="0")
-    book.reverse(entry)
-    assert (book.balance("alice/ISO"), book.balance("insurance_bank")) == (-500, 100)
-    assert stand(book, "alice/ISO:BTC-PERP") == (1, 10_000)
 
 
 def test_a_reversed_trade_gives_the_average_back_and_unrealises_its_profit(book: Book) -> None:
