@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from accounts.figures import WIDE
 from accounts.models import Act
-from ledger.models import AccountClass, LedgerAccount
+from ledger.models import AccountClass, Break, LedgerAccount
 
 # What a pool owes stands on the credit side: stored negative, said positive.
 SAID_POSITIVE_WHEN_CREDIT = frozenset(
@@ -38,6 +38,16 @@ TITLE_RELATIONS = ("pool", "asset", "location", "bucket__account")
 def said(account_class: str, amount: Decimal) -> Decimal:
     """A stored amount (debit positive) as people say it: what is owed to somebody is positive."""
     return WIDE.minus(amount) if account_class in SAID_POSITIVE_WHEN_CREDIT else amount
+
+
+def decimals_of(found: Break) -> int:
+    """How many decimals show a break's amounts without rounding any: those of the asset, or more
+    where the other side wrote more.
+    """
+    scale = 0 if found.asset is None else found.asset.scale
+    written = [found.ledger_amount, found.statement_amount]
+    exponents = [WIDE.normalize(a).as_tuple().exponent for a in written if a is not None]
+    return max([scale, *(-each for each in exponents if isinstance(each, int))])
 
 
 def account_name(account: LedgerAccount) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from urllib.parse import urlencode
 
-from django.db.models import Count, F, Min, Q, Sum
+from django.db.models import Count, F, Min, Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -18,6 +18,7 @@ from accounts.states import STATES, Shown
 from brokerage.models import BusinessDay
 from brokerage.screens.whole import Whole
 from ledger.models import Break
+from ledger.naming import decimals_of
 from ledger.screens.locations import LETTER_WARNS_FOR, desk_today
 from ledger.screens.visible import breaks_here, locations_here
 from margin.engine.house_rules import INSUFFICIENT_MARK
@@ -43,12 +44,14 @@ class Line:
     """One thing to do.
 
     Attributes:
+        links: parts of it by name and address, said before the detail.
         due: its deadline, where it has one; else `when` says since when or for when, in words.
     """
 
     shown: Shown
     title: str
     address: str
+    links: tuple[tuple[str, str], ...] = ()
     detail: str = ""
     due: datetime | None = None
     when: str = ""
@@ -131,33 +134,46 @@ def task_lines(request: DeskRequest, run: MarginRun | None, marks: Sequence[Mark
 
 
 def scope_line(request: DeskRequest, tasks: Sequence[Task], *, words: tuple[str, str, str]) -> Line:
-    """All scopes at one level: which, how much is called of them, whose they are."""
+    """All scopes at one level: which, how much is called of them, whose they are.
+
+    Each scope's name leads to why it was called, whence prices and brackets are one step away.
+    """
     one, many, where = words
     scopes = [task.scope_id for task in tasks if task.scope_id is not None]
-    called = (
-        calls_here(request)
+    calls = {
+        scope: (number, amount)
+        for scope, number, amount in calls_here(request)
         .filter(scope__in=scopes)
         .exclude(state__in=MarginCall.ENDED)
-        .aggregate(total=Sum("amount"))["total"]
-    )
-    codes = [
-        task.scope.bucket.account.code
-        for task in tasks
-        if task.scope is not None and task.scope.bucket is not None
-    ]
+        .values_list("scope_id", "number", "amount")
+    }
+    called = sum((amount for _, amount in calls.values()), Decimal(0))
+    named = [task for task in tasks if task.scope is not None and task.scope.bucket is not None]
+    links = [scope_link(task, calls.get(task.scope_id or 0)) for task in named[:NAMES_SHOWN]]
+    rest = len(tasks) - len(links)
     state = "DEFICIT" if tasks[0].kind == Task.Kind.DEFICIT else "LIQUIDATE"
     detail = [
-        short_list(codes),
-        f"{grouped(called or Decimal(0), decimals=2)} USD called",
-        owners_of(tasks),
+        f"and {grouped(rest)} more" if rest else "",
+        f"· {grouped(called, decimals=2)} USD called · {owners_of(tasks)}",
     ]
     return Line(
         shown=STATES["task"][tasks[0].kind],
         title=f"{grouped(len(tasks))} {one if len(tasks) == 1 else many} {where}",
         address=f"{reverse('margin:calls')}?{urlencode({'state': state})}",
-        detail=" · ".join(filter(None, detail)),
+        links=tuple(links),
+        detail=" ".join(filter(None, detail)),
         due=tasks[0].due_at,
     )
+
+
+def scope_link(task: Task, call: tuple[str, Decimal] | None) -> tuple[str, str]:
+    """A scope by its account, with the address of why it was called."""
+    assert task.scope is not None
+    assert task.scope.bucket is not None
+    code = task.scope.bucket.account.code
+    if call is None:
+        return code, reverse("margin:account", args=[code])
+    return code, f"{reverse('margin:call', args=[call[0]])}?explain=initial_margin"
 
 
 def price_lines(
@@ -341,23 +357,24 @@ def break_lines(request: DeskRequest, day: BusinessDay) -> list[Line]:
 BREAK_WORDS = {
     Break.Kind.MISSING_IN_LEDGER: "{amount} at {place} is not in the book",
     Break.Kind.MISSING_IN_STATEMENT: "{amount} of the book is not in the statement of {place}",
-    Break.Kind.AMOUNT_DIFFERS: "{place} moved {amount} more or less than the book",
+    Break.Kind.AMOUNT_DIFFERS: "{place} moved {amount} {more} than the book",
     Break.Kind.DUPLICATE_IN_STATEMENT: "{place} shows {amount} once too often",
-    Break.Kind.QUANTITY_DIFFERS: "{place} reports {amount} more or less than the book",
+    Break.Kind.QUANTITY_DIFFERS: "{place} reports {amount} {more} than the book",
     Break.Kind.STATEMENT_REJECTED: "The statement of {place} was rejected",
 }
 
 
 def break_line(found: Break) -> Line:
     """A new break, said as what it is."""
-    amount = ""
-    if found.difference is not None and found.asset is not None:
-        size = grouped(found.difference.copy_abs(), decimals=found.asset.scale)
+    difference, amount = found.difference, ""
+    if difference is not None and found.asset is not None:
+        size = grouped(difference.copy_abs(), decimals=decimals_of(found))
         amount = f"{size} {found.asset.code}"
+    more = "less" if difference is not None and difference < 0 else "more"
     words = BREAK_WORDS[Break.Kind(found.kind)]
     return Line(
         shown=Shown("call", "dot", "Break"),
-        title=words.format(amount=amount, place=found.location.code),
+        title=words.format(amount=amount, place=found.location.code, more=more),
         address=reverse("ledger:break", args=[found.pk]),
         detail=" · ".join(filter(None, [found.reference, "no owner yet"])),
         when=shown_day(found.business_day, form="short"),

@@ -26,7 +26,7 @@ from ledger.breaks import (
     take_break,
 )
 from ledger.models import AccountClass, Break, Holding, Posting
-from ledger.naming import actor_words
+from ledger.naming import actor_words, decimals_of
 from ledger.screens.identity import exact_sum
 from ledger.screens.reconciled import rejection_words
 from ledger.screens.visible import break_or_404, breaks_here, entity_here
@@ -71,7 +71,7 @@ def drawn(
     is_open = found.status != Break.Status.CLOSED
     context = {
         "found": found,
-        "scale": 0 if found.asset is None else found.asset.scale,
+        "scale": decimals_of(found),
         "there": found.statement_amount
         if found.kind != Break.Kind.DUPLICATE_IN_STATEMENT
         else exact_sum([found.ledger_amount, found.difference]),

@@ -33,6 +33,7 @@ from accounts.listing import Listing, wants_rows
 from accounts.models import LegalEntity
 from accounts.roles import DeskRequest, may, require
 from ledger.models import Break, Location
+from ledger.naming import decimals_of
 from ledger.screens.reconciled import newest_day, reconciled, rejection_words
 from ledger.screens.visible import breaks_here, entity_here, locations_here
 
@@ -58,7 +59,7 @@ COLUMNS = (
         "age", "Age", value=lambda found: age_days(found), sort=("-business_day",), numeric=True
     ),
     Column(
-        "status", "Status and owner", sort=("rank", "business_day", "location__code", "ordinal")
+        "status", "Status", sort=("rank", "business_day", "location__code", "ordinal")
     ),
     Column("owner", "Owner", value="owner.full_name", sort=("owner__full_name",), is_shown=False),
     Column("found_on", "Found", value="business_day", sort=("business_day",), is_shown=False),
@@ -125,7 +126,7 @@ class Line:
     """A break as a row shows it."""
 
     found: Break
-    scale: int | None
+    scale: int
     age_days: int
 
     @property
@@ -242,7 +243,7 @@ def owners(entity: LegalEntity) -> list[tuple[str, str]]:
 def line_of(found: Break) -> Line:
     return Line(
         found=found,
-        scale=None if found.asset is None else found.asset.scale,
+        scale=decimals_of(found),
         age_days=age_days(found),
     )
 

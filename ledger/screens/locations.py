@@ -263,7 +263,7 @@ def location_page(request: DeskRequest, code: str) -> HttpResponse:
         "held": held,
         "chosen": chosen,
         "listing": listing,
-        "postings": listing.page,
+        "movements": [movement(posting) for posting in listing.page],
         "statements": statements,
         "breaks": Break.objects.unresolved().filter(location=location).count(),
     }
@@ -279,6 +279,24 @@ def chosen_asset(request: DeskRequest, held: Sequence[Held]) -> Held:
         return named[0]
     nothing = Held("", 0, Decimal(0))
     return max(held, key=lambda each: (each.amount.copy_abs(), each.asset), default=nothing)
+
+
+@dataclass(frozen=True)
+class MovementLine:
+    """A posting as a row shows it: what came in or what went out, both without a sign."""
+
+    posting: Any
+    came_in: Decimal | None
+    went_out: Decimal | None
+
+
+def movement(posting: Any) -> MovementLine:  # noqa: ANN401 - annotated row
+    amount: Decimal = posting.amount
+    return MovementLine(
+        posting,
+        came_in=amount if amount > 0 else None,
+        went_out=amount.copy_abs() if amount < 0 else None,
+    )
 
 
 def movement_listing(request: DeskRequest, location: Location, held: Held) -> Listing[Posting]:
@@ -349,6 +367,11 @@ class DayStatement:
     left: int
 
     @property
+    def file_name(self) -> str:
+        """The file without the folder it came in."""
+        return self.statement.file.name.rpartition("/")[2]
+
+    @property
     def state(self) -> str:
         if self.statement.rejection:
             return "rejected"
@@ -361,6 +384,8 @@ class DayStatement:
             return f"Rejected: {rejection_words(self.statement.rejection)}"
         if self.left:
             return f"{self.left:,} not closed"
+        if self.statement.opening is None:
+            return "Opening balance"
         return "All matched or closed" if self.found else ""
 
 
