@@ -20,6 +20,7 @@ from accounts.checks import Check, CheckFunction, Query, Wrong
 from accounts.reading import one_state
 from accounts.seals.chain import SealedBlock, check_chain, check_heads, read_blocks
 from accounts.seals.recomputed import check_unsealed, leaf_checks
+from accounts.verify import check_guards
 
 CONNECTIONS = 2
 
@@ -105,8 +106,8 @@ def verify(heads_file: Path | None = None) -> Report:
         blocks = read_blocks(cursor)
         chain = check_chain(blocks)
         leaves = leaf_checks(cursor, _linked(blocks, chain))
-        rest = [*ledger.verify.CHECKS, *accounts.verify.CHECKS, *margin.verify.CHECKS, check_days]
-        found = _run([*leaves, *rest], snapshot)
+        rest = [*accounts.verify.CHECKS, *ledger.verify.CHECKS, *margin.verify.CHECKS, check_days]
+        found = _run([*leaves, *rest, check_guards], snapshot)
         unsealed, unsealed_rows = check_unsealed(cursor, blocks)
         heads = check_heads(blocks, heads_file)
     sealed = found[: len(leaves)] or [Check("sealed_rows_are_as_they_were", 0)]

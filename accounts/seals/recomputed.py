@@ -94,7 +94,7 @@ def _check_window(cursor: CursorWrapper, window: Sequence[SealedBlock], current:
         if made != kept or _root(kept) != block.root:
             return Check(name, rows, _wrong_in(cursor, block, made, kept, layouts))
         for source, said in block.layout.items():
-            if "marks" in said and said["marks"] != marks[block.number, source]:
+            if said["marks"] != marks[block.number, source]:
                 return Check(name, rows, _wrong_mark(cursor, source, layouts[source], block))
     return Check(name, rows)
 

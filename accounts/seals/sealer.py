@@ -148,7 +148,7 @@ def _seal(cursor: CursorWrapper, covered: _Range) -> SealBlock:
 def _write_leaves(cursor: CursorWrapper, covered: _Range) -> tuple[dict[str, Any], list[bytes]]:
     """Write the leaves of all rows in the range; returns the block's layout and the leaves.
 
-    The layout of a source whose leaves cover several rows holds the hash of their marks too.
+    The layout holds the hash of each source's marks too, so that nobody misleads by them.
     """
     layouts: dict[str, Any] = {}
     written = 0
@@ -172,8 +172,7 @@ def _write_leaves(cursor: CursorWrapper, covered: _Range) -> tuple[dict[str, Any
     leaves = []
     for _, source, joined, _, marks in sorted(cursor.fetchall(), key=lambda row: str(row[1])):
         leaves += split(bytes(joined))
-        if layouts[source]["parts"]:
-            layouts[source]["marks"] = marks
+        layouts[source]["marks"] = marks
     return layouts, leaves
 
 
