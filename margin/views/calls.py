@@ -295,6 +295,7 @@ def call_states() -> Choices:
     return [
         Option("open", "Open", still_open),
         Option("ended", "Ended", ended),
+        Option("all", "Open or ended", (*still_open, *ended)),
         *((state.value, STATES["call"][state.value].word) for state in MarginCall.State),
     ]
 

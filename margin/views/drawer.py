@@ -41,7 +41,9 @@ def questions(request: HttpRequest, **others: str) -> dict[str, Question]:
         query["explain"] = total
         for name, value in others.items():
             query[name] = value
-        found[total] = Question(f"{request.path}?{query.urlencode()}#explain", is_here and asked == total)
+        found[total] = Question(
+            f"{request.path}?{query.urlencode()}#explain", is_here and asked == total
+        )
     return found
 
 

@@ -92,7 +92,10 @@ def scenario_table(result: MarginResult) -> ScenarioTable | None:
     steps = DOWN if has_rows else (ZERO,)
     held = across or down
     rows = tuple(
-        (percent(step), tuple(cells[place * len(ACROSS) : (place + 1) * len(ACROSS)]))
+        (
+            percent(step) if has_rows else "Result",
+            tuple(cells[place * len(ACROSS) : (place + 1) * len(ACROSS)]),
+        )
         for place, step in enumerate(steps)
     )
     return ScenarioTable(

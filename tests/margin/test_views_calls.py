@@ -57,6 +57,7 @@ def test_ended_calls_are_found_by_their_filter(browser: Browser) -> None:
     calls = shown(board(browser, call="ended"))
     assert calls
     assert all(call.state in MarginCall.ENDED for call in calls)
+    assert len(shown(board(browser, call="all"))) == MarginCall.objects.count()
 
 
 def test_tabs_count_every_call_of_the_other_filters(browser: Browser) -> None:
