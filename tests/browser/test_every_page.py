@@ -1,0 +1,103 @@
+"""Every page a person can open, filled and empty: no fault for axe, the console or the origin."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from accounts.models import LegalEntity, Role
+from brokerage.inbox.cycle import run_day
+from brokerage.synthetic import DEMO, write_firm
+from ledger.models import Break, Entry, Location
+from margin.models import MarginCall, Mark
+from tests.accounts.people import Desk, found_desk, sign_in_page
+from tests.browser.judging import Watch, overflows, violations
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+# Addresses without arguments that are no pages for a person.
+NO_PAGES = {"health", "stream", "strip", "schema", "api-root"}
+WIDTHS = (320, 390, 1280)
+
+
+def lists(patterns: list[URLPattern | URLResolver], space: str = "") -> Iterator[str]:
+    """Names of every address that takes no argument, from the resolver itself."""
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            if not str(pattern.pattern).startswith("api/"):
+                yield from lists(pattern.url_patterns, pattern.namespace or space)
+        elif pattern.name not in NO_PAGES and not pattern.pattern.regex.groups:
+            yield f"{space}:{pattern.name}" if space else str(pattern.name)
+
+
+def judged(page: "Page", address: str) -> list[str]:
+    """What is wrong with a page, in both themes and at three widths."""
+    wrong: list[str] = []
+    if page.request.get(address, max_redirects=0).status in (403, 405, 422):
+        return []  # a page that another role reads, or an address of a form
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        answer = page.goto(address)
+        assert answer is not None
+        if answer.status != 200:
+            wrong.append(f"{address} answered {answer.status}")
+        wrong += [f"{address} {scheme}: {fault}" for fault in violations(page)]
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        if overflows(page):
+            wrong.append(f"{address} is wider than {width}")
+    return wrong
+
+
+def visit(page: "Page", desk_url: str, addresses: list[str]) -> list[str]:
+    watch = Watch(desk_url).on(page)
+    wrong = [fault for address in addresses for fault in judged(page, f"{desk_url}{address}")]
+    return wrong + watch.complaints
+
+
+def addresses_of_lists() -> list[str]:
+    return sorted({reverse(name) for name in lists(get_resolver().url_patterns)})
+
+
+@pytest.mark.parametrize("role", [Role.OPERATIONS, Role.ADMINISTRATOR])
+def test_every_empty_page_is_sound(
+    db: None, browser_page: "Page", desk_url: str, role: Role
+) -> None:
+    sign_in_page(browser_page, desk_url, found_desk()[role])
+    assert visit(browser_page, desk_url, addresses_of_lists()) == []
+
+
+@pytest.fixture
+def filled(db: None, tmp_path: Path) -> Desk:
+    """A firm with two days in the book and somebody in every role."""
+    for day in write_firm(
+        tmp_path / "firm", accounts=60, seed=3, first_day=date(2031, 3, 3), days=2, profile=DEMO
+    ):
+        run_day(day)
+    return found_desk(entity=LegalEntity.objects.get())
+
+
+def addresses_of_things() -> list[str]:
+    """One of each thing that has a page, the most troubled first."""
+    call = MarginCall.objects.open().order_by("number")[0]
+    assert call.scope.bucket is not None
+    page_of_call = reverse("margin:call", args=[call.number])
+    return [
+        page_of_call,
+        *(f"{page_of_call}?explain={what}" for what in ("equity", "initial_margin")),
+        reverse("margin:account", args=[call.scope.bucket.account.code]),
+        reverse("margin:price", args=[Mark.objects.order_by("-pk")[0].asset.code]),
+        reverse("ledger:break", args=[Break.objects.order_by("pk")[0].pk]),
+        reverse("ledger:location", args=[Location.objects.get(code="bank:client-usd").code]),
+        reverse("ledger:entry", args=[Entry.objects.order_by("-pk")[0].pk]),
+    ]
+
+
+def test_every_filled_page_is_sound(filled: Desk, browser_page: "Page", desk_url: str) -> None:
+    sign_in_page(browser_page, desk_url, filled[Role.OPERATIONS])
+    found = visit(browser_page, desk_url, addresses_of_lists() + addresses_of_things())
+    assert found == []
