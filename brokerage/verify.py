@@ -18,7 +18,7 @@ import ledger.verify
 import margin.verify
 from accounts.checks import Check, CheckFunction, Query, Wrong
 from accounts.reading import one_state
-from accounts.seals.chain import SealedBlock, check_chain, check_heads, read_blocks
+from accounts.seals.chain import read_chain
 from accounts.seals.recomputed import check_unsealed, leaf_checks
 from accounts.verify import check_guards
 
@@ -103,22 +103,15 @@ def verify(heads_file: Path | None = None) -> Report:
     with one_state() as cursor:
         cursor.execute("SELECT pg_export_snapshot()")
         (snapshot,) = cursor.fetchone()
-        blocks = read_blocks(cursor)
-        chain = check_chain(blocks)
-        leaves = leaf_checks(cursor, _linked(blocks, chain))
+        chain = read_chain(cursor, heads_file)
+        leaves = leaf_checks(cursor, chain.windows)
         rest = [*accounts.verify.CHECKS, *ledger.verify.CHECKS, *margin.verify.CHECKS, check_days]
         found = _run([*leaves, *rest, check_guards], snapshot)
-        unsealed, unsealed_rows = check_unsealed(cursor, blocks)
-        heads = check_heads(blocks, heads_file)
+        unsealed, unsealed_rows = check_unsealed(cursor, chain.newest)
     sealed = found[: len(leaves)] or [Check("sealed_rows_are_as_they_were", 0)]
-    ordered = [chain, *_as_one(sealed), heads, unsealed, *found[len(leaves) :]]
-    return Report(ordered, blocks[-1].number if blocks else 0, unsealed_rows)
-
-
-def _linked(blocks: Sequence[SealedBlock], chain: Check) -> Sequence[SealedBlock]:
-    """The blocks before the chain's first break; behind it none says which rows are its own."""
-    broken = None if chain.wrong is None else chain.wrong.block
-    return [block for block in blocks if broken is None or block.number < broken]
+    links, heads = chain.checks
+    ordered = [links, *_as_one(sealed), heads, unsealed, *found[len(leaves) :]]
+    return Report(ordered, chain.newest.number if chain.newest else 0, unsealed_rows)
 
 
 def _as_one(windows: Sequence[Check]) -> list[Check]:

@@ -1,7 +1,7 @@
 """The chain of blocks, held against its own hashes and against the heads outside the database."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,11 +11,16 @@ from accounts.checks import Check, Wrong
 from accounts.seals.heads import (
     GENESIS,
     Head,
+    PublishedHead,
     SealRefusedError,
     is_signed,
     public_key,
     published_heads,
 )
+
+BLOCKS_AT_ONCE = 2_000
+# Rows are held against so many leaves in one go, which bounds the memory.
+WINDOW_LEAVES_MAX = 250_000
 
 
 class SealedBlock(NamedTuple):
@@ -34,15 +39,47 @@ class SealedBlock(NamedTuple):
     sealed_at: str
 
 
-def read_blocks(cursor: CursorWrapper) -> list[SealedBlock]:
-    """All blocks in their order."""
+class Window(NamedTuple):
+    """A stretch of blocks that follow one another, by their numbers."""
+
+    first: int
+    last: int
+
+
+class Chain(NamedTuple):
+    """What the chain came to.
+
+    Attributes:
+        checks: of the links, and of the heads outside.
+        windows: the linked blocks in stretches; behind a break no block says which rows are its
+            own.
+        newest: the last block, if there is any.
+    """
+
+    checks: list[Check]
+    windows: list[Window]
+    newest: SealedBlock | None
+
+
+def read_blocks(cursor: CursorWrapper, *, first: int, last: int) -> list[SealedBlock]:
+    """Stored blocks in their order."""
     cursor.execute(
         "SELECT number, epoch, from_xid::text::bigint, to_xid::text::bigint, leaf_count,"
         " layout::text, sealed_at, root, previous_hash, head_hash, signature"
-        " FROM accounts_sealblock ORDER BY number"
+        " FROM accounts_sealblock WHERE number BETWEEN %s AND %s ORDER BY number",
+        [first, last],
     )
     blocks = []
-    for number, epoch, from_xid, to_xid, leaf_count, layout, sealed_at, *hashes in cursor:
+    for (
+        number,
+        epoch,
+        from_xid,
+        to_xid,
+        leaf_count,
+        layout,
+        sealed_at,
+        *hashes,
+    ) in cursor.fetchall():
         root, previous_hash, head_hash, signature = map(bytes, hashes)
         blocks.append(
             SealedBlock(
@@ -62,17 +99,71 @@ def read_blocks(cursor: CursorWrapper) -> list[SealedBlock]:
     return blocks
 
 
-def check_chain(blocks: Sequence[SealedBlock]) -> Check:
-    """Every block goes on where the one before ended, and its head is the hash of what it says."""
-    wrong = None
-    before = SealedBlock(0, 1, 0, 3, 0, {}, b"", b"", GENESIS, b"", "")
-    for block in blocks:
-        flaw = _flaw(block, before)
+def _every_block(cursor: CursorWrapper) -> Iterator[SealedBlock]:
+    cursor.execute("SELECT min(number), max(number) FROM accounts_sealblock")
+    least, greatest = cursor.fetchone()
+    if least is not None:
+        for first in range(least, greatest + 1, BLOCKS_AT_ONCE):
+            yield from read_blocks(cursor, first=first, last=first + BLOCKS_AT_ONCE - 1)
+
+
+def read_chain(cursor: CursorWrapper, heads_file: Path | None = None) -> Chain:
+    """Walk the chain from its beginning.
+
+    Every block goes on where the one before ended, its head is the hash of what it says, and the
+    chain ends in what was signed and published outside the database. The newest signature covers
+    all blocks, and each older one is in a leaf of a later block.
+    """
+    published, unread = _published(heads_file)
+    heads = len(published)
+    links = _Links()
+    wrong_head = unread
+    newest = None
+    for block in _every_block(cursor):
+        newest = block
+        links.add(block)
+        said = published.pop(block.number, None)
+        if said is not None and wrong_head is None:
+            wrong_head = _differs(block, said)
+    if wrong_head is None and published:
+        wrong_head = _wrong_block(min(published), f"{_block(min(published))} is gone")
+    if wrong_head is None and newest is not None:
+        wrong_head = _unsigned(newest, heads)
+    found = [
+        Check("seals_form_one_chain", links.count, links.wrong),
+        Check("heads_are_signed_and_published", heads, wrong_head),
+    ]
+    return Chain(found, links.windows(), newest)
+
+
+class _Links:
+    """The links of the chain as they are read, one block after another."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.wrong: Wrong | None = None
+        self._before = SealedBlock(0, 1, 0, 3, 0, {}, b"", b"", GENESIS, b"", "")
+        self._closed: list[Window] = []
+        self._first = 1
+        self._leaves = 0
+
+    def add(self, block: SealedBlock) -> None:
+        self.count += 1
+        if self.wrong is not None:
+            return
+        flaw = _flaw(block, self._before)
         if flaw:
-            wrong = Wrong("accounts_sealblock", str(block.number), flaw, block.number)
-            break
-        before = block
-    return Check("seals_form_one_chain", len(blocks), wrong)
+            self.wrong = _wrong_block(block.number, flaw)
+            return
+        if self._leaves and self._leaves + block.leaf_count > WINDOW_LEAVES_MAX:
+            self._closed.append(Window(self._first, block.number - 1))
+            self._first, self._leaves = block.number, 0
+        self._leaves += block.leaf_count
+        self._before = block
+
+    def windows(self) -> list[Window]:
+        last = self._before.number
+        return [*self._closed, Window(self._first, last)] if last else []
 
 
 def _flaw(block: SealedBlock, before: SealedBlock) -> str:
@@ -91,47 +182,40 @@ def _flaw(block: SealedBlock, before: SealedBlock) -> str:
     return ""
 
 
-def check_heads(blocks: Sequence[SealedBlock], heads_file: Path | None) -> Check:
-    """The chain ends in what was signed and published outside the database.
-
-    The newest signature covers all blocks, and each older one is in a leaf of a later block.
-    """
+def _published(heads_file: Path | None) -> tuple[dict[int, PublishedHead], Wrong | None]:
     try:
-        published = published_heads(heads_file)
+        return published_heads(heads_file), None
     except SealRefusedError as refusal:
-        unreadable = Wrong("heads", str(heads_file or ""), str(refusal))
-        return Check("heads_are_signed_and_published", 0, unreadable)
-    by_number = {block.number: block for block in blocks}
-    wrong = None
-    for number in sorted(published):
-        block = by_number.get(number)
-        said = published[number]
-        if block is None or block.head_hash != said.head_hash:
-            what = "is gone" if block is None else "has another head than was published"
-            since = f"block {number - 1}" if number > 1 else "the beginning"
-            detail = f"block {number} {what}; history since {since} is not as it was"
-            wrong = Wrong("accounts_sealblock", str(number), detail, number)
-            break
-        if (block.signature, block.sealed_at) != (said.signature, said.sealed_at):
-            detail = f"block {number} was published with another signature or time"
-            wrong = Wrong("accounts_sealblock", str(number), detail, number)
-            break
-    if wrong is None and blocks:
-        wrong = _unsigned(blocks[-1])
-    newest = max(published, default=0)
-    detail = f"published up to block {newest}"
-    if wrong is None and blocks and newest == 0:
-        detail = "no head was published outside the database"
-        wrong = Wrong("accounts_sealblock", str(blocks[-1].number), detail, blocks[-1].number)
-    return Check("heads_are_signed_and_published", len(published), wrong, detail)
+        return {}, Wrong("heads", str(heads_file or ""), str(refusal))
 
 
-def _unsigned(last: SealedBlock) -> Wrong | None:
+def _differs(block: SealedBlock, said: PublishedHead) -> Wrong | None:
+    if block.head_hash != said.head_hash:
+        return _wrong_block(block.number, f"{_block(block.number)} has another head than published")
+    if (block.signature, block.sealed_at) != (said.signature, said.sealed_at):
+        detail = f"block {block.number} was published with another signature or time"
+        return _wrong_block(block.number, detail)
+    return None
+
+
+def _unsigned(newest: SealedBlock, heads: int) -> Wrong | None:
     key = public_key()
-    if key is None:
+    if heads == 0:
+        detail = "no head was published outside the database"
+    elif key is None:
         detail = "the key that signed the blocks is not there"
-    elif not is_signed(last.head_hash, last.signature, key):
-        detail = f"block {last.number} is not signed by the key of this place"
+    elif not is_signed(newest.head_hash, newest.signature, key):
+        detail = f"block {newest.number} is not signed by the key of this place"
     else:
         return None
-    return Wrong("accounts_sealblock", str(last.number), detail, last.number)
+    return _wrong_block(newest.number, detail)
+
+
+def _block(number: int) -> str:
+    """The block, and since when history is not as it was."""
+    since = f"block {number - 1}" if number > 1 else "the beginning"
+    return f"history since {since} is not as it was: block {number}"
+
+
+def _wrong_block(number: int, detail: str) -> Wrong:
+    return Wrong("accounts_sealblock", str(number), detail, number)

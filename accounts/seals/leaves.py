@@ -89,11 +89,14 @@ class SourceLayout:
         Raises:
             LayoutError: it names something that is no column.
         """
-        parts = tuple(
-            PartLayout(p["table"], p["link"], tuple(p["key"]), tuple(p["columns"]))
-            for p in stored["parts"]
-        )
-        found = cls(table, tuple(stored["key"]), tuple(stored["columns"]), parts)
+        try:
+            parts = tuple(
+                PartLayout(p["table"], p["link"], tuple(p["key"]), tuple(p["columns"]))
+                for p in stored["parts"]
+            )
+            found = cls(table, tuple(stored["key"]), tuple(stored["columns"]), parts)
+        except (KeyError, TypeError) as error:
+            raise LayoutError(f"the layout of {table} cannot be read") from error
         names = [table, *found.key, *(n for p in parts for n in (p.table, p.link, *p.key))]
         columns = [*found.columns, *(column for part in parts for column in part.columns)]
         if not all(NAME.fullmatch(name) for name in names) or not all(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from django.db.backends.utils import CursorWrapper
 
 from accounts.checks import Check, CheckFunction, Wrong
-from accounts.seals.chain import SealedBlock
+from accounts.seals.chain import SealedBlock, Window, read_blocks
 from accounts.seals.leaves import (
     MARK_BYTES,
     STORED_SQL,
@@ -26,9 +26,6 @@ from accounts.seals.leaves import (
 from accounts.seals.tree import merkle_root, split
 from accounts.table_classes import table_classes
 
-# So many leaves are looked at in one go, which bounds the memory.
-WINDOW_LEAVES_MAX = 250_000
-
 NO_ROWS = "SELECT NULL::text AS key, NULL::bytea AS leaf WHERE %(from)s IS NULL"
 
 Layouts = dict[str, SourceLayout]
@@ -37,28 +34,16 @@ Layouts = dict[str, SourceLayout]
 # ---------------------------------------------------------------- rows and leaves
 
 
-def leaf_checks(cursor: CursorWrapper, blocks: Sequence[SealedBlock]) -> list[CheckFunction]:
+def leaf_checks(cursor: CursorWrapper, windows: Sequence[Window]) -> list[CheckFunction]:
     """Checks of rows against leaves and leaves against roots, one per stretch of blocks."""
     current = current_layouts(cursor, table_classes())
-    return [_window_check(window, current) for window in _windows(blocks)]
+    return [_window_check(window, current) for window in windows]
 
 
-def _windows(blocks: Sequence[SealedBlock]) -> Iterator[list[SealedBlock]]:
-    window: list[SealedBlock] = []
-    leaves = 0
-    for block in blocks:
-        if window and leaves + block.leaf_count > WINDOW_LEAVES_MAX:
-            yield window
-            window, leaves = [], 0
-        window.append(block)
-        leaves += block.leaf_count
-    if window:
-        yield window
-
-
-def _window_check(window: Sequence[SealedBlock], current: Layouts) -> CheckFunction:
+def _window_check(window: Window, current: Layouts) -> CheckFunction:
     def sealed_rows_are_as_they_were(cursor: CursorWrapper) -> list[Check]:
-        return [_check_window(cursor, window, current)]
+        blocks = read_blocks(cursor, first=window.first, last=window.last)
+        return [_check_window(cursor, blocks, current)]
 
     return sealed_rows_are_as_they_were
 
@@ -94,7 +79,7 @@ def _check_window(cursor: CursorWrapper, window: Sequence[SealedBlock], current:
         if made != kept or _root(kept) != block.root:
             return Check(name, rows, _wrong_in(cursor, block, made, kept, layouts))
         for source, said in block.layout.items():
-            if said["marks"] != marks[block.number, source]:
+            if said.get("marks") != marks[block.number, source]:
                 return Check(name, rows, _wrong_mark(cursor, source, layouts[source], block))
     return Check(name, rows)
 
@@ -304,10 +289,10 @@ def _first_before(
 # ---------------------------------------------------------------- what is not sealed yet
 
 
-def check_unsealed(cursor: CursorWrapper, blocks: Sequence[SealedBlock]) -> tuple[Check, int]:
+def check_unsealed(cursor: CursorWrapper, newest: SealedBlock | None) -> tuple[Check, int]:
     """Rows above the last block, of which none may name a transaction that is still to come."""
     classes = table_classes()
-    since = str(blocks[-1].to_xid if blocks else 0)
+    since = "0" if newest is None else str(newest.to_xid)
     count = 0
     wrong = None
     for table, layout in current_layouts(cursor, classes).items():

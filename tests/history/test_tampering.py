@@ -269,7 +269,7 @@ def test_where_all_seals_were_made_anew_the_published_heads_tell(
     settings.SEAL_HEADS = published
     report = verify()
     assert named(report) == ("accounts_sealblock", "1", 1)
-    assert "another head than was published" in report.as_json()["first_wrong"]["detail"]
+    assert "another head than published" in report.as_json()["first_wrong"]["detail"]
 
 
 def test_blocks_without_the_key_are_not_signed(
