@@ -154,7 +154,7 @@ class RejectedRow(models.Model):
     business_day = models.ForeignKey(BusinessDay, models.PROTECT, related_name="rejected_rows")
     file = models.CharField(max_length=60)
     line = models.PositiveIntegerField()
-    field = models.CharField(max_length=40, null=True)
+    field = models.CharField(max_length=40, null=True)  # noqa: DJ001 - a row of the wrong width has none
     reason = models.CharField(max_length=30)
     xid = TransactionIdField(db_default=CurrentTransaction())
 
