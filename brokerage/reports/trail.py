@@ -1,8 +1,13 @@
 """The audit trail of a day: every act from its opening to the opening of the next."""
 
 from collections.abc import Iterator
+from datetime import datetime
+
+from django.db.models import Min, TextField
+from django.db.models.functions import Cast
 
 from accounts.models import Act, AuditRow
+from accounts.trail import exact
 from brokerage.models import BusinessDay
 from brokerage.reports.report import Report, Row
 
@@ -23,21 +28,37 @@ COLUMNS = (
 
 def audit_trail(business_day: BusinessDay) -> Iterator[Row]:
     """Acts in order, each followed by the editable rows it changed, before and after."""
-    acts = Act.objects.filter(recorded_at__gte=business_day.opened_at)
+    acts = Act.objects.filter(recorded_at__gte=opening_of(business_day))
     following = BusinessDay.objects.filter(day__gt=business_day.day).order_by("day").first()
     if following is not None:
-        acts = acts.filter(recorded_at__lt=following.opened_at)
+        acts = acts.filter(recorded_at__lt=opening_of(following))
     listed = list(acts.order_by("recorded_at", "xid"))
-    changes: dict[int, list[AuditRow]] = {act.xid: [] for act in listed}
-    for row in AuditRow.objects.filter(xid__in=list(changes)).order_by("pk"):
-        changes[row.xid].append(row)
+    changes: dict[int, list[Row]] = {act.xid: [] for act in listed}
+    # As text: a number of the record keeps the digits it was written with.
+    found = AuditRow.objects.annotate(
+        was=Cast("before", TextField()), now=Cast("after", TextField())
+    ).filter(xid__in=list(changes))
+    for xid, table, operation, key, was, now in found.order_by("pk").values_list(
+        "xid", "table_name", "operation", "row_key", "was", "now"
+    ):
+        before, after = (None if text is None else exact(text) for text in (was, now))
+        changes[xid].append((table, operation, key, before, after))
     for act in listed:
         head = (act.recorded_at, act.xid, act.actor, act.channel, act.request_id, act.reason)
         rows = changes[act.xid]
         if not rows:
             yield (*head, "", "", "", None, None)
         for row in rows:
-            yield (*head, row.table_name, row.operation, row.row_key, row.before, row.after)
+            yield (*head, *row)
+
+
+def opening_of(business_day: BusinessDay) -> datetime:
+    """When the act began that opened the day; the day's own row was written a moment later."""
+    opened = AuditRow.objects.filter(
+        table_name="brokerage_businessday", operation="insert", row_key=str(business_day.pk)
+    ).values("xid")
+    begun = Act.objects.filter(pk__in=opened).aggregate(at=Min("recorded_at"))["at"]
+    return business_day.opened_at if begun is None else begun
 
 
 AUDIT_TRAIL = Report(
