@@ -38,7 +38,10 @@ def opened(entity: LegalEntity, day: date, *, as_of: datetime) -> BusinessDay:
 
 def marked(code: str, state: str) -> None:
     with acting(Actor.job("test"), reason="Marked an asset"):
-        asset = Asset.objects.create(code=code, kind="security", scale=0, price_scale=4)
+        usd, _ = Asset.objects.get_or_create(code="USD", defaults={"kind": "money", "scale": 2})
+        asset = Asset.objects.create(
+            code=code, kind="security", scale=0, price_scale=4, settles_in=usd
+        )
         Mark.objects.create(
             asset=asset, as_of=CLOSE, business_day=PAST_DAY, price=Decimal(1), state=state,
             used=[], dropped=[],
