@@ -1,11 +1,14 @@
 """Reports on the book: segregation per pool, and breaks."""
 
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from accounts.models import Act
 from brokerage.models import BusinessDay
 from brokerage.reports.report import Report, Row
-from ledger.models import Break
+from ledger.models import Break, BreakEvent
 
 SEGREGATION_COLUMNS = (
     "pool",
@@ -68,15 +71,58 @@ def segregation(business_day: BusinessDay) -> Iterator[Row]:
             )
 
 
+@dataclass(slots=True)
+class Standing:
+    """How a break stood at an instant: its status, and whose it was."""
+
+    status: str = Break.Status.OPEN
+    owner: str = ""
+
+    def follow(self, event: str, by: str) -> None:
+        """Go on by one event of its history."""
+        if event == "taken":
+            self.owner = by
+            if self.status == Break.Status.OPEN:
+                self.status = Break.Status.INVESTIGATING
+        elif event == "explained":
+            self.owner = self.owner or by
+            self.status = Break.Status.EXPLAINED
+        elif event == "closed":
+            self.status = Break.Status.CLOSED
+
+
+def standings(business_day: BusinessDay) -> dict[int, Standing]:
+    """Every break that was found when the day closed, as it stood then; two queries.
+
+    It is told from the history, not from the break as it is now: the report stays the same.
+    """
+    events = list(
+        BreakEvent.objects.filter(recorded_at__lte=business_day.closed_at)
+        .order_by("pk")
+        .values_list("found_id", "event", "xid")
+    )
+    names = dict(
+        Act.objects.filter(xid__in={xid for _, _, xid in events}).values_list(
+            "xid", "operator__full_name"
+        )
+    )
+    found: dict[int, Standing] = defaultdict(Standing)
+    for break_id, event, xid in events:
+        found[break_id].follow(event, names.get(xid) or "")
+    return found
+
+
 def breaks(business_day: BusinessDay) -> Iterator[Row]:
-    """Every break found up to the day and not closed by its as-of instant, oldest first."""
-    found = (
-        Break.objects.filter(business_day__lte=business_day.day)
-        .select_related("location", "asset", "owner")
+    """Every break that was not closed when the day was, oldest first."""
+    stood = standings(business_day)
+    rows = (
+        Break.objects.filter(business_day__lte=business_day.day, pk__in=list(stood))
+        .select_related("location", "asset")
         .order_by("business_day", "location__code", "ordinal")
     )
-    for row in found:
-        if row.closed_at is not None and row.closed_at <= business_day.as_of:
+    for row in rows:
+        standing = stood[row.pk]
+        if standing.status == Break.Status.CLOSED:
             continue
         yield (
             row.business_day,
@@ -88,8 +134,8 @@ def breaks(business_day: BusinessDay) -> Iterator[Row]:
             row.statement_amount,
             row.detail,
             (business_day.day - row.business_day).days,
-            row.status,
-            "" if row.owner is None else row.owner.full_name,
+            standing.status,
+            standing.owner,
         )
 
 
@@ -103,7 +149,7 @@ SEGREGATION = Report(
 BREAKS = Report(
     name="breaks",
     title="Breaks",
-    purpose="Where statements and the book differ, with age and owner.",
+    purpose="Where statements and the book differed when the day closed, with age and owner.",
     columns=BREAK_COLUMNS,
     rows=breaks,
 )

@@ -17,8 +17,10 @@ from accounts.models import Act, LegalEntity, Role
 from brokerage.inbox.cycle import run_day
 from brokerage.models import BusinessDay, ReportFile
 from brokerage.reports import CATALOGUE, ReportRefusedError, write_report
+from ledger.breaks import explain_break, take_break
+from ledger.models import Break
 from margin.models import MarginCall, MarginRun
-from tests.accounts.people import Desk, found_desk, sign_in
+from tests.accounts.people import Desk, found_desk, person, sign_in
 from tests.golden.generated import GeneratedDay, generated_days
 
 PAST, NEWEST = 0, 1
@@ -152,6 +154,33 @@ def test_a_past_day_written_twice_is_the_same_file(
     assert first.content == second.content
     assert first.manifest["sha256"] == hashlib.sha256(first.content).hexdigest()
     assert first.manifest == second.manifest
+
+
+def test_what_people_do_later_does_not_change_the_breaks_of_a_day(
+    days: list[GeneratedDay], desk: Desk
+) -> None:
+    day = BusinessDay.objects.get(day=day_of(days[NEWEST])).day
+    before = write_report(CATALOGUE["breaks"], day=day, file_format="csv")
+    actor = person(desk[Role.OPERATIONS])
+    for found in Break.objects.all():
+        take_break(found.pk, seen_owner_id=None, actor=actor)
+        explain_break(found.pk, text="The bank is looking into it", actor=actor)
+    assert write_report(CATALOGUE["breaks"], day=day, file_format="csv").content == before.content
+
+
+def test_a_break_stands_in_the_report_as_it_stood_at_the_close(db: None, tmp_path: Path) -> None:
+    first, second = generated_days(tmp_path, 21, 30, 2)
+    run_day(first.folder)
+    desk = found_desk(entity=LegalEntity.objects.get())
+    taken, explained, *_ = Break.objects.order_by("pk")
+    actor = person(desk[Role.TREASURY])
+    take_break(taken.pk, seen_owner_id=None, actor=actor)
+    explain_break(explained.pk, text="The bank is looking into it", actor=actor)
+    run_day(second.folder)
+    rows = {(r["location"], r["reference"], r["kind"]): r for r in rows_of("breaks", second)}
+    for found, status in (taken, "investigating"), (explained, "explained"):
+        row = rows[found.location.code, found.reference or "", found.kind]
+        assert (row["status"], row["owner"]) == (status, "S. Iyer")
 
 
 def test_csv_and_json_say_the_same(days: list[GeneratedDay]) -> None:
