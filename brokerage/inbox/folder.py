@@ -12,6 +12,7 @@ from brokerage.inbox.files import decode_utf8, read_file
 from brokerage.inbox.refusal import FolderRefusedError, quoted
 from brokerage.inbox.rows import (
     HEADERS,
+    HOLDINGS,
     PRICES,
     TRADES,
     TRANSFERS,
@@ -32,6 +33,15 @@ BANK_FILES: dict[str, str] = {
     "bank:insurance-usd": "statements/bank-insurance-usd.bai2",
 }
 FILES = (*HEADERS, *BANK_FILES.values())
+
+# Characters the book keeps of a name it has to find again; nothing is ever cut short. An event's
+# id becomes a bank reference with two characters before it where a deficit is settled.
+LONGEST: dict[str, Mapping[str, int]] = {
+    PRICES: {"source": 60},
+    TRADES: {"trade_id": 118},
+    TRANSFERS: {"transfer_id": 118, "reference": 118},
+    HOLDINGS: {"quantity": 60},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +158,7 @@ def _check_csv(data: bytes, *, name: str, header: tuple[str, ...]) -> None:
         line = text.count("\n", 0, nul) + 1
         raise FolderRefusedError("a NUL character is not text", file=name, line=line)
     try:
-        read_rows(data, header)
+        rows = read_rows(data, header)
     except MalformedFileError as error:
         found = text.partition("\n")[0].rstrip("\r")
         raise FolderRefusedError(
@@ -157,6 +167,17 @@ def _check_csv(data: bytes, *, name: str, header: tuple[str, ...]) -> None:
             line=1,
             field=_first_other(found.split(","), header),
         ) from error
+    for row in rows:
+        _check_lengths(dict(zip(header, row.fields, strict=False)), name=name, line=row.line)
+
+
+def _check_lengths(fields: Mapping[str, str], *, name: str, line: int) -> None:
+    """Refuse before anything is written what could not be kept whole later in the day."""
+    for field, longest in LONGEST[name].items():
+        length = len(fields.get(field, ""))
+        if length > longest:
+            what = f"{length:,} characters are more than the {longest} that are kept"
+            raise FolderRefusedError(what, file=name, line=line, field=field)
 
 
 def _first_other(found: list[str], header: tuple[str, ...]) -> str | None:

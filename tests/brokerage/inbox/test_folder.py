@@ -271,6 +271,38 @@ def test_an_endless_header_is_not_repeated_in_full(tmp_path: Path) -> None:
     assert len(str(error)) < 400
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "field", "longest"),
+    [
+        ("prices.csv", "SPY,{},2018-02-01T20:59:00Z,1", "source", 60),
+        ("trades.csv", "{},2018-02-01T10:00:00Z,A,FREE,SPY,buy,1,1,0,C", "trade_id", 118),
+        (
+            "transfers.csv",
+            "{},2018-02-01T10:00:00Z,deposit,A,FREE,USD,1,B,,,R",
+            "transfer_id",
+            118,
+        ),
+        (
+            "transfers.csv",
+            "X,2018-02-01T10:00:00Z,deposit,A,FREE,USD,1,B,,,{}",
+            "reference",
+            118,
+        ),
+        ("statements/holdings.csv", "L,SPY,{},2018-02-01T21:00:00Z", "quantity", 60),
+    ],
+)
+def test_a_text_too_long_to_keep_is_refused_at_its_place(
+    tmp_path: Path, name: str, row: str, field: str, longest: int
+) -> None:
+    header = build.FILES[name].split(b"\n")[0].rstrip(b"\r") + b"\n"
+    kept = header + row.format("1" * longest).encode() + b"\n"
+    read(write_day(tmp_path / "kept", files={name: kept}))
+    longer = header + row.format("1" * (longest + 1)).encode() + b"\n"
+    refused = refusal(write_day(tmp_path / "longer", files={name: longer}))
+    assert (refused.file, refused.line, refused.field) == (name, 2, field)
+    assert f"{longest + 1} characters are more than the {longest}" in str(refused)
+
+
 def test_the_sample_days_are_read(shared_dir: Path) -> None:
     days = sorted(shared_dir.glob("inbox/2018-02/2018-*"))
     if not days:
