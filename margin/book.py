@@ -165,7 +165,7 @@ def _holdings(
             Holding(
                 scope=axis[bucket],
                 asset_id=asset,
-                amount=-amount if owed_by_us else amount,
+                amount=amount.copy_negate() if owed_by_us else amount,
                 average_cost=average,
                 ledger_account_id=account,
                 account_seq=seq,

@@ -149,9 +149,9 @@ def _balances(bucket: Bucket) -> ScopeBalances:
     ):
         version += seq
         if account_class == "claim":
-            claims[asset] = -amount
+            claims[asset] = amount.copy_negate()
         elif account_class == "position":
-            positions[asset] = (-amount, ZERO if average is None else average)
+            positions[asset] = (amount.copy_negate(), ZERO if average is None else average)
         else:
             loan += amount
     return ScopeBalances(claims=claims, positions=positions, loan=loan, version=version)

@@ -7,6 +7,7 @@ So running a day again, or on after a crash, changes nothing that was done befor
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from decimal import localcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from brokerage.inbox.opening import open_book
 from brokerage.inbox.reference import Reference, read_reference
 from brokerage.inbox.refusal import FolderRefusedError
 from brokerage.models import BusinessDay, DayFile, DayStep, Firm
+from ledger.exact import EXACT
 
 ACTOR = Actor.job("inbox-cycle")
 
@@ -105,7 +107,12 @@ def check_day(folder: Path, *, as_of: datetime | None = None) -> DayFolder:
 
 
 def _run_step(step: Step, context: "steps.DayContext") -> None:
-    """One act: the step's writes and the row that says it is done."""
+    """One act: the step's writes and the row that says it is done. Its arithmetic is exact."""
+    with localcontext(EXACT):
+        _run_exactly(step, context)
+
+
+def _run_exactly(step: Step, context: "steps.DayContext") -> None:
     context.prepare(step.name)
     with acting(context.actor, reason=f"{step.title}, {context.day.day}"):
         BusinessDay.objects.select_for_update().get(pk=context.day.pk)

@@ -166,7 +166,7 @@ class Move:
         debit = self.kind in ("custody", "loan", "shortfall")
         return Leg(
             account_id=ids[self.key],
-            amount=self.amount if debit else -self.amount,
+            amount=self.amount if debit else self.amount.copy_negate(),
             reference=self.reference,
             price=self.price,
         )
@@ -216,10 +216,10 @@ def read_day_book() -> DayBook:
             book.versions[bucket] = book.versions.get(bucket, 0) + seq
         code = codes[asset]
         if account_class == "claim":
-            book.claims[bucket, code] = -amount
+            book.claims[bucket, code] = amount.copy_negate()
         elif account_class == "position":
             book.positions[bucket, code] = Position(
-                quantity=-amount, average_cost=ZERO if average is None else average
+                quantity=amount.copy_negate(), average_cost=ZERO if average is None else average
             )
         elif account_class == "loan_receivable":
             book.loans[bucket] = amount

@@ -34,12 +34,12 @@ BANK_FILES: dict[str, str] = {
 }
 FILES = (*HEADERS, *BANK_FILES.values())
 
-# Characters the book keeps of a name it has to find again; nothing is ever cut short. An event's
+# Characters the book keeps of a name or number; nothing is ever cut short or rounded. An event's
 # id becomes a bank reference with two characters before it where a deficit is settled.
 LONGEST: dict[str, Mapping[str, int]] = {
-    PRICES: {"source": 60},
-    TRADES: {"trade_id": 118},
-    TRANSFERS: {"transfer_id": 118, "reference": 118},
+    PRICES: {"source": 60, "price": 60},
+    TRADES: {"trade_id": 118, "quantity": 60, "price": 60, "fee_usd": 60},
+    TRANSFERS: {"transfer_id": 118, "reference": 118, "amount": 60},
     HOLDINGS: {"quantity": 60},
 }
 

@@ -120,7 +120,12 @@ def _owned(account_class: str, *columns: str) -> Iterable[tuple[Any, ...]]:
 
 def _balances() -> list[dict[str, str]]:
     return [
-        {"account": account, "bucket": bucket, "asset": asset, "amount": printed(-amount, scale)}
+        {
+            "account": account,
+            "bucket": bucket,
+            "asset": asset,
+            "amount": printed(amount.copy_negate(), scale),
+        }
         for account, bucket, asset, amount, scale in _owned("claim", "amount", "account__scale")
     ]
 
@@ -139,10 +144,11 @@ def _positions(marks: Mapping[int, Decimal]) -> list[dict[str, str]]:
             "account": account,
             "bucket": bucket,
             "instrument": instrument,
-            "quantity": printed(-amount, scale),
+            "quantity": printed(amount.copy_negate(), scale),
             "average_cost": printed(average, PRICE_DECIMALS),
             "unrealised": printed(
-                EXACT.multiply(-amount, EXACT.subtract(marks[asset_id], average)), PRICE_DECIMALS
+                EXACT.multiply(amount.copy_negate(), EXACT.subtract(marks[asset_id], average)),
+                PRICE_DECIMALS,
             ),
         }
         for account, bucket, instrument, amount, average, scale, asset_id in rows

@@ -173,7 +173,7 @@ class Migration(migrations.Migration):
                 ("ordinal", models.PositiveIntegerField()),
                 ("reference", models.TextField(null=True)),
                 ("amount", accounts.fields.ExactField()),
-                ("amount_as_read", models.CharField(max_length=60)),
+                ("amount_as_read", models.TextField()),
                 ("value_date", models.DateField()),
                 ("text", models.TextField(blank=True)),
                 (
@@ -307,7 +307,7 @@ class Migration(migrations.Migration):
                 ("reference", models.TextField(null=True)),
                 ("ledger_amount", accounts.fields.ExactField(null=True)),
                 ("statement_amount", accounts.fields.ExactField(null=True)),
-                ("statement_amount_as_read", models.CharField(blank=True, max_length=60)),
+                ("statement_amount_as_read", models.TextField(blank=True)),
                 ("detail", models.CharField(blank=True, max_length=60)),
                 (
                     "status",
@@ -855,7 +855,7 @@ class Migration(migrations.Migration):
                 ("business_day", models.DateField()),
                 ("line", models.PositiveIntegerField()),
                 ("quantity", accounts.fields.ExactField()),
-                ("quantity_as_read", models.CharField(max_length=60)),
+                ("quantity_as_read", models.TextField()),
                 (
                     "xid",
                     accounts.fields.TransactionIdField(

@@ -52,7 +52,7 @@ class StatementLine(models.Model):
     ordinal = models.PositiveIntegerField()
     reference = models.TextField(null=True)  # noqa: DJ001 - a line without one matches nothing
     amount = ExactField()
-    amount_as_read = models.CharField(max_length=60)
+    amount_as_read = models.TextField()
     value_date = models.DateField()
     text = models.TextField(blank=True)
     xid = TransactionIdField(db_default=CurrentTransaction())
@@ -75,7 +75,7 @@ class Holding(models.Model):
     business_day = models.DateField()
     line = models.PositiveIntegerField()
     quantity = ExactField()
-    quantity_as_read = models.CharField(max_length=60)
+    quantity_as_read = models.TextField()
     xid = TransactionIdField(db_default=CurrentTransaction())
 
     class Meta:
@@ -134,7 +134,7 @@ class Break(models.Model):
     reference = models.TextField(null=True)  # noqa: DJ001 - as the line says
     ledger_amount = ExactField(null=True)
     statement_amount = ExactField(null=True)
-    statement_amount_as_read = models.CharField(max_length=60, blank=True)
+    statement_amount_as_read = models.TextField(blank=True)
     detail = models.CharField(max_length=60, blank=True)
     statement = models.ForeignKey(Statement, models.PROTECT, null=True, related_name="+")
     line = models.ForeignKey(StatementLine, models.PROTECT, null=True, related_name="+")
