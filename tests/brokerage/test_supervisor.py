@@ -91,13 +91,18 @@ def test_asked_to_stop_it_leaves_no_process(number: signal.Signals) -> None:
         assert not any(map(group_lives, day.pids.values()))
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to a suite it started in the background: ignoring interrupts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_sent_to_make_alone_stops_the_day(tmp_path: Path) -> None:
     (tmp_path / "day.py").write_text(DAY)
     (tmp_path / "Makefile").write_text(f"day:\n\t@{sys.executable} day.py\n")
     make = subprocess.Popen(
         ["make", "day"],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts,
     )  # fmt: skip
     assert make.stdout is not None
     for line in make.stdout:
