@@ -21,6 +21,7 @@ from accounts.audit import Actor, acting
 from accounts.models import LegalEntity, Operator, Role
 from brokerage.inbox.day_job import run_day_here
 from brokerage.synthetic import DEMO, write_firm
+from ledger.breaks import explain_break, take_break
 from ledger.models import Balance, Break
 from ledger.posting import Draft, Leg, plain
 from margin.calls import acknowledge_call
@@ -146,13 +147,13 @@ def _acknowledge_some(*, share: int) -> None:
 
 
 def _take_breaks() -> None:
-    """The oldest breaks are somebody's."""
-    owner = Operator.objects.get(username="j.adeyemi")
+    """The oldest breaks are somebody's, and one of them is explained."""
+    actor = _as_person("j.adeyemi")
     oldest = Break.objects.unresolved().order_by("business_day", "pk")[:4]
-    with acting(_as_person("j.adeyemi"), reason="Asked the bank about the oldest breaks"):
-        Break.objects.filter(pk__in=[each.pk for each in oldest]).update(
-            status=Break.Status.INVESTIGATING, owner=owner
-        )
+    for found in oldest:
+        take_break(found.pk, seen_owner_id=None, actor=actor)
+    for found in oldest[:1]:
+        explain_break(found.pk, text="Asked by telephone; the answer is due tomorrow", actor=actor)
 
 
 def _ask_for_approvals(entity: LegalEntity) -> None:
