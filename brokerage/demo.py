@@ -16,14 +16,13 @@ from django.contrib.auth.hashers import make_password
 from django.db import connection
 from django.utils import timezone
 
-from accounts.approvals import request_approval
 from accounts.audit import Actor, acting
 from accounts.models import LegalEntity, Operator, Role
 from brokerage.inbox.day_job import run_day_here
 from brokerage.synthetic import DEMO, write_firm
 from ledger.breaks import explain_break, take_break
-from ledger.models import Balance, Break
-from ledger.posting import Draft, Leg, plain
+from ledger.models import Asset, Break, Location
+from ledger.transfers import TRANSFERS, request_transfer
 from margin.calls import acknowledge_call
 from margin.models import MarginCall
 
@@ -157,39 +156,17 @@ def _take_breaks() -> None:
 
 
 def _ask_for_approvals(entity: LegalEntity) -> None:
-    """Requests that wait for a second person: a residual withdrawal, a role."""
-    accounts = {
-        (pool, account_class): pk
-        for pk, pool, account_class in Balance.objects.filter(
-            account__asset__code="USD",
-            account__account_class__in=["custody", "residual_interest", "own_equity"],
-            account__location__kind__in=["bank"],
-        ).values_list("account_id", "account__pool__code", "account__account_class")
-    } | {
-        (pool, account_class): pk
-        for pk, pool, account_class in Balance.objects.filter(
-            account__asset__code="USD",
-            account__account_class__in=["residual_interest", "own_equity"],
-        ).values_list("account_id", "account__pool__code", "account__account_class")
-    }
-    amount = Decimal("2500.00")
-    draft = Draft(
-        key=f"residual-withdrawal:{timezone.now().date()}",
-        kind="residual_withdrawal",
+    """A request that waits for a second person: a withdrawal of residual interest."""
+    places = Location.objects.select_related("pool").in_bulk(field_name="code")
+    request_transfer(
+        kind=TRANSFERS["residual_withdrawal"],
+        asset=Asset.objects.get(code="USD"),
+        amount=Decimal("2500.00"),
+        gives=places["bank:client-usd"],
+        takes=places["bank:house-usd"],
+        reference="",
+        reason="Fees of the month, agreed with finance",
         effective_at=timezone.now(),
-        reference=f"RW{timezone.now():%y%m%d}",
-        legs=[
-            Leg(accounts["CLIENT", "residual_interest"], amount),
-            Leg(accounts["CLIENT", "custody"], -amount, reference="RW"),
-            Leg(accounts["HOUSE", "custody"], amount, reference="RW"),
-            Leg(accounts["HOUSE", "own_equity"], -amount),
-        ],
+        legal_entity=entity,
+        actor=_as_person("s.iyer"),
     )
-    with acting(_as_person("s.iyer"), reason="Fees of the month, agreed with finance"):
-        request_approval(
-            legal_entity_id=entity.pk,
-            action="entry.residual_withdrawal",
-            subject=f"{plain(amount)} USD of residual interest to the firm",
-            payload=draft.content(),
-            reason="Fees of the month, agreed with finance",
-        )
