@@ -1,0 +1,37 @@
+"""A call's life: what the database lets it become, and what it does not."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from accounts.audit import Actor, RefusedError, acting
+from brokerage.inbox.cycle import run_day
+from brokerage.synthetic import DEMO, write_firm
+from margin.models import MarginCall
+
+DESK = Actor.job("test")
+LEGAL = {"acknowledged", "partially_met", "met", "cancelled", "disputed", "extended", "expired"}
+
+
+@pytest.fixture
+def delivered(db: None, tmp_path: Path) -> MarginCall:
+    """A call that was delivered."""
+    for day in write_firm(
+        tmp_path / "firm", accounts=90, seed=3, first_day=date(2031, 3, 3), days=2, profile=DEMO
+    ):
+        run_day(day)
+    return MarginCall.objects.filter(state="delivered").order_by("number")[0]
+
+
+def test_a_delivered_call_goes_only_where_its_life_leads(delivered: MarginCall) -> None:
+    for state in sorted(set(MarginCall.State.values) - LEGAL - {"delivered"}):
+        with pytest.raises(RefusedError) as refused, acting(DESK, reason="Try"):
+            MarginCall.objects.filter(pk=delivered.pk).update(state=state)
+        assert refused.value.rule == "margin_call_transition_is_legal"
+        delivered.refresh_from_db()
+        assert delivered.state == "delivered"
+    with acting(DESK, reason="The permitted twin"):
+        MarginCall.objects.filter(pk=delivered.pk).update(state="acknowledged")
+    delivered.refresh_from_db()
+    assert delivered.state == "acknowledged"
