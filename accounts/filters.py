@@ -10,8 +10,11 @@ from django.db.models import Q
 
 from accounts.clock import shown_day
 from accounts.figures import grouped
+from accounts.models import LegalEntity, RoleGrant
 
 TEXT_LENGTH_MAX = 200
+# Values of the filter by owner that name no user.
+ME, NOBODY = "me", "nobody"
 
 
 class BadFilterError(ValueError):
@@ -161,3 +164,47 @@ class Figure:
 
     def words(self, values: Sequence[str]) -> str:
         return grouped(self.number(values))
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Rows that are one person's, whoever's asks, or nobody's yet."""
+
+    operator_id: int
+    legal_entity: LegalEntity
+    key: str = "owner"
+    label: str = "Owner"
+    control: str = "select"
+
+    def options(self) -> list[Option]:
+        """Oneself, nobody, and everybody who works at the legal entity."""
+        grants = RoleGrant.objects.filter(
+            legal_entity=self.legal_entity, revoked_xid__isnull=True, operator__is_active=True
+        )
+        people = grants.order_by("operator__full_name").values_list(
+            "operator__username", "operator__full_name"
+        )
+        return [
+            Option(ME, "Me"),
+            Option(NOBODY, "Nobody yet"),
+            *(Option(username, name) for username, name in people.distinct()),
+        ]
+
+    def condition(self, values: Sequence[str]) -> Q:
+        self.words(values)
+        found = Q()
+        for value in values:
+            if value == NOBODY:
+                found |= Q(owner__isnull=True)
+            elif value == ME:
+                found |= Q(owner=self.operator_id)
+            else:
+                found |= Q(owner__username=value)
+        return found
+
+    def words(self, values: Sequence[str]) -> str:
+        known = {option.value: option.word for option in self.options()}
+        unknown = [value for value in values if value not in known]
+        if unknown:
+            raise BadFilterError(f"{self.label} has no value “{unknown[0][:60]}”")
+        return ", ".join(known[value] for value in values)

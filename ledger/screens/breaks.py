@@ -28,7 +28,7 @@ from django.views.decorators.http import require_GET
 
 from accounts.columns import Column
 from accounts.fields import ExactField
-from accounts.filters import BadFilterError, Choice, Choices, Option, Text
+from accounts.filters import BadFilterError, Choice, Choices, Option, Owner, Text
 from accounts.listing import Listing, wants_rows
 from accounts.models import LegalEntity
 from accounts.roles import DeskRequest, may, require
@@ -39,7 +39,6 @@ from ledger.screens.visible import breaks_here, entity_here, locations_here
 
 UNRESOLVED = (Break.Status.OPEN, Break.Status.INVESTIGATING, Break.Status.EXPLAINED)
 RANKS = {status: rank for rank, status in enumerate([Break.Status.CLOSED, *reversed(UNRESOLVED)])}
-ME, NOBODY = "me", "nobody"
 ZERO = Decimal(0)
 
 COLUMNS = (
@@ -65,38 +64,6 @@ COLUMNS = (
     Column("found_on", "Found", value="business_day", sort=("business_day",), is_shown=False),
     Column("detail", "Detail", is_shown=False),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Breaks of one person, of the person at the page, or of nobody."""
-
-    people: Sequence[tuple[str, str]]
-    person: int
-    key: str = "owner"
-    label: str = "Owner"
-    control: str = "select"
-
-    def options(self) -> list[Option]:
-        """Whom the menu offers."""
-        return [
-            Option(ME, "Mine"),
-            Option(NOBODY, "Nobody yet"),
-            *(Option(username, name) for username, name in self.people),
-        ]
-
-    def condition(self, values: Sequence[str]) -> Q:
-        chosen = values[-1]
-        if chosen == ME:
-            return Q(owner=self.person)
-        if chosen == NOBODY:
-            return Q(owner__isnull=True)
-        if chosen not in dict(self.people):
-            raise BadFilterError(f"Nobody called “{chosen[:40]}” owns a break")
-        return Q(owner__username=chosen)
-
-    def words(self, values: Sequence[str]) -> str:
-        return next(option.word for option in self.options() if option.value == values[-1])
 
 
 @dataclass(frozen=True)
@@ -180,7 +147,7 @@ def break_listing(request: DeskRequest, entity: LegalEntity, day: date | None) -
             Choice("kind", "Kind", "kind", Break.Kind.choices),
             Choice("asset", "Asset", "asset__code", lambda: assets(entity)),
             Choice("pool", "Pool", "location__pool__code", lambda: pools(request)),
-            Owner(owners(entity), request.operator.pk),
+            Owner(request.operator.pk, entity),
             OlderThan(newest),
             Text("q", "Reference", ("reference",)),
         ],
@@ -231,13 +198,6 @@ def assets(entity: LegalEntity) -> Choices:
     codes = Location.objects.filter(pool__legal_entity=entity).order_by("carried__asset__code")
     found = codes.values_list("carried__asset__code", flat=True).distinct()
     return [(code, code) for code in found if code]
-
-
-def owners(entity: LegalEntity) -> list[tuple[str, str]]:
-    """Everybody who owns or owned a break of the entity: user name and name."""
-    rows = Break.objects.filter(location__pool__legal_entity=entity, owner__isnull=False)
-    people = rows.order_by("owner__full_name").values_list("owner__username", "owner__full_name")
-    return list(people.distinct())
 
 
 def line_of(found: Break) -> Line:

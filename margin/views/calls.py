@@ -1,6 +1,5 @@
 """The board of margin calls: open ones, worst first."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -27,9 +26,9 @@ from accounts.clock import zone_label
 from accounts.columns import Column
 from accounts.drawing import MiniBar, mini_bar
 from accounts.fields import ExactField
-from accounts.filters import BadFilterError, Choice, Choices, Day, Figure, Option, Text
+from accounts.filters import Choice, Choices, Day, Figure, Option, Owner, Text
 from accounts.listing import Listing
-from accounts.models import Agreement, LegalEntity, OwnerClass, RoleGrant
+from accounts.models import Agreement, LegalEntity, OwnerClass
 from accounts.roles import DeskRequest, may, require
 from accounts.states import STATES
 from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
@@ -45,7 +44,6 @@ from margin.views.visible import (
 )
 
 ACKNOWLEDGE = "call.acknowledge"
-ME, NOBODY = "me", "nobody"
 TIMES = frozenset({"due", "issued"})
 
 COLUMNS = (
@@ -102,50 +100,6 @@ COLUMNS = (
         is_shown=False,
     ),
 )
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Calls or tasks of one person, of whoever asks, or of nobody yet."""
-
-    operator_id: int
-    legal_entity: LegalEntity
-    key: str = "owner"
-    label: str = "Owner"
-    control: str = "select"
-
-    def options(self) -> list[Option]:
-        """Oneself, nobody, and everybody who works at the legal entity."""
-        grants = RoleGrant.objects.filter(
-            legal_entity=self.legal_entity, revoked_xid__isnull=True, operator__is_active=True
-        )
-        people = grants.order_by("operator__full_name").values_list(
-            "operator__username", "operator__full_name"
-        )
-        return [
-            Option(ME, "Me"),
-            Option(NOBODY, "Nobody yet"),
-            *(Option(username, name) for username, name in people.distinct()),
-        ]
-
-    def condition(self, values: Sequence[str]) -> Q:
-        self.words(values)
-        found = Q()
-        for value in values:
-            if value == NOBODY:
-                found |= Q(owner__isnull=True)
-            elif value == ME:
-                found |= Q(owner=self.operator_id)
-            else:
-                found |= Q(owner__username=value)
-        return found
-
-    def words(self, values: Sequence[str]) -> str:
-        known = {option.value: option.word for option in self.options()}
-        unknown = [value for value in values if value not in known]
-        if unknown:
-            raise BadFilterError(f"{self.label} has no value “{unknown[0][:60]}”")
-        return ", ".join(known[value] for value in values)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.audit import RefusedError
 from accounts.clock import zone_label
 from accounts.columns import Column
-from accounts.filters import Choice, Day, Option, Text
+from accounts.filters import Choice, Day, Option, Owner, Text
 from accounts.listing import Listing, wants_rows
 from accounts.models import Role
 from accounts.roles import DeskRequest, may, refusal, require
 from margin.handover import CLOSED_BY_PEOPLE, StaleTaskError, close_task, take_task
 from margin.models import Task
-from margin.views.calls import Owner
 from margin.views.live import live_answer
 from margin.views.visible import (
     NO_PAGE,
