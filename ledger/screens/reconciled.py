@@ -67,9 +67,18 @@ class BankLine:
         """What the badge says; "" for the state's own word."""
         if self.state == "unmatched":
             return f"{self.unmatched:,} not closed"
-        if self.statement is not None and self.statement.rejection:
-            return f"Rejected: {rejection_words(self.statement.rejection)}"
-        return "All matched or closed" if self.matched < self.lines else ""
+        return "All matched or closed" if self.state == "matched" and self.differed else ""
+
+    @property
+    def differed(self) -> bool:
+        """Whether a line or a movement had no other half when the day was compared."""
+        return self.matched < max(self.lines, self.movements)
+
+    @property
+    def rejection_words(self) -> str:
+        """Why the statement was rejected; "" if it was not."""
+        code = "" if self.statement is None else self.statement.rejection
+        return rejection_words(code) if code else ""
 
 
 @dataclass(frozen=True)
