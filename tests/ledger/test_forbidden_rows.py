@@ -8,8 +8,7 @@ import pytest
 
 from accounts.audit import acting
 from accounts.table_classes import table_classes
-from ledger.models import Break, Statement, StatementFile, StatementLine, StatementMatch
-from tests.ledger.book import DESK, NOON, Book, found_book
+from tests.ledger.book import DESK, Book, found_book
 from tests.ledger.raw import Owner, Raw, insert, refused_by_hand, run
 
 DEPOSIT = Raw("deposit", (("client_bank", "5"), ("alice", "-5")))
@@ -326,65 +325,3 @@ def test_a_header_is_of_now_and_of_who_acts(
     with refused_by_hand(book, rule):
         run(owner, insert("accounts_act", header | changed), acts=False)
     run(owner, insert("accounts_act", header), acts=False)
-
-
-# ---------------------------------------------------------------- statements
-
-
-def confirmed(book: Book) -> tuple[StatementLine, int]:
-    """A statement line of the client bank and the posting it is about: account_seq at the bank."""
-    book.post("deposit", book.leg("client_bank", "5", reference="R"), ("alice", "-5"))
-    with acting(DESK, reason="A statement"):
-        file = StatementFile.objects.create(sha256="0" * 64, name="s", content=b"s")
-        statement = Statement.objects.create(
-            location=book.locations["client_bank"], business_day=NOON.date(), file=file,
-            format="test", parser_version="1", lines_read=1,
-        )  # fmt: skip
-        line = StatementLine.objects.create(
-            statement=statement, ordinal=1, reference="R", amount=5, amount_as_read="5.00",
-            value_date=NOON.date(),
-        )  # fmt: skip
-    return line, 2
-
-
-def test_a_line_confirms_a_posting_of_its_bank_reference_and_amount(
-    book: Book, owner: Owner
-) -> None:
-    line, seq = confirmed(book)
-    right = {"line_id": line.pk, "account_id": book["client_bank"], "account_seq": seq}
-    for wrong in (
-        {"account_seq": 1},
-        {"account_seq": 99},
-        {"account_id": book["alice"]},
-        {"account_id": book["carol_bank"], "account_seq": 1},
-    ):
-        with refused_by_hand(book, "match_confirms_a_posting"):
-            run(owner, insert("ledger_statementmatch", right | wrong))
-    run(owner, insert("ledger_statementmatch", right))
-    with refused_by_hand(book, "posting_is_matched_once"):
-        again = StatementLine.objects.get(pk=line.pk)
-        again.pk, again.ordinal = None, 2
-        columns = ("statement_id", "ordinal", "reference", "amount", "amount_as_read")
-        copy = {name: getattr(again, name) for name in columns}
-        copy |= {"id": 77, "value_date": NOON.date(), "text": ""}
-        run(
-            owner,
-            insert("ledger_statementline", copy),
-            insert("ledger_statementmatch", right | {"line_id": 77}),
-        )
-    assert StatementMatch.objects.count() == 1
-
-
-def test_a_break_closes_with_evidence_and_stays_as_found(book: Book, owner: Owner) -> None:
-    line, _ = confirmed(book)
-    with acting(DESK, reason="A break"):
-        Break.objects.create(
-            location=book.locations["client_bank"], business_day=NOON.date(), ordinal=1,
-            kind=Break.Kind.MISSING_IN_LEDGER, asset=book.assets["USD"],
-        )  # fmt: skip
-    closing = "status = 'closed', closed_at = now(), closing_reason = 'seen'"
-    with refused_by_hand(book, "break_closes_with_evidence"):
-        run(owner, f"UPDATE ledger_break SET {closing}")
-    with refused_by_hand(book, "break_stays_as_found"):
-        run(owner, "UPDATE ledger_break SET kind = 'amount_differs'")
-    run(owner, f"UPDATE ledger_break SET {closing}, closing_line_id = {line.pk}")
