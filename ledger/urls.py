@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from ledger.screens import break_page, breaks, entries, locations, transfers
+from ledger.screens import break_page, breaks, entries, location_page, locations, transfers
 
 app_name = "ledger"
 
@@ -16,7 +16,7 @@ urlpatterns: list[URLPattern] = [
     path("ledger/breaks/<int:break_id>/book/", break_page.book, name="break-book"),
     path("ledger/breaks/<int:break_id>/correct/", break_page.correct, name="break-correct"),
     path("ledger/locations/", locations.location_list, name="locations"),
-    path("ledger/locations/<path:code>/", locations.location_page, name="location"),
+    path("ledger/locations/<path:code>/", location_page.location_page, name="location"),
     path("ledger/entries/<int:entry_id>/", entries.entry_page, name="entry"),
     path("ledger/entries/<int:entry_id>/reverse/", entries.reverse, name="entry-reverse"),
     path("ledger/transfers/new/", transfers.transfer_new, name="transfer-new"),

@@ -23,7 +23,8 @@ from brokerage.models import BusinessDay, Job
 from brokerage.reports import CATALOGUE, FORMATS
 from brokerage.screens.cycle import CyclePanel, cycle_steps
 from brokerage.screens.scopes import Scopes, scopes_by_state
-from brokerage.screens.waiting import Line, lines_of
+from brokerage.screens.task_lines import Line
+from brokerage.screens.waiting import lines_of
 from brokerage.screens.whole import Whole, whole_now, whole_then
 from brokerage.strip import PRICE_TO_RELY_ON, strip_of
 from margin.models import Mark

@@ -16,11 +16,11 @@ from django.urls import reverse
 
 from accounts.audit import acting
 from accounts.models import Approval, Role
-from ledger.models import Break, Entry, Location, StatementLine
+from ledger.models import Break, Entry, Holding, Location, StatementFile, StatementLine
 from ledger.screens.locations import desk_today
 from tests.accounts.people import found_desk, sign_in
 from tests.ledger.book import DESK, Book
-from tests.ledger.differences import bank_moves, compare, give_statement, the_break
+from tests.ledger.differences import DAY, bank_moves, compare, give_statement, the_break
 from tests.ledger.test_losses import long_one, loss
 
 HTMX = {"HX-Request": "true"}
@@ -310,6 +310,24 @@ def test_a_location_of_several_assets_shows_one_at_a_time(book: Book) -> None:
     assert answer.context["chosen"].asset == "BTC-PERP"
     assert answer.context["listing"].total == 0
     assert browser.get(reverse("ledger:location", args=["venue"])).context["listing"].total == 1
+
+
+def test_a_custodian_shows_what_it_reports_beside_the_book(book: Book) -> None:
+    custodian = book.locations["custodian"]
+    with acting(DESK, reason="A test receives holdings"):
+        file = StatementFile.objects.create(sha256="0" * 64, name="holdings.csv", content=b"x")
+        Holding.objects.create(
+            file=file, location=custodian, asset=book.assets["SPY"], business_day=DAY, line=2,
+            quantity=Decimal("10.5"), quantity_as_read="10.5",
+        )  # fmt: skip
+    compare()
+    answer = desk(book).get(reverse("ledger:location", args=["custodian"]))
+    (line,) = answer.context["reported"]
+    found = the_break(custodian, "quantity_differs")
+    assert (line.asset, line.quantity, line.found) == ("SPY", Decimal("10.5"), found)
+    page = text_of(answer)
+    assert '<data value="10.5" title="10.5">10.5</data>' in page, "not rounded to the asset's scale"
+    assert reverse("ledger:break", args=[found.pk]) in page
 
 
 def test_an_entry_shows_both_sides_of_every_pool(book: Book) -> None:
