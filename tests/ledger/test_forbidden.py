@@ -335,6 +335,21 @@ def test_no_posting_joins_an_entry_in_a_second_statement(book: Book, owner: Owne
     DEPOSIT.write(owner, book)
 
 
+def test_two_halves_of_a_statement_are_one_entry(book: Book, owner: Owner) -> None:
+    halves = replace(DEPOSIT, legs=(*DEPOSIT.legs, ("carol_bank", "5"), ("carol", "-5")))
+    rows = halves._postings(900, book)
+    parts = [
+        insert("ledger_entry", halves._entry(900)),
+        insert("ledger_entrykey", halves._key(900)),
+        insert("ledger_posting", *rows[:2]),
+        insert("ledger_posting", *rows[2:]),
+    ]
+    text = ", ".join(f"part_{n} AS ({part})" for n, (part, _) in enumerate(parts[:-1]))
+    with refused_by_hand(book, "entry_fits_its_kind"):
+        run(owner, (f"WITH {text} {parts[-1][0]}", [v for _, values in parts for v in values]))
+    DEPOSIT.write(owner, book)
+
+
 def test_a_key_is_not_taken_without_its_entry(book: Book, owner: Owner) -> None:
     DEPOSIT.write(owner, book)
     with refused_by_hand(book, "key_has_its_entry"):

@@ -157,3 +157,16 @@ def test_a_loss_is_recorded_and_nothing_else_is(book: Book, owner: Owner) -> Non
         run(owner, insert("ledger_loss", record))
     with refused_by_hand(book, "loss_is_recorded_once"):
         run(owner, insert("ledger_loss", record | {"entry_id": entry}))
+
+
+def test_the_firm_takes_nothing_out_of_a_pool_that_lacks_it(book: Book) -> None:
+    def taken(amount: str) -> Draft:
+        minus = f"-{amount}"
+        sides = ("residual", amount), ("client_bank", minus), ("house_bank", amount)
+        return book.approved(book.draft("residual_withdrawal", *sides, ("house_equity", minus)))
+
+    book.post_approved("bank_error", ("shortfall", "70"), ("client_bank", "-70"))
+    too_much, enough = taken("30.01"), taken("30")
+    with book.refused("residual_interest_covers_shortfall"):
+        book.post_drafts(too_much)
+    book.post_drafts(enough)
