@@ -1,0 +1,1 @@
+-- Epochs of the sealed history (SQL beside this file).

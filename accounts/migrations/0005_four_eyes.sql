@@ -1,0 +1,1 @@
+-- Limits per role and four eyes on agreements (SQL beside this file).

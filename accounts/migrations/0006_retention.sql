@@ -1,0 +1,1 @@
+-- Retention classes, holds and erasure (SQL beside this file).

@@ -1,0 +1,1 @@
+-- Closed periods (SQL beside this file).

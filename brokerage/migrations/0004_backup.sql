@@ -1,0 +1,1 @@
+-- Restores on record (SQL beside this file).

@@ -1,0 +1,1 @@
+-- Paths for one entry, for batches and for staged work (SQL beside this file).

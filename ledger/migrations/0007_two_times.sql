@@ -1,0 +1,1 @@
+-- Reading the book at any business date as known at any horizon (SQL beside this file).

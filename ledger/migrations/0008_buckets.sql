@@ -1,0 +1,1 @@
+-- Moves between buckets, individual segregation, transit, debts (SQL beside this file).

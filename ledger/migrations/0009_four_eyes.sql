@@ -1,0 +1,1 @@
+-- Four eyes on locations, letters and receipts (SQL beside this file).

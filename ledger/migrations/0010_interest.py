@@ -1,0 +1,11 @@
+"""Rate curves and accruals (SQL beside this file)."""
+
+from pathlib import Path
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("ledger", "0009_four_eyes")]
+
+    operations = [migrations.RunSQL(Path(__file__).with_suffix(".sql").read_text())]

@@ -1,0 +1,1 @@
+-- Rate curves and accruals (SQL beside this file).

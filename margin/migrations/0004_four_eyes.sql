@@ -1,0 +1,1 @@
+-- Four eyes on parameters (SQL beside this file).
