@@ -1,7 +1,5 @@
 """Every address of the product; each app serves its own."""
 
-from importlib.util import find_spec
-
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path
@@ -22,8 +20,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("accounts.urls")),
     path("", include("ledger.urls")),
     path("", include("margin.urls")),
+    path("api/", include("brokerage.api")),
+    path("", include("brokerage.screens.urls")),
 ]
-if find_spec("brokerage.api"):
-    urlpatterns.append(path("api/", include("brokerage.api")))
-if find_spec("brokerage.screens"):
-    urlpatterns.append(path("", include("brokerage.screens.urls")))

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from margin.views import account, accounts, bulk, call, calls, prices, tasks
+from margin.screens import account, accounts, bulk, call, calls, prices, tasks
 
 app_name = "margin"
 

@@ -1,21 +1,19 @@
 """Jobs: what the machine does, how far it is, and what became of it."""
 
-import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
-from django.shortcuts import redirect, render
-from django.template.loader import render_to_string
+from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.clock import span
 from accounts.columns import Column
 from accounts.filters import Choice, Text
-from accounts.listing import Listing, wants_rows
-from accounts.middleware import LIVE_HEADER
+from accounts.listing import Listing
+from accounts.live import live_answer
 from accounts.roles import DeskRequest, require
 from accounts.states import shown_state
 from brokerage.job_kinds import INBOX_DAY, JOB_KINDS
@@ -97,7 +95,9 @@ def job_list(request: DeskRequest) -> HttpResponse:
     lines = [line_of(request, job) for job in listing.page]
     context = {"listing": listing, "lines": lines, "is_busy": Job.objects.filter(
         state__in=UNENDED).exists()}  # fmt: skip
-    return live_page(request, context, page="brokerage/jobs.html", rows="brokerage/_job_rows.html")
+    return jobs_answer(
+        request, context, page="brokerage/jobs.html", region="brokerage/_job_rows.html"
+    )
 
 
 @require_GET
@@ -143,27 +143,25 @@ def job_answer(request: DeskRequest, job: Job, *, status: int = 200) -> HttpResp
         "cycle": cycle_of(job),
         "is_busy": job.state in UNENDED,
     }
-    return live_page(
-        request, context, page="brokerage/job.html", rows="brokerage/_job.html", status=status
+    return jobs_answer(
+        request, context, page="brokerage/job.html", region="brokerage/_job.html", status=status
     )
 
 
-def live_page(
-    request: DeskRequest, context: dict[str, object], *, page: str, rows: str, status: int = 200
+def jobs_answer(
+    request: DeskRequest, context: dict[str, object], *, page: str, region: str, status: int = 200
 ) -> HttpResponse:
-    """The page; for htmx its live region alone, or 204 where the browser has it as it is.
-
-    Args:
-        page: template of the whole page; it includes `brokerage/_live.html`.
-        rows: template of what loads itself again.
-    """
-    region = render_to_string(rows, context, request)
-    digest = hashlib.sha256(region.encode()).hexdigest()[:20]
-    if wants_rows(request) and request.headers.get(LIVE_HEADER) == digest:
-        return HttpResponse(status=204)
-    shown = {"region": region, "region_digest": digest}
-    template = "brokerage/_live.html" if wants_rows(request) else page
-    return render(request, template, {**context, **shown}, status=status)
+    """A page of jobs that looks again every two seconds while one is not over."""
+    often = "every 2s, " if context["is_busy"] else ""
+    return live_answer(
+        request,
+        context,
+        page=page,
+        region=region,
+        triggers=f"{often}desk:jobs from:body",
+        layout="list",
+        status=status,
+    )
 
 
 def line_of(request: DeskRequest, job: Job) -> JobLine:

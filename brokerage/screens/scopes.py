@@ -17,7 +17,7 @@ from accounts.roles import DeskRequest
 from accounts.states import STATES
 from margin.marks import BASE
 from margin.models import MarginResult, MarginRun, MarginState
-from margin.views.visible import CALL_ACCOUNT, entity_here, exceptions_here, of_accounts
+from margin.screens.visible import CALL_ACCOUNT, entity_here, exceptions_here, of_accounts
 
 DAYS_SHOWN = 4
 END_OF_DAY = "end-of-day"

@@ -18,7 +18,7 @@ from brokerage.models import BusinessDay, DayFile, InboxEvent, ReportFile
 from ledger.models import Asset, Posting
 from ledger.screens.visible import breaks_here, locations_here, visible_entries
 from margin.models import MarginRun
-from margin.views.visible import calls_here, entity_here, of_accounts
+from margin.screens.visible import calls_here, entity_here, of_accounts
 
 TEXT_LENGTH_MAX = 200
 HASH_PREFIX = re.compile(r"[0-9a-f]{6,64}")

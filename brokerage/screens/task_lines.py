@@ -15,7 +15,7 @@ from accounts.roles import DeskRequest
 from accounts.states import STATES, Shown
 from margin.engine.house_rules import INSUFFICIENT_MARK
 from margin.models import MarginCall, MarginRun, MarginState, Mark, Task
-from margin.views.visible import calls_here, results_here, tasks_here
+from margin.screens.visible import calls_here, results_here, tasks_here
 
 ROWS_READ_MAX = 2000
 SINGLE_LINES_MAX = 3

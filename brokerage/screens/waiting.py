@@ -27,7 +27,7 @@ from ledger.naming import decimals_of
 from ledger.screens.locations import LETTER_WARNS_FOR, desk_today
 from ledger.screens.visible import breaks_here, locations_here
 from margin.models import MarginCall, MarginRun, Mark
-from margin.views.visible import calls_here
+from margin.screens.visible import calls_here
 
 # What stands first; within one tone the nearest deadline.
 WEIGHTS = {"def": 0, "liq": 1, "call": 2, "watch": 3, "info": 4}

@@ -19,7 +19,7 @@ from margin.explanation import (
     stored_parts,
 )
 from margin.models import MarginResult, MarginRun, Mark
-from margin.views.drawer import drawer
+from margin.screens.drawer import drawer
 from tests.margin.firm import PERPETUAL, SmallFirm
 
 DESK = Actor.command("test")

@@ -25,11 +25,11 @@ from margin.engine.explain import TIMES
 from margin.levels import is_held_at_call, levels_of, missing
 from margin.models import CallEvent, MarginCall, MarginResult, Mark
 from margin.notices import notice_text
-from margin.views.calls import ACKNOWLEDGE
-from margin.views.drawer import QUESTIONS, drawer, questions, without_drawer
-from margin.views.history import ScopeHistory, scope_history
-from margin.views.statement import StatementLine, lines_of, statement_lines
-from margin.views.visible import call_or_404
+from margin.screens.calls import ACKNOWLEDGE
+from margin.screens.drawer import QUESTIONS, drawer, questions, without_drawer
+from margin.screens.history import ScopeHistory, scope_history
+from margin.screens.statement import StatementLine, lines_of, statement_lines
+from margin.screens.visible import call_or_404
 
 TABS = {"history": "History", "notice": "Text sent", "payments": "Payments"}
 WORDS_LENGTH_MAX = 2000

@@ -28,14 +28,15 @@ from accounts.drawing import MiniBar, mini_bar
 from accounts.fields import ExactField
 from accounts.filters import Choice, Choices, Day, Figure, Option, Owner, Text
 from accounts.listing import Listing
+from accounts.live import live_answer
 from accounts.models import Agreement, LegalEntity, OwnerClass
 from accounts.roles import DeskRequest, may, require
 from accounts.states import STATES
 from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
 from margin.levels import SEVERITY, equity_share, levels_of
 from margin.models import MarginCall, MarginResult, MarginRun, MarginState
-from margin.views.live import live_answer
-from margin.views.visible import (
+from margin.screens.visible import (
+    MARGIN_MOVED,
     calls_here,
     entity_here,
     exceptions_here,
@@ -168,7 +169,12 @@ def call_board(request: DeskRequest) -> HttpResponse:
         "resume": listing.address(live=[]),
     }
     return live_answer(
-        request, context, page="margin/calls.html", region="margin/_calls.html", name="calls"
+        request,
+        context,
+        page="margin/calls.html",
+        region="margin/_calls.html",
+        triggers=MARGIN_MOVED,
+        name="calls",
     )
 
 

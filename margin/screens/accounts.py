@@ -14,15 +14,16 @@ from accounts.drawing import MiniBar
 from accounts.fields import ExactField
 from accounts.filters import Choice, Option, Text
 from accounts.listing import Listing
+from accounts.live import live_answer
 from accounts.models import MarginAccount, OwnerClass
 from accounts.roles import DeskRequest, require
 from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
 from margin.levels import SEVERITY, equity_share
 from margin.models import MarginResult, MarginState
-from margin.views.calls import agreements, result_bar
-from margin.views.live import live_answer
-from margin.views.visible import (
+from margin.screens.calls import agreements, result_bar
+from margin.screens.visible import (
     CALL_ACCOUNT,
+    MARGIN_MOVED,
     entity_here,
     exceptions_here,
     newest_run,
@@ -153,6 +154,7 @@ def account_list(request: DeskRequest) -> HttpResponse:
         context,
         page="margin/accounts.html",
         region="margin/_accounts.html",
+        triggers=MARGIN_MOVED,
         name="accounts",
     )
 

@@ -14,6 +14,8 @@ from accounts.roles import DeskRequest, Roles
 from margin.models import MarginCall, MarginResult, MarginRun, RunException, Task
 
 NO_PAGE = "There is no such page."
+# What makes a list of margin load itself again.
+MARGIN_MOVED = "every 5s, desk:margin from:body"
 CALL_ACCOUNT = "scope__bucket__account"
 # What a task about no single scope is about: prices and jobs concern the whole desk.
 OF_THE_WHOLE_DESK = (Task.Kind.PRICE, Task.Kind.JOB)

@@ -15,12 +15,13 @@ from accounts.clock import zone_label
 from accounts.columns import Column
 from accounts.filters import Choice, Day, Option, Owner, Text
 from accounts.listing import Listing, wants_rows
+from accounts.live import live_answer
 from accounts.models import Role
 from accounts.roles import DeskRequest, may, refusal, require
 from margin.handover import CLOSED_BY_PEOPLE, StaleTaskError, close_task, take_task
 from margin.models import Task
-from margin.views.live import live_answer
-from margin.views.visible import (
+from margin.screens.visible import (
+    MARGIN_MOVED,
     NO_PAGE,
     entity_here,
     exceptions_here,
@@ -85,7 +86,12 @@ def task_list(request: DeskRequest) -> HttpResponse:
         "resume": listing.address(live=[]),
     }
     return live_answer(
-        request, context, page="margin/tasks.html", region="margin/_tasks.html", name="tasks"
+        request,
+        context,
+        page="margin/tasks.html",
+        region="margin/_tasks.html",
+        triggers=MARGIN_MOVED,
+        name="tasks",
     )
 
 
@@ -223,5 +229,6 @@ def exception_list(request: DeskRequest) -> HttpResponse:
         context,
         page="margin/exceptions.html",
         region="margin/_exceptions.html",
+        triggers=MARGIN_MOVED,
         name="exceptions",
     )

@@ -15,13 +15,13 @@ from accounts.columns import Column
 from accounts.fields import ExactField
 from accounts.filters import Choice, Text
 from accounts.listing import Listing
+from accounts.live import live_answer
 from accounts.roles import DeskRequest, require
 from ledger.models import Asset, AssetKind
 from margin.explanation import BracketInForce, schedules
 from margin.models import Bracket, Haircut, InstrumentTerms, Mark, Price
+from margin.screens.visible import MARGIN_MOVED, NO_PAGE
 from margin.terms import terms_in_force
-from margin.views.live import live_answer
-from margin.views.visible import NO_PAGE
 
 DAYS_SHOWN = 30
 DROP_WORDS = {
@@ -103,7 +103,12 @@ def price_list(request: DeskRequest) -> HttpResponse:
         "resume": listing.address(live=[]),
     }
     return live_answer(
-        request, context, page="margin/prices.html", region="margin/_prices.html", name="prices"
+        request,
+        context,
+        page="margin/prices.html",
+        region="margin/_prices.html",
+        triggers=MARGIN_MOVED,
+        name="prices",
     )
 
 

@@ -17,7 +17,7 @@ from accounts.models import AgreementVersion, MarginAccount
 from accounts.roles import DeskRequest, require
 from margin.levels import SEVERITY, equity_share, withdrawable
 from margin.models import MarginCall, MarginResult, MarginRun, ResultComponent
-from margin.views.drawer import (
+from margin.screens.drawer import (
     QUESTIONS,
     Question,
     drawer,
@@ -25,11 +25,11 @@ from margin.views.drawer import (
     rate_words,
     without_drawer,
 )
-from margin.views.history import scope_history
-from margin.views.holdings import Holdings, holdings_of
-from margin.views.scenarios import scenario_table
-from margin.views.statement import NEWEST_SHOWN, lines_of, statement_lines, statement_listing
-from margin.views.visible import account_or_404, newest_run
+from margin.screens.history import scope_history
+from margin.screens.holdings import Holdings, holdings_of
+from margin.screens.scenarios import scenario_table
+from margin.screens.statement import NEWEST_SHOWN, lines_of, statement_lines, statement_listing
+from margin.screens.visible import account_or_404, newest_run
 
 TABS = {
     "overview": "Overview",

@@ -14,8 +14,8 @@ from accounts.listing import wants_rows
 from accounts.roles import DeskRequest, may, refusal, require
 from margin.calls import StaleCallError, acknowledge_call
 from margin.models import MarginCall
-from margin.views.calls import ACKNOWLEDGE
-from margin.views.visible import calls_here, entity_here
+from margin.screens.calls import ACKNOWLEDGE
+from margin.screens.visible import calls_here, entity_here
 
 CALLS_MAX = 200
 REASON_LENGTH_MIN, REASON_LENGTH_MAX = 3, 2000
