@@ -7,6 +7,7 @@ so the pin is part of the program.
 """
 
 import json
+import re
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,6 +18,9 @@ PIN = Path(__file__).with_name("guards.json")
 # The list is made by a function of the database, which is therefore looked at first, by itself.
 LIST = ("schema accounts", "function guards()")
 EVENT_TRIGGER = "guards_stay_on"
+# A list of texts as a CHECK shows it at first, and as it does after a dump and a restore.
+LIST_OF_TEXTS = re.compile(r"\(ARRAY\[([^][()]*)\]\)::text\[\]")
+CAST_TEXT = re.compile(r"\(('(?:[^']|'')*'::character varying)\)::text")
 
 # By object (a table, a sequence, a schema) and guard: the sha256 of the guard's definition.
 Pins = dict[str, dict[str, str]]
@@ -39,7 +43,7 @@ def found_guards(cursor: CursorWrapper) -> Pins:
     cursor.execute("SELECT object, guard, definition FROM accounts.guards() ORDER BY 1, 2")
     found: Pins = {}
     for subject, guard, definition in cursor.fetchall():
-        found.setdefault(subject, {})[guard] = _hash(definition)
+        found.setdefault(subject, {})[guard] = _hash(_as_first_written(definition))
     return found
 
 
@@ -108,6 +112,11 @@ def _difference(expected: str | None, found: str | None) -> str:
     if found is None:
         return "is gone"
     return "was changed" if expected is not None else "was added"
+
+
+def _as_first_written(definition: str) -> str:
+    """The definition in the one form that a restored database shares with a migrated one."""
+    return LIST_OF_TEXTS.sub(r"ARRAY[\1]", CAST_TEXT.sub(r"\1", definition))
 
 
 def _hash(definition: str) -> str:
