@@ -9,13 +9,16 @@ class LedgerConfig(AppConfig):
 
     sealed_tables = (
         "ledger_asset",
+        "ledger_backdatedentry",
         "ledger_breakevent",
+        "ledger_dayclose",
         "ledger_entry",
         "ledger_holding",
         "ledger_horizon",
         "ledger_ledgeraccount",
         "ledger_locationasset",
         "ledger_loss",
+        "ledger_periodevent",
         "ledger_pool",
         "ledger_release",
         "ledger_releaseuse",

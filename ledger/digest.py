@@ -49,6 +49,13 @@ TABLES = (
         left_out={"closed_at": BY_CLOCK},
     ),
     DigestedTable("ledger_breakevent", key=("found_id", "event")),
+    DigestedTable(
+        "ledger_dayclose",
+        key=("legal_entity_id", "day"),
+        left_out={"horizon_id": "what was known then is told in transactions"},
+    ),
+    DigestedTable("ledger_periodevent", key=("legal_entity_id", "number")),
+    DigestedTable("ledger_backdatedentry", key=("entry_id",)),
 )
 
 LEFT_OUT = {"ledger_horizon": "committed horizons, one a minute"}

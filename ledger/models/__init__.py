@@ -18,6 +18,7 @@ from ledger.models.book import (
     Release,
     ReleaseUse,
 )
+from ledger.models.periods import BackDatedEntry, DayClose, PeriodEvent
 from ledger.models.pools import (
     AccountClass,
     Asset,
@@ -41,10 +42,12 @@ __all__ = [
     "AccountClass",
     "Asset",
     "AssetKind",
+    "BackDatedEntry",
     "Balance",
     "Break",
     "BreakEvent",
     "DailyMovement",
+    "DayClose",
     "Entry",
     "EntryKey",
     "EntryKind",
@@ -55,6 +58,7 @@ __all__ = [
     "Location",
     "LocationAsset",
     "Loss",
+    "PeriodEvent",
     "Pool",
     "Posting",
     "Release",
