@@ -152,12 +152,13 @@ class Server:
             ServerRefusedError: it did not come up, or runs with unsafe settings.
         """
         self._make_root()
-        with _locked(self.root / "starting.lock"):
+        with locked(self.root / "starting.lock"):
             if self.postmaster() is not None:
                 return
-            self._make_directories()
+            self.make_directories()
             if not self.data.exists():
                 self._create()
+            self._refuse_other_version()
             self._clear_leftovers()
             self._launch()
 
@@ -220,8 +221,8 @@ class Server:
             # Under root the server is another user, who must pass but need not look.
             self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
-    def _make_directories(self) -> None:
-        self._own(self.socket_directory)
+    def make_directories(self) -> None:
+        self.own(self.socket_directory)
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
             self.log.replace(self.log.with_suffix(".log.1"))
         self.log.touch(mode=0o600)
@@ -229,7 +230,7 @@ class Server:
         if user is not None:
             os.chown(self.log, user.uid, user.gid)
 
-    def _own(self, directory: Path) -> None:
+    def own(self, directory: Path) -> None:
         """Make a private directory for the server's user, or refuse somebody else's."""
         user = self._user()
         uid = os.geteuid() if user is None else user.uid
@@ -243,25 +244,48 @@ class Server:
             if user is not None:
                 os.chown(directory, user.uid, user.gid)
 
+    def version(self) -> int:
+        """Which PostgreSQL made the data."""
+        return int((self.data / "PG_VERSION").read_text())
+
+    def is_current(self) -> bool:
+        """Whether the data is of the PostgreSQL that would run on it."""
+        return (binaries().parent / "share" / "postgresql" / "postgres.bki").open().readline() == (
+            f"# PostgreSQL {self.version()}\n"
+        )
+
+    def _refuse_other_version(self) -> None:
+        if not self.is_current():
+            raise ServerRefusedError(
+                f"The data was made by PostgreSQL {self.version()}; "
+                "`make setup` brings it to the version installed."
+            )
+
     def _create(self) -> None:
         """Make the cluster beside its place and move it there whole."""
+        if any(self.root.glob("postgres.[1-9]*")):
+            raise ServerRefusedError("An upgrade was cut off; `make setup` ends it.")
         unfinished = self.root / "postgres.new"
         shutil.rmtree(unfinished, ignore_errors=True)
-        self._own(unfinished)
-        done = self._run(
+        self.initialise(unfinished, checksums=True)
+        unfinished.rename(self.data)
+
+    def initialise(self, directory: Path, *, checksums: bool) -> None:
+        """Make an empty cluster in a directory that is not there yet."""
+        self.own(directory)
+        done = self.run(
             "initdb",
-            f"--pgdata={unfinished}",
+            f"--pgdata={directory}",
             f"--username={SUPERUSER}",
             "--auth=trust",
-            "--data-checksums",
+            "--data-checksums" if checksums else "--no-data-checksums",
             "--encoding=UTF8",
             "--locale=C",
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
         )
         if done.returncode != 0:
-            raise ServerRefusedError(f"PostgreSQL could not be created: {_last_line(done.stdout)}")
-        unfinished.rename(self.data)
+            raise ServerRefusedError(f"PostgreSQL could not be created: {last_line(done.stdout)}")
 
     def _launch(self) -> None:
         chosen = {**SERVER_OPTIONS, "unix_socket_directories": str(self.socket_directory)}
@@ -323,9 +347,11 @@ class Server:
         return server_user.of(self.data)
 
     def _pg_ctl(self, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self._run("pg_ctl", action, f"--pgdata={self.data}", *arguments)
+        return self.run("pg_ctl", action, f"--pgdata={self.data}", *arguments)
 
-    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, program: str, *arguments: str, directory: Path = Path("/")
+    ) -> subprocess.CompletedProcess[str]:
         """Run one of PostgreSQL's programs as the server's user; output in `stdout`."""
         needed = [binaries() / "postgres", self.root, self.socket_directory]
         prefix = server_user.become(self._user(), needed=needed)
@@ -334,7 +360,7 @@ class Server:
         # A file, because the server would inherit a pipe and keep it open for ever.
         with tempfile.TemporaryFile("w+") as output:
             done = subprocess.run(  # noqa: S603 - fixed programs, our own paths
-                command, cwd="/", env=environment, stdin=subprocess.DEVNULL,
+                command, cwd=directory, env=environment, stdin=subprocess.DEVNULL,
                 stdout=output, stderr=output, check=False,
             )  # fmt: skip
             output.seek(0)
@@ -350,13 +376,13 @@ class _Hold:
 _holds: dict[Path, _Hold] = {}
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
     lines = text.strip().splitlines()
     return lines[-1].strip() if lines else ""
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock that the kernel drops if we die."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

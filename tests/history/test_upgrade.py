@@ -1,104 +1,22 @@
-"""A book that an earlier version kept is brought forward with all that is in it.
+"""A book that an earlier version kept is brought forward with all that is in it."""
 
-`schemas/` holds one archive per schema that was ever in use: a dump of a small book with its
-history sealed, what the version kept outside the database, the digest it gave, and a day of files
-that comes next. An archive is never made again; a new schema adds one.
-"""
-
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tarfile
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 
-from brokerage import roles
-from brokerage.postgres import SUPERUSER, Server, binaries
-from tests.conftest import swift_place
+from brokerage.postgres import PORT, SUPERUSER
+from brokerage.server_upgrade import binaries_of
+from tests.history.old_books import SCHEMAS, Old, laid_out
 
-ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = sorted(Path(__file__).with_name("schemas").glob("*.tar.xz"))
-DATABASE = "brokerage"
-# Transaction ids go on above those that the dump holds, as they do where the server goes on.
-PASS_TRANSACTIONS = """
-    DO $$ BEGIN
-        WHILE pg_current_xact_id()::text::bigint <= {newest} LOOP COMMIT; END LOOP;
-    END $$
-"""
-
-
-@dataclass(frozen=True)
-class Old:
-    """A book as the earlier version left it, in a place of its own."""
-
-    place: Path
-    var: Path
-    server: Server
-
-    def said(self) -> dict[str, Any]:
-        digest: dict[str, Any] = json.loads((self.place / "digest.json").read_text())
-        return digest
-
-    def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = {
-            name: value for name, value in os.environ.items() if name != "BROKERAGE_DB_ROLE"
-        }
-        return subprocess.run(
-            [sys.executable, "manage.py", *words],
-            cwd=ROOT,
-            env=environment | {"BROKERAGE_VAR": str(self.var)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def answer(self, *words: str) -> dict[str, Any]:
-        done = self.manage(*words)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
-
-    def restore(self) -> None:
-        """Put the dump into a new server, as a superuser would."""
-        admin = self.server.conninfo(user=SUPERUSER, dbname="postgres")
-        with psycopg.connect(admin, autocommit=True) as connection:
-            roles.make_roles(connection, passwords={})
-            roles.make_database(connection, database=DATABASE)
-        book = self.server.conninfo(user=SUPERUSER, dbname=DATABASE)
-        subprocess.run(
-            [binaries() / "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", book],
-            input=(self.place / "dump.sql").read_bytes(),
-            capture_output=True,
-            check=True,
-        )
-        with psycopg.connect(book, autocommit=True) as connection:
-            newest = connection.execute("SELECT max(xid)::text::bigint FROM accounts_act")
-            (number,) = newest.fetchone() or (0,)
-            connection.execute(PASS_TRANSACTIONS.format(newest=int(number)))
+BEFORE = 16
 
 
 @pytest.fixture(params=SCHEMAS, ids=[path.name.removesuffix(".tar.xz") for path in SCHEMAS])
 def old(request: pytest.FixtureRequest) -> Iterator[Old]:
-    place = Path(tempfile.mkdtemp(prefix="upgrade-", dir=swift_place()))
-    place.chmod(0o711)
-    with tarfile.open(request.param) as archive:
-        archive.extractall(place, filter="data")
-    found = Old(place, place / "var", Server(place / "var"))
-    try:
+    with laid_out(request.param) as found:
         found.server.start()
         found.restore()
         yield found
-    finally:
-        found.server.stop()
-        shutil.rmtree(place)
 
 
 def test_there_is_a_book_of_every_schema_that_was_in_use() -> None:
@@ -124,3 +42,63 @@ def test_a_book_of_an_earlier_schema_is_brought_forward(old: Old) -> None:
     last = old.answer("verify", "--json")
     assert last["sound"], last["first_wrong"]
     assert len(after) <= len(old.answer("digest", "--json")["tables"])
+
+
+# ---------------------------------------------------------------- an older PostgreSQL
+
+
+@pytest.fixture
+def on_sixteen() -> Iterator[Old]:
+    """The newest of those books in the data directory of PostgreSQL 16, without checksums."""
+    programs = binaries_of(BEFORE)
+    with laid_out(SCHEMAS[-1]) as found:
+        server = found.server
+        server.make_directories()
+        server.own(server.data)
+        locale = ("--encoding=UTF8", "--locale=C.UTF-8")
+        made = server.run(
+            str(programs / "initdb"), f"--pgdata={server.data}", f"--username={SUPERUSER}",
+            "--auth=trust", *locale,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stdout
+        options = f"-c port={PORT} -c listen_addresses= -c unix_socket_directories="
+        begun = server.run(
+            str(programs / "pg_ctl"), "start", "--wait", f"--pgdata={server.data}",
+            f"--log={server.log}", f"--options={options}{server.socket_directory}",
+        )  # fmt: skip
+        assert begun.returncode == 0, begun.stdout
+        try:
+            found.restore()
+        finally:
+            server.run(str(programs / "pg_ctl"), "stop", "--wait", f"--pgdata={server.data}")
+        yield found
+
+
+def test_data_of_an_older_postgresql_is_brought_forward(on_sixteen: Old) -> None:
+    old = on_sixteen
+    refused = old.manage("verify", "--json")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "The data was made by PostgreSQL 16; `make setup` brings it to the version installed.\n"
+    )
+
+    done = old.manage("setup")
+    assert done.returncode == 0, done.stderr
+    assert "brought forward from PostgreSQL 16" in done.stdout
+    assert (old.server.root / "postgres.16" / "PG_VERSION").exists()
+    assert old.server.is_current()
+    assert old.answer("verify", "--json")["sound"]
+    said = old.answer("digest", "--json")["tables"]
+    assert said["ledger_posting"] == old.said()["tables"]["ledger_posting"]
+    assert "brought forward" not in old.manage("setup").stdout
+
+    # As if the power had failed between the last two renames: nothing is begun anew.
+    old.server.stop()
+    old.server.data.rename(old.server.root / "postgres.upgraded")
+    refused = old.manage("digest", "--json")
+    assert (refused.returncode, refused.stderr) == (
+        2, "An upgrade was cut off; `make setup` ends it.\n",
+    )  # fmt: skip
+    assert not old.server.data.exists()
+    assert old.manage("setup").returncode == 0
+    assert old.answer("digest", "--json")["tables"] == said

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from brokerage import roles
 from brokerage.postgres import refuse_unsafe
+from brokerage.server_upgrade import bring_forward
 from brokerage.server_user import ServerRefusedError
 
 EVENT_TRIGGER = "guards_stay_on"
@@ -43,6 +44,12 @@ class Command(BaseCommand):
 
     def prepare_database(self) -> None:
         if settings.EMBEDDED_SERVER is not None:
+            version = bring_forward(settings.EMBEDDED_SERVER)
+            if version is not None:
+                self.stdout.write(
+                    f"The data was brought forward from PostgreSQL {version}; "
+                    f"the old is kept in {settings.EMBEDDED_SERVER.root / f'postgres.{version}'}."
+                )
             settings.EMBEDDED_SERVER.hold()
         admin = settings.DATABASE_ADDRESSES.get("admin")
         if admin is not None:
