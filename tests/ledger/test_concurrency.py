@@ -1,14 +1,11 @@
 """Many at once: no more is drawn than is there, and what is asked twice happens once."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from decimal import Decimal
 from functools import partial
-from random import Random
 from threading import Barrier, Event
 from typing import Any
 from uuid import uuid4
@@ -23,8 +20,6 @@ from tests.ledger.history import RUNNING, SEEN, wrong_history
 
 Connection = psycopg.Connection[Any]
 Connect = Callable[[str], Connection]
-OPERATIONS = int(os.environ.get("BANK_OPERATIONS", "5000"))
-WRITERS = 16
 ACT = "SELECT accounts.act('system:job:test-desk', NULL, 'job', '', 'Many at once')"
 
 
@@ -182,86 +177,6 @@ def test_a_key_is_free_again_when_its_first_hand_gives_up(book: Book, connect: C
         ((_, entry, is_new),) = waiting.result()
     assert (Entry.objects.latest("id").pk, is_new) == (entry, True)
     assert book.balance("alice") == -1005
-
-
-# ---------------------------------------------------------------- a bank
-
-
-def operations(book: Book, random: Random, count: int) -> list[Draft]:
-    """Movements of all kinds, three in ten of them asked for a second time."""
-    asked: list[Draft] = []
-    for _ in range(count):
-        if asked and random.random() < 0.3:
-            asked.append(random.choice(asked))
-        else:
-            asked.append(operation(book, random))
-    return asked
-
-
-def operation(book: Book, random: Random) -> Draft:
-    amount = f"{random.randint(1, 40_000) / 100:.2f}"
-    minus = f"-{amount}"
-    who, bank = random.choice(
-        [("alice", "client_bank"), ("alice/HOLD", "client_bank"), ("carol", "carol_bank")]
-    )
-    kind, *legs = random.choice(
-        [
-            ("deposit", (bank, amount), (who, minus)),
-            ("withdrawal", (who, amount), (bank, minus)),
-            ("withdrawal", (who, amount), (bank, minus)),
-            ("fee", (who, amount), ("residual", minus)),
-            ("bucket_move", ("alice", amount), ("alice/HOLD", minus)),
-            ("bucket_move", ("alice/HOLD", amount), ("alice", minus)),
-            ("custody_move", ("client_bank", minus), ("venue", amount)),
-            ("custody_move", ("venue", minus), ("client_bank", amount)),
-            ("house_expense", ("house_equity", amount), ("house_bank", minus)),
-            ("house_income", ("house_bank", amount), ("house_equity", minus)),
-        ]
-    )
-    random.shuffle(legs)
-    return book.draft(kind, *legs)
-
-
-@pytest.mark.parametrize(
-    "count", [OPERATIONS, pytest.param(100_000, marks=pytest.mark.soak)], ids=["some", "many"]
-)
-def test_a_bank_of_sixteen_tellers_keeps_its_books(
-    book: Book, connect: Connect, chance: Random, count: int
-) -> None:
-    asked = operations(book, chance, count)
-    before = book.balances()
-
-    def work(connection: Connection, drafts: list[Draft]) -> list[tuple[Draft, Any]]:
-        done = []
-        while drafts:
-            some, drafts = drafts[:3], drafts[3:]
-            result = try_act(connection, partial(post, connection, *some))
-            if isinstance(result, str):  # each alone, for one of them is refused
-                done += [(d, try_act(connection, partial(post, connection, d))) for d in some]
-            else:
-                done += [(d, [row]) for d, row in zip(some, result, strict=True)]
-        return done
-
-    works = [partial(work, connect("runtime"), asked[n::WRITERS]) for n in range(WRITERS)]
-    results = [r for given in in_parallel(works, reader=connect("runtime")) for r in given]
-    assert len(results) == count
-
-    entries: dict[str, set[int]] = {}
-    expected = Counter[int]()
-    for draft, result in results:
-        if isinstance(result, str):
-            assert result in ("claim_not_below_zero", "custody_not_below_zero")
-            continue
-        ((_, entry, is_new),) = result
-        entries.setdefault(draft.key, set()).add(entry)
-        if is_new:
-            for leg in draft.legs:
-                expected[leg.account_id] += int(leg.amount * 100)
-    assert all(len(found) == 1 for found in entries.values()), "a key has two entries"
-    assert Entry.objects.exclude(kind="opening").count() == len(entries)
-    moved = {book[name]: Decimal(change) for name, change in book.moved(before).items()}
-    assert moved == {pk: Decimal(cents) / 100 for pk, cents in expected.items() if cents}
-    assert wrong_history(connect("runtime")) == {}
 
 
 # ---------------------------------------------------------------- locks
