@@ -5,7 +5,7 @@ decided it; if a rule refuses that, the approval stays usable until it expires.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.audit import Actor, acting, refusals
-from accounts.models import Approval, Operator
+from accounts.models import Approval, ApprovalRecord, Operator
 from accounts.news import announce
 from accounts.roles import DECIDE, REQUEST, Roles, who_may
 
@@ -130,8 +130,17 @@ def request_approval(
     subject: str,
     payload: Mapping[str, Any],
     reason: str,
+    records: Iterable[str] = (),
 ) -> UUID:
     """Ask for a second person's agreement to exactly `payload`; call inside a person's act.
+
+    Args:
+        legal_entity_id: where it is asked and decided.
+        action: the action, as in `ApprovalAction`.
+        subject: what it is about, for lists.
+        payload: the content that is agreed to.
+        reason: why, for whoever decides.
+        records: rows that it would change, `table:key`, which then show the request themselves.
 
     Raises:
         RefusedError: the maker holds no role that may ask, nobody else could decide, or the
@@ -143,7 +152,10 @@ def request_approval(
             [legal_entity_id, action, subject, json.dumps(payload), reason],
         )
         (approval_id,) = cursor.fetchone()
-    assert isinstance(approval_id, UUID)
+        assert isinstance(approval_id, UUID)
+        ApprovalRecord.objects.bulk_create(
+            ApprovalRecord(approval_id=approval_id, record=record) for record in records
+        )
     tell_pages()
     return approval_id
 
@@ -219,7 +231,24 @@ def number_of(approval: Approval) -> str:
     return f"AP-{approval.made_at:%y%m%d}-{approval.number:03d}"
 
 
-# ---------------------------------------------------------------- the three lists
+def pending_on(record: str, *, roles: Roles, now: datetime | None = None) -> "QuerySet[Approval]":
+    """Requests that would change a record and are not done with, for who may know of them.
+
+    Args:
+        record: `table:key`, as the request named it.
+        roles: of the person who looks.
+        now: the instant; the clock's if None.
+    """
+    return (
+        visible(roles)
+        .filter(
+            records__record=record, used_xid__isnull=True, expires_at__gt=now or timezone.now()
+        )
+        .exclude(decision=Approval.Decision.REJECTED)
+    )
+
+
+# ---------------------------------------------------------------- the lists
 
 
 def requests() -> "QuerySet[Approval]":

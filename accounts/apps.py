@@ -5,7 +5,12 @@ class AccountsConfig(AppConfig):
     name = "accounts"
     default_auto_field = "django.db.models.BigAutoField"
 
-    sealed_tables = ("accounts_act", "accounts_auditrow", "accounts_sealblock")
+    sealed_tables = (
+        "accounts_act",
+        "accounts_auditrow",
+        "accounts_sealblock",
+        "accounts_sealepoch",
+    )
     editable_tables = (
         "accounts_accountagreement",
         "accounts_accountgroup",
@@ -24,7 +29,9 @@ class AccountsConfig(AppConfig):
         "accounts_scope",
     )
     # The root of a block covers its leaves.
-    derived_tables = {"accounts_sealleaf": ("history_is_append_only",)}
+    derived_tables = {
+        "accounts_sealleaf": ("history_is_append_only", "leaf_is_of_the_next_block")
+    }
     transient_tables = (
         "accounts_operatorsession",
         "accounts_signinfailure",

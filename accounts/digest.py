@@ -221,13 +221,19 @@ TABLES = (
         },
         said={"is_used": "w.used_xid IS NOT NULL"},
     ),
+    DigestedTable(
+        "accounts_approvallimit", key=("legal_entity_id", "role", "asset", "effective_from")
+    ),
 )
 
 LEFT_OUT = {
     "accounts_act": "the trail: who acted, how often, when",
+    "accounts_approvalrecord": "names of rows, which hold ids; the request is digested",
     "accounts_auditrow": "the trail: before and after of every change",
+    "accounts_limituse": "follows from requests and decisions, by the clock's day",
     "accounts_personkey": "random keys",
     "accounts_sealblock": "seals",
+    "accounts_sealepoch": "seals",
     "accounts_sealleaf": "seals",
     "accounts_operatorsession": "sessions",
     "accounts_signinfailure": "sessions",

@@ -19,7 +19,7 @@ from accounts.audit import Actor
 from accounts.models import ApprovalAction, LegalEntity, Operator, Role, RoleGrant
 
 DESK = frozenset({Role.OPERATIONS, Role.RISK, Role.TREASURY, Role.COMPLIANCE})
-READERS = DESK | {Role.AUDITOR}
+READERS = DESK | {Role.PRINCIPAL, Role.AUDITOR}
 EVERYBODY = READERS | {Role.ADMINISTRATOR}
 
 # act: (what it is called in a sentence, who may)
@@ -44,6 +44,10 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
     "receipt.book": (
         "book a receipt without an owner",
         frozenset({Role.OPERATIONS, Role.TREASURY}),
+    ),
+    "segregation.state": (
+        "make a statement of segregation",
+        frozenset({Role.OPERATIONS, Role.TREASURY, Role.COMPLIANCE}),
     ),
     "release.withdrawal": ("release a withdrawal", frozenset({Role.OPERATIONS, Role.TREASURY})),
     "job.start": (

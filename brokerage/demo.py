@@ -46,6 +46,7 @@ PEOPLE = (
     DemoPerson("m.okafor", "M. Okafor", Role.RISK),
     DemoPerson("s.iyer", "S. Iyer", Role.TREASURY),
     DemoPerson("j.moreau", "J. Moreau", Role.COMPLIANCE),
+    DemoPerson("p.castellan", "P. Castellan", Role.PRINCIPAL),
     DemoPerson("k.lindqvist", "K. Lindqvist", Role.AUDITOR),
     DemoPerson("a.novak", "A. Novak", Role.ADMINISTRATOR),
     DemoPerson("r.haddad", "R. Haddad", Role.ADMINISTRATOR),

@@ -8,20 +8,34 @@ class LedgerConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     sealed_tables = (
+        "ledger_accrual",
+        "ledger_accrualcorrection",
+        "ledger_accrualrun",
         "ledger_asset",
         "ledger_backdatedentry",
         "ledger_breakevent",
+        "ledger_conductrule",
         "ledger_dayclose",
+        "ledger_dailyrate",
         "ledger_entry",
         "ledger_holding",
         "ledger_horizon",
         "ledger_ledgeraccount",
+        "ledger_letter",
+        "ledger_letterdocument",
         "ledger_locationasset",
+        "ledger_locationchange",
         "ledger_loss",
         "ledger_periodevent",
         "ledger_pool",
+        "ledger_ratecurve",
+        "ledger_rateversion",
+        "ledger_receiptsettlement",
         "ledger_release",
         "ledger_releaseuse",
+        "ledger_residualnotice",
+        "ledger_residualtarget",
+        "ledger_segregationstatement",
         "ledger_statement",
         "ledger_statementfile",
         "ledger_statementline",
@@ -46,10 +60,12 @@ class LedgerConfig(AppConfig):
             "balance_stays_with_its_account",
         ),
         "ledger_dailymovement": ("balance_is_kept", "movements_come_from_postings"),
+        "ledger_locationuse": ("location_use_follows_its_letters", "row_is_kept"),
     }
 
     def ready(self) -> None:
         """Say how requests for entries are shown and applied."""
-        from ledger import entry_approvals
+        from ledger import entry_approvals, rates
 
         entry_approvals.register()
+        rates.register()

@@ -18,6 +18,7 @@ from accounts.models import Approval, OwnerClass
 from ledger.models import AccountClass, AssetKind, Balance, Entry, EntryKind, LedgerAccount
 from ledger.naming import TITLE_RELATIONS, account_title, said
 from ledger.posting import Draft, post_entry
+from ledger.residual import withdrawal_facts
 
 # Kinds that need an approval; a test compares them with the rows of EntryKind.
 KINDS = (
@@ -103,7 +104,7 @@ def describe(approval: Approval) -> Description:
         amount=amount,
         unit=unit,
         decimals=max(assets.values(), default=2),
-        facts=facts(draft),
+        facts=(*facts(draft), *withdrawal_facts(approval)),
         changes=(*(line(effect, unit=unit) for effect in effects), *owed_lines(effects, unit=unit)),
         note=note(draft, effects),
     )

@@ -4,8 +4,9 @@ What is asked for is a whole entry. Nothing moves until a second person agrees; 
 entry is posted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
 
@@ -16,8 +17,18 @@ from accounts.audit import Actor, acting
 from accounts.figures import grouped
 from accounts.models import LegalEntity, OwnerClass
 from ledger.breaks import effective_at_of, note
-from ledger.models import AccountClass, Asset, AssetKind, Balance, Break, Location, LocationAsset
+from ledger.models import (
+    AccountClass,
+    Asset,
+    AssetKind,
+    Balance,
+    Break,
+    Location,
+    LocationAsset,
+    Pool,
+)
 from ledger.posting import AccountKey, Draft, Leg, open_accounts, reversal_draft
+from ledger.residual import WITHDRAWAL, standing_of, write_notice
 
 REFERENCE_LENGTH_MAX = 60
 
@@ -115,17 +126,39 @@ def request_transfer(
     legal_entity: LegalEntity,
     actor: Actor,
     request_id: str = "",
+    recipients: str = "",
+    complies: bool = False,
 ) -> UUID:
     """Ask that money of the firm change pools.
 
+    Args:
+        kind: which pools, in which direction.
+        asset: the currency.
+        amount: without a sign.
+        gives: the location that pays.
+        takes: the location that is paid.
+        reference: what the bank will call it; "" for one of our own.
+        reason: why; of a notice its reasons.
+        effective_at: when it counts.
+        legal_entity: the firm.
+        actor: who asks.
+        request_id: of the web request.
+        recipients: of a withdrawal beyond the share, who gets the money.
+        complies: of such a withdrawal, that the maker represents that the firm complies after it.
+
     Raises:
-        TransferRefusedError: amount, asset or locations do not fit the kind.
+        TransferRefusedError: amount, asset or locations do not fit the kind, or the notice that a
+            withdrawal needs is not complete.
         RefusedError: the maker may not ask, or nobody else could decide.
     """
     check_amount(amount, asset=asset)
     check_location(gives, "gives", owner_class=kind.gives, asset=asset, legal_entity=legal_entity)
     check_location(takes, "takes", owner_class=kind.takes, asset=asset, legal_entity=legal_entity)
     check_held(gives, asset=asset, amount=amount)
+    has_notice = kind.code == WITHDRAWAL and check_notice(
+        gives.pool, asset, amount=amount, day=effective_at.astimezone(UTC).date(),
+        recipients=recipients, complies=complies,
+    )  # fmt: skip
     keys = (
         AccountKey(gives.pool_id, asset.pk, kind.gives_side),
         AccountKey(gives.pool_id, asset.pk, AccountClass.CUSTODY, location_id=gives.pk),
@@ -149,7 +182,13 @@ def request_transfer(
             narrative=reason,
         )
         words = f"{words_of(amount, asset)} from {gives.code} to {takes.code}"
-        return ask(draft, legal_entity=legal_entity, subject=words, reason=reason)
+        approval_id = ask(draft, legal_entity=legal_entity, subject=words, reason=reason)
+        if has_notice:
+            write_notice(
+                approval_id, pool=gives.pool, asset=asset, amount=amount, reasons=reason,
+                recipients=recipients,
+            )  # fmt: skip
+        return approval_id
 
 
 def request_journal(
@@ -211,7 +250,10 @@ def request_reversal(
             reference=f"REV-{entry_id}",
             narrative=reason,
         )
-        return ask(draft, legal_entity=legal_entity, subject=f"Entry {entry_id}", reason=reason)
+        return ask(
+            draft, legal_entity=legal_entity, subject=f"Entry {entry_id}", reason=reason,
+            records=(f"ledger_entry:{entry_id}",),
+        )  # fmt: skip
 
 
 def request_correction(
@@ -245,7 +287,10 @@ def request_correction(
         )  # fmt: skip
         note(found, "correction asked", reason)
         words = f"Break {found.pk}: {words_of(abs(amount), asset)} at {found.location.code}"
-        return ask(draft, legal_entity=legal_entity, subject=words, reason=reason)
+        return ask(
+            draft, legal_entity=legal_entity, subject=words, reason=reason,
+            records=(f"ledger_break:{found.pk}",),
+        )  # fmt: skip
 
 
 def correction_kind(found: Break) -> str | None:
@@ -291,7 +336,14 @@ def one_pool_draft(
     )
 
 
-def ask(draft: Draft, *, legal_entity: LegalEntity, subject: str, reason: str) -> UUID:
+def ask(
+    draft: Draft,
+    *,
+    legal_entity: LegalEntity,
+    subject: str,
+    reason: str,
+    records: Sequence[str] = (),
+) -> UUID:
     """Ask for a second person's agreement to the entry; call inside the maker's act."""
     return request_approval(
         legal_entity_id=legal_entity.pk,
@@ -299,6 +351,7 @@ def ask(draft: Draft, *, legal_entity: LegalEntity, subject: str, reason: str) -
         subject=subject,
         payload=draft.content(),
         reason=reason,
+        records=records,
     )
 
 
@@ -323,6 +376,24 @@ def check_amount(amount: Decimal, *, asset: Asset) -> None:
         raise TransferRefusedError(
             "amount", f"{asset.code} has {asset.scale} decimals; {amount} has {-exponent}."
         )
+
+
+def check_notice(
+    pool: Pool, asset: Asset, *, amount: Decimal, day: date, recipients: str, complies: bool
+) -> bool:
+    """Whether the withdrawal goes with a notice; one that needs it says who is paid."""
+    if not standing_of(pool, asset, day=day).is_beyond(amount):
+        return False
+    if not recipients.strip():
+        raise TransferRefusedError(
+            "recipients",
+            "This is beyond the share that goes without a senior principal: say who is paid.",
+        )
+    if not complies:
+        raise TransferRefusedError(
+            "complies", "A notice represents that the firm complies after the withdrawal."
+        )
+    return True
 
 
 def check_location(

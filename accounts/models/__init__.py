@@ -6,6 +6,7 @@ never change after they are written; the guards beside the migrations refuse it.
 """
 
 from accounts.models.agreements import AccountAgreement, Agreement, AgreementVersion
+from accounts.models.limits import ApprovalLimit, LimitUse
 from accounts.models.operators import Operator, OperatorSession, Role, RoleGrant, SignInFailure
 from accounts.models.owners import (
     AccountGroup,
@@ -18,10 +19,12 @@ from accounts.models.owners import (
     PersonKey,
     Scope,
 )
+from accounts.models.seals import SealEpoch
 from accounts.models.trail import (
     Act,
     Approval,
     ApprovalAction,
+    ApprovalRecord,
     AuditRow,
     SealBlock,
     SealLeaf,
@@ -35,11 +38,14 @@ __all__ = [
     "AgreementVersion",
     "Approval",
     "ApprovalAction",
+    "ApprovalLimit",
+    "ApprovalRecord",
     "AuditRow",
     "Bucket",
     "Client",
     "GroupMember",
     "LegalEntity",
+    "LimitUse",
     "MarginAccount",
     "Operator",
     "OperatorSession",
@@ -49,6 +55,7 @@ __all__ = [
     "RoleGrant",
     "Scope",
     "SealBlock",
+    "SealEpoch",
     "SealLeaf",
     "SignInFailure",
 ]

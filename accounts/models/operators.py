@@ -18,6 +18,7 @@ class Role(models.TextChoices):
     RISK = "risk", "Risk"
     TREASURY = "treasury", "Treasury"
     COMPLIANCE = "compliance", "Compliance"
+    PRINCIPAL = "principal", "Senior principal"
     AUDITOR = "auditor", "Auditor"
     ADMINISTRATOR = "administrator", "Administrator"
 

@@ -105,6 +105,30 @@ class Approval(models.Model):
                 condition=Q(used_xid__isnull=True) | Q(decision="approved"),
             ),
         ]
+        indexes = [
+            models.Index(
+                name="approval_by_use", fields=["used_xid"], condition=Q(used_xid__isnull=False)
+            ),
+        ]
+
+
+class ApprovalRecord(models.Model):
+    """A record that a request would change, so that the record can say so; append-only.
+
+    `record` is the table and the key of the row: `ledger_location:12`.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    approval = models.ForeignKey(Approval, models.PROTECT, related_name="records")
+    record = models.CharField(max_length=120, db_index=True)
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="request_names_a_record_once", fields=["approval", "record"]
+            ),
+        ]
 
 
 class SealBlock(models.Model):

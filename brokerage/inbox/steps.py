@@ -21,9 +21,11 @@ from brokerage.inbox.rows import (
     read_transfers,
 )
 from brokerage.models import BusinessDay, DayFile, DayStep, InboxEvent, RejectedRow
+from ledger.horizons import take_horizon
 from ledger.matching import Movement
-from ledger.models import Horizon
+from ledger.models import DayClose, Horizon
 from ledger.reconciliation import BankFile, import_holdings, import_statements, reconcile
+from ledger.residual import state_segregation
 from ledger.segregation import pool_assets
 from ledger.statements.rows import RejectedRow as ReadRejectedRow
 from ledger.statements.statement import StatementFormat
@@ -220,5 +222,9 @@ def close_day(context: DayContext) -> dict[str, Any]:
     day = context.day
     outcomes = dict(DayStep.objects.filter(business_day=day).values_list("step", "outcome"))
     result = day_result(day, outcomes=outcomes, segregation=pool_assets())
+    state_segregation(day.legal_entity_id, day=day.day)
     BusinessDay.objects.filter(pk=day.pk).update(result=result, closed_at=datetime.now(tz=UTC))
+    DayClose.objects.create(
+        legal_entity_id=day.legal_entity_id, day=day.day, horizon=take_horizon("day-close")
+    )
     return {"breaks": result["control_totals"]["breaks"]}

@@ -18,6 +18,15 @@ from ledger.models.book import (
     Release,
     ReleaseUse,
 )
+from ledger.models.letters import Letter, LetterDocument, LocationChange, LocationUse
+from ledger.models.interest import (
+    Accrual,
+    AccrualCorrection,
+    AccrualRun,
+    DailyRate,
+    RateCurve,
+    RateVersion,
+)
 from ledger.models.periods import BackDatedEntry, DayClose, PeriodEvent
 from ledger.models.pools import (
     AccountClass,
@@ -27,6 +36,13 @@ from ledger.models.pools import (
     Location,
     LocationAsset,
     Pool,
+)
+from ledger.models.receipts import ReceiptSettlement
+from ledger.models.residual import (
+    ConductRule,
+    ResidualNotice,
+    ResidualTarget,
+    SegregationStatement,
 )
 from ledger.models.statements import (
     Break,
@@ -40,13 +56,18 @@ from ledger.models.statements import (
 
 __all__ = [
     "AccountClass",
+    "Accrual",
+    "AccrualCorrection",
+    "AccrualRun",
     "Asset",
     "AssetKind",
     "BackDatedEntry",
     "Balance",
     "Break",
     "BreakEvent",
+    "ConductRule",
     "DailyMovement",
+    "DailyRate",
     "DayClose",
     "Entry",
     "EntryKey",
@@ -55,14 +76,24 @@ __all__ = [
     "Horizon",
     "KindLeg",
     "LedgerAccount",
+    "Letter",
+    "LetterDocument",
     "Location",
     "LocationAsset",
+    "LocationChange",
+    "LocationUse",
     "Loss",
     "PeriodEvent",
     "Pool",
     "Posting",
+    "RateCurve",
+    "RateVersion",
+    "ReceiptSettlement",
     "Release",
     "ReleaseUse",
+    "ResidualNotice",
+    "ResidualTarget",
+    "SegregationStatement",
     "Statement",
     "StatementFile",
     "StatementLine",

@@ -16,6 +16,7 @@ from accounts.news import announce
 from accounts.roles import REQUEST, DeskRequest, check, one_of, require, who_may
 from ledger.breaks import TEXT_LENGTH_MIN
 from ledger.models import Asset, AssetKind, Location
+from ledger.residual import REPRESENTATION, WITHDRAWAL
 from ledger.screens.identity import line_of
 from ledger.screens.visible import entity_here
 from ledger.segregation import pool_assets
@@ -94,6 +95,20 @@ class TransferForm(MoneyForm):
         self.choose("takes", money_locations(entity, [kind.takes]))
 
 
+class WithdrawalForm(TransferForm):
+    """Residual interest to the firm; beyond the share of its statement it goes with a notice."""
+
+    recipients = forms.CharField(
+        label="Paid to", required=False, max_length=500,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text="Beyond the share that goes without a senior principal: who gets the money.",
+    )  # fmt: skip
+    complies = forms.BooleanField(
+        label="The firm complies after it", required=False, help_text=REPRESENTATION
+    )
+    field_order = (*TransferForm.field_order, "recipients", "complies")
+
+
 class JournalForm(MoneyForm):
     """Money that came in or went out at one location of the firm."""
 
@@ -155,6 +170,8 @@ def form_of(kind: TransferKind | None, data: Any, entity: LegalEntity) -> MoneyF
     """The form of a kind; without one, that of a journal."""
     if kind is None:
         return JournalForm(data, entity=entity)
+    if kind.code == WITHDRAWAL:
+        return WithdrawalForm(data, entity=entity, kind=kind)
     return TransferForm(data, entity=entity, kind=kind)
 
 
@@ -177,8 +194,10 @@ def ask(
         signed = -amount if typed["direction"] == PAID_OUT else amount
         return request_journal(location=typed["location"], amount=signed, **shared)
     return request_transfer(
-        kind=kind, gives=typed["gives"], takes=typed["takes"], amount=amount, **shared
-    )
+        kind=kind, gives=typed["gives"], takes=typed["takes"], amount=amount,
+        recipients=typed.get("recipients", "").strip(), complies=typed.get("complies", False),
+        **shared,
+    )  # fmt: skip
 
 
 def form_page(

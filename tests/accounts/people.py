@@ -27,6 +27,7 @@ PEOPLE = (
     ("m.okafor", "M. Okafor", Role.RISK),
     ("s.iyer", "S. Iyer", Role.TREASURY),
     ("j.moreau", "J. Moreau", Role.COMPLIANCE),
+    ("p.castellan", "P. Castellan", Role.PRINCIPAL),
     ("k.lindqvist", "K. Lindqvist", Role.AUDITOR),
     ("a.novak", "A. Novak", Role.ADMINISTRATOR),
     ("r.haddad", "R. Haddad", Role.ADMINISTRATOR),

@@ -15,23 +15,24 @@ from tests.accounts.people import Desk, found_desk, sign_in
 
 ROLES = list(Role)
 MATRIX = {
-    #                     operations, risk, treasury, compliance, auditor, administrator
-    "read": "yes yes yes yes yes no",
-    "approval.read": "yes yes yes yes yes yes",
-    "audit.read": "yes yes yes yes yes yes",
-    "audit.export": "no no no yes yes yes",
-    "people.read": "no no no yes yes yes",
-    "role.manage": "no no no no no yes",
-    "call.acknowledge": "yes yes no no no no",
-    "task.take": "yes yes no no no no",
-    "break.take": "yes no yes no no no",
-    "break.explain": "yes no yes no no no",
-    "break.close": "yes no yes no no no",
-    "receipt.book": "yes no yes no no no",
-    "release.withdrawal": "yes no yes no no no",
-    "job.start": "yes yes yes no no no",
-    "job.cancel": "yes yes no no no no",
-    "report.export": "yes yes yes yes yes no",
+    #                     operations, risk, treasury, compliance, principal, auditor, administrator
+    "read": "yes yes yes yes yes yes no",
+    "approval.read": "yes yes yes yes yes yes yes",
+    "audit.read": "yes yes yes yes yes yes yes",
+    "audit.export": "no no no yes no yes yes",
+    "people.read": "no no no yes no yes yes",
+    "role.manage": "no no no no no no yes",
+    "call.acknowledge": "yes yes no no no no no",
+    "task.take": "yes yes no no no no no",
+    "break.take": "yes no yes no no no no",
+    "break.explain": "yes no yes no no no no",
+    "break.close": "yes no yes no no no no",
+    "receipt.book": "yes no yes no no no no",
+    "segregation.state": "yes no yes yes no no no",
+    "release.withdrawal": "yes no yes no no no no",
+    "job.start": "yes yes yes no no no no",
+    "job.cancel": "yes yes no no no no no",
+    "report.export": "yes yes yes yes yes yes no",
 }
 READING = {"read", "approval.read", "audit.read", "audit.export", "people.read", "report.export"}
 

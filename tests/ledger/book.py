@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -39,6 +39,7 @@ from ledger.posting import (
     post_entries,
     reversal_draft,
 )
+from ledger.residual import state_segregation
 from tests.accounts.people import Desk, found_desk, person
 from tests.ledger.firm import (
     FIRM_SIDES,
@@ -52,6 +53,7 @@ from tests.ledger.firm import (
 
 DESK = Actor.job("test-desk")
 NOON = datetime(2026, 2, 5, 12, tzinfo=UTC)
+DAY_BEFORE = NOON - timedelta(days=1)
 
 OPENING = {
     "client_bank": "2600", "carol_bank": "300", "venue": "1000", "client_wallet:BTC": "1.5",
@@ -231,6 +233,11 @@ class Book:
             )
         return given.pk
 
+    def state(self, day: date) -> int:
+        """State the segregation of the firm's client pools for a business day."""
+        with acting(DESK, reason="A test states segregation"):
+            return state_segregation(self.desk.entity.pk, day=day)
+
     # ------------------------------------------------------------------ what stands
 
     def balance(self, name: str) -> Decimal:
@@ -315,6 +322,7 @@ def found_book(db: None = None, *, opened: bool = True) -> Book:
             book.ids[base if code == "USD" else name] = ids[book.key(name)]
     if opened:
         book.post_drafts(*_opening(book))
+        book.state(DAY_BEFORE.date())
     return book
 
 
@@ -332,6 +340,7 @@ def _opening(book: Book) -> list[Draft]:
                 book.leg(name, amount, average=AVERAGES.get(name)),
                 (clearing, other),
                 key=f"opening:{name}",
+                at=DAY_BEFORE,
             )
         )
     return drafts
