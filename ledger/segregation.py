@@ -9,11 +9,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from django.db import connection
 from django.db.models import Q, Sum, Value
 from django.db.models.functions import Coalesce
 
+from accounts.figures import WIDE
 from accounts.models import OwnerClass
 from ledger.models import Balance, Location, LocationAsset, Pool
+from ledger.times import ReadingPoint, known
 
 ZERO = Decimal(0)
 
@@ -75,15 +78,34 @@ class PoolAsset:
         return self.claims + self.unallocated + self.residual_interest + self.own_equity
 
 
+AssetName = tuple[str, str, int]  # code, kind, scale
+OWED = ("claim", "position", "unallocated")
+
+
 @dataclass(slots=True)
-class _Tally:
+class Tally:
+    """What the accounts of one pool and asset add up to, in the signs of the book."""
+
     custody: dict[str, Decimal] = field(default_factory=dict)
     sums: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     positive: Decimal = ZERO
 
+    def add(self, account_class: str, location: str | None, amount: Decimal, owed: Decimal) -> None:
+        """Count balances of one class and place: their sum, and that of the credit ones."""
+        if account_class == "custody":
+            assert location, "custody lies at a location"
+            self.custody[location] = WIDE.add(self.custody.get(location, ZERO), amount)
+            return
+        self.sums[account_class] = WIDE.add(self.sums[account_class], amount)
+        if account_class in OWED:
+            self.positive = WIDE.subtract(self.positive, owed)
+
 
 def pool_assets(
-    *, kinds: Iterable[str] = ("money",), entities: Collection[int] | None = None
+    *,
+    kinds: Iterable[str] = ("money",),
+    entities: Collection[int] | None = None,
+    point: ReadingPoint | None = None,
 ) -> list[PoolAsset]:
     """Every asset that some location of a pool carries, by pool and asset code.
 
@@ -92,16 +114,42 @@ def pool_assets(
     Args:
         kinds: kinds of assets.
         entities: ids of the legal entities whose pools are asked for; all if None.
+        point: where in the two times the book is read; the balances of now if None.
     """
-    found = Pool.objects.all()
+    pools = pools_at(point, entities=entities)
+    tallies, names = carried_assets(pools, kinds=kinds, point=point)
+    for pool_id, asset_id, account_class, location, amount, owed in _sums(pools, point):
+        tally = tallies.get((pool_id, asset_id))
+        if tally is not None:
+            tally.add(account_class, location, amount, owed)
+    return in_order(
+        pool_asset(pools[pool_id], names[asset_id], tally)
+        for (pool_id, asset_id), tally in tallies.items()
+    )
+
+
+def pools_at(
+    point: ReadingPoint | None, *, entities: Collection[int] | None = None
+) -> dict[int, Pool]:
+    """The pools that a point knows, by id."""
+    found = Pool.objects.all() if point is None else known(Pool.objects.all(), point)
     if entities is not None:
         found = found.filter(legal_entity__in=entities)
-    pools = {pool.pk: pool for pool in found}
-    tallies: dict[tuple[int, int], _Tally] = {}
-    names: dict[int, tuple[str, str, int]] = {}
-    for pool_id, location, asset_id, code, kind, scale in LocationAsset.objects.filter(
-        asset__kind__in=list(kinds), location__pool__in=pools
-    ).values_list(
+    return {pool.pk: pool for pool in found}
+
+
+def carried_assets(
+    pools: Collection[int], *, kinds: Iterable[str], point: ReadingPoint | None
+) -> tuple[dict[tuple[int, int], Tally], dict[int, AssetName]]:
+    """What locations of these pools carry: an empty tally by pool and asset, and asset names."""
+    tallies: dict[tuple[int, int], Tally] = {}
+    names: dict[int, AssetName] = {}
+    carried = LocationAsset.objects.filter(
+        asset__kind__in=list(kinds), location__pool__in=list(pools)
+    )
+    if point is not None:
+        carried = known(carried, point)
+    for pool_id, location, asset_id, code, kind, scale in carried.values_list(
         "location__pool_id",
         "location__code",
         "asset_id",
@@ -110,28 +158,36 @@ def pool_assets(
         "asset__scale",
     ):
         names[asset_id] = (code, kind, scale)
-        tallies.setdefault((pool_id, asset_id), _Tally()).custody[location] = ZERO
-    for pool_id, asset_id, account_class, location, amount, owed in _sums(pools):
-        tally = tallies.get((pool_id, asset_id))
-        if tally is None:
-            continue
-        if account_class == "custody":
-            tally.custody[location] = amount
-            continue
-        tally.sums[account_class] += amount
-        if account_class in ("claim", "position", "unallocated"):
-            tally.positive -= owed
+        tallies.setdefault((pool_id, asset_id), Tally()).custody[location] = ZERO
+    return tallies, names
+
+
+def in_order(rows: Iterable[PoolAsset]) -> list[PoolAsset]:
+    """Client pools first, then by pool and asset."""
+    order = list(OwnerClass)
     return sorted(
-        (
-            _pool_asset(pools[pool_id], names[asset_id], tally)
-            for (pool_id, asset_id), tally in tallies.items()
-        ),
-        key=lambda row: (list(OwnerClass).index(OwnerClass(row.owner_class)), row.pool, row.asset),
+        rows, key=lambda row: (order.index(OwnerClass(row.owner_class)), row.pool, row.asset)
     )
 
 
-def _sums(pools: Iterable[int]) -> Iterable[tuple[int, int, str, str, Decimal, Decimal]]:
+Summed = Iterable[tuple[int, int, str, str | None, Decimal, Decimal]]
+
+SUMS_AT = """
+    SELECT a.pool_id, a.asset_id, a.account_class, l.code, sum(n.amount),
+           coalesce(sum(n.amount) FILTER (WHERE n.amount < 0), 0)
+    FROM ledger.balances_at(%s::pg_snapshot, %s::date) n
+    JOIN ledger_ledgeraccount a ON a.id = n.account_id AND a.pool_id = ANY (%s)
+    LEFT JOIN ledger_location l ON l.id = a.location_id
+    GROUP BY a.pool_id, a.asset_id, a.account_class, l.code
+"""
+
+
+def _sums(pools: Collection[int], point: ReadingPoint | None) -> Summed:
     """Balances by pool, asset, class and location: their sum, and that of the credit ones."""
+    if point is not None:
+        with connection.cursor() as cursor:
+            cursor.execute(SUMS_AT, [point.snapshot, point.as_of, list(pools)])
+            return cursor.fetchall()
     return (
         Balance.objects.filter(account__pool__in=list(pools))
         .values_list(
@@ -147,7 +203,8 @@ def _sums(pools: Iterable[int]) -> Iterable[tuple[int, int, str, str, Decimal, D
     )
 
 
-def _pool_asset(pool: Pool, name: tuple[str, str, int], tally: _Tally) -> PoolAsset:
+def pool_asset(pool: Pool, name: AssetName, tally: Tally) -> PoolAsset:
+    """One asset of one pool from what its accounts add up to."""
     code, kind, scale = name
     sums = tally.sums
     is_client = pool.owner_class == OwnerClass.CLIENT

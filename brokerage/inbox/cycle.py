@@ -22,6 +22,8 @@ from brokerage.inbox.reference import Reference, read_reference
 from brokerage.inbox.refusal import FolderRefusedError
 from brokerage.models import BusinessDay, DayFile, DayStep, Firm
 from ledger.exact import EXACT
+from ledger.horizons import store_horizon
+from ledger.periods import closed_through
 
 ACTOR = Actor.job("inbox-cycle")
 
@@ -87,6 +89,8 @@ def run_day(
         if step.name in done:
             continue
         _run_step(step, context)
+    if STEPS[-1].name not in done:
+        store_horizon("day closed", actor=ACTOR)
     watched.report(len(STEPS), len(STEPS), "Done")
     day.refresh_from_db()
     assert day.result is not None, "the last step keeps the result"
@@ -159,6 +163,7 @@ def _admit(folder: DayFolder, *, as_of: datetime | None) -> _Admission:
     else:
         opening_day, as_of_time = firm.opening_day, firm.as_of_time
         _check_reference(reference_path, firm)
+        _check_period(folder.business_day, firm)
     _check_order(folder.business_day, opening_day=opening_day)
     instant = _as_of(folder.business_day, as_of_time, as_of)
     return _Admission(firm, reference, reference_path, instant)
@@ -196,6 +201,13 @@ def _check_reference(path: Path, firm: Firm) -> None:
         raise DayRefusedError(
             "the book was opened on other content of this file", file="reference.yaml"
         )
+
+
+def _check_period(business_day: date, firm: Firm) -> None:
+    """A day of a closed period stays out until the period is reopened."""
+    closed = closed_through(firm.legal_entity_id)
+    if closed is not None and business_day <= closed:
+        raise DayRefusedError(f"the period through {closed} is closed", file=str(business_day))
 
 
 def _check_order(business_day: date, *, opening_day: date) -> None:

@@ -79,7 +79,7 @@ def day_result(
             if "waived" in e.details
         ],
         "margin": margin,
-        "segregation": [_segregation(row) for row in segregation if row.asset_kind == "money"],
+        "segregation": [segregation_line(row) for row in segregation if row.asset_kind == "money"],
         "breaks": breaks,
     }
     result["control_totals"] = _control_totals(events, result=result, outcomes=outcomes)
@@ -188,7 +188,7 @@ def _margin(day: BusinessDay) -> list[dict[str, Any]]:
     )
 
 
-def _segregation(row: PoolAsset) -> dict[str, Any]:
+def segregation_line(row: PoolAsset) -> dict[str, Any]:
     def amount(value: Decimal) -> str:
         return printed(value, row.scale)
 

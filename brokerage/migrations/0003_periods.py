@@ -1,4 +1,4 @@
-"""Closed periods (SQL beside this file)."""
+"""Days close with what was known, and periods over days that are done (SQL beside this file)."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("brokerage", "0002_guards")]
+    dependencies = [("brokerage", "0002_guards"), ("ledger", "0007_two_times")]
 
     operations = [migrations.RunSQL(Path(__file__).with_suffix(".sql").read_text())]

@@ -1,14 +1,15 @@
-"""Reports on the book: segregation per pool, and breaks."""
+"""Reports on the book: segregation per pool, trial balance, account balances, and breaks."""
 
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from accounts.models import Act
-from brokerage.models import BusinessDay
-from brokerage.reports.report import Report, Row
+from brokerage.inbox.result import PRICE_DECIMALS, printed, segregation_line
+from brokerage.reports.report import DayReading, Report, Row
 from ledger.models import Break, BreakEvent
+from ledger.standing import BookStanding, Touched
+from ledger.times import known, rows_as_known
 
 SEGREGATION_COLUMNS = (
     "pool",
@@ -38,37 +39,61 @@ BREAK_COLUMNS = (
 )
 
 
-def segregation(business_day: BusinessDay) -> Iterator[Row]:
-    """Each pool and asset as the day left it, then its locations one by one."""
-    result: dict[str, Any] = business_day.result or {}
-    for row in result["segregation"]:
+TRIAL_COLUMNS = ("pool", "asset", "class", "location", "debit", "credit")
+BALANCE_COLUMNS = (
+    "pool",
+    "asset",
+    "class",
+    "account",
+    "bucket",
+    "location",
+    "client",
+    "amount",
+    "average_cost",
+)
+
+
+def segregation(book: BookStanding, only: Touched | None) -> Iterator[Row]:
+    """Each pool and currency, then its locations one by one."""
+    for line in map(segregation_line, book.pool_assets(only)):
         yield (
-            row["pool"],
-            row["asset"],
+            line["pool"],
+            line["asset"],
             "",
-            row["client_claims"],
-            row["residual_interest"],
-            row["own_equity"],
-            row["loans_receivable"],
-            row["resource"],
-            row["requirement"],
-            row["resource"],
-            row["excess"],
+            line["client_claims"],
+            line["residual_interest"],
+            line["own_equity"],
+            line["loans_receivable"],
+            line["resource"],
+            line["requirement"],
+            line["resource"],
+            line["excess"],
         )
-        for location, held in row["custody"].items():
-            yield (
-                row["pool"],
-                row["asset"],
-                location,
-                None,
-                None,
-                None,
-                None,
-                held,
-                None,
-                None,
-                None,
-            )
+        for location, held in line["custody"].items():
+            yield (line["pool"], line["asset"], location, *[None] * 4, held, *[None] * 3)
+
+
+def trial_balance(book: BookStanding, only: Touched | None) -> Iterator[Row]:
+    """Accounts by pool, asset, class and place: what stands on the debit and the credit side."""
+    for (pool, asset, account_class, location), group in book.grouped(only):
+        debit, credit = (printed(side, group.scale) for side in (group.debit, group.credit))
+        yield (pool, asset, account_class, location, debit, credit)
+
+
+def balances(book: BookStanding, only: Touched | None) -> Iterator[Row]:
+    """Every account that holds or owes something, debit positive, as the book has it."""
+    for facts, stood in book.held(only):
+        yield (
+            facts.pool,
+            facts.asset,
+            facts.account_class,
+            facts.account,
+            facts.bucket,
+            facts.location,
+            facts.client,
+            printed(stood.amount, facts.scale),
+            None if stood.average_cost is None else printed(stood.average_cost, PRICE_DECIMALS),
+        )
 
 
 @dataclass(slots=True)
@@ -91,30 +116,32 @@ class Standing:
             self.status = Break.Status.CLOSED
 
 
-def standings(business_day: BusinessDay) -> dict[int, Standing]:
-    """Every break that was found when the day closed, as it stood then; two queries.
+def standings(reading: DayReading) -> dict[int, Standing]:
+    """Every break that was found when the day closed, as it stood then; three queries.
 
-    It is told from the history, not from the break as it is now: the report stays the same.
+    It is told from the history, not from the break as it is now: what became known after the
+    close does not change it.
     """
     events = list(
-        BreakEvent.objects.filter(recorded_at__lte=business_day.closed_at)
+        known(known(BreakEvent.objects.all(), reading.closing), reading.point)
         .order_by("pk")
         .values_list("found_id", "event", "xid")
     )
-    names = dict(
-        Act.objects.filter(xid__in={xid for _, _, xid in events}).values_list(
-            "xid", "operator__full_name"
-        )
+    acting = dict(
+        Act.objects.filter(xid__in={xid for _, _, xid in events}).values_list("xid", "operator_id")
+    )
+    people = rows_as_known(
+        "accounts_operator", reading.closing, keys={pk for pk in acting.values() if pk is not None}
     )
     found: dict[int, Standing] = defaultdict(Standing)
     for break_id, event, xid in events:
-        found[break_id].follow(event, names.get(xid) or "")
+        found[break_id].follow(event, people.get(str(acting[xid]), {}).get("full_name", ""))
     return found
 
 
-def breaks(business_day: BusinessDay) -> Iterator[Row]:
+def breaks(reading: DayReading) -> Iterator[Row]:
     """Every break that was not closed when the day was, oldest first."""
-    stood = standings(business_day)
+    business_day, stood = reading.business_day, standings(reading)
     rows = (
         Break.objects.filter(business_day__lte=business_day.day, pk__in=list(stood))
         .select_related("location", "asset")
@@ -144,12 +171,30 @@ SEGREGATION = Report(
     title="Segregation per pool",
     purpose="What each pool holds, by location, against what it owes.",
     columns=SEGREGATION_COLUMNS,
-    rows=segregation,
+    key=("pool", "asset", "location"),
+    book_rows=segregation,
+)
+TRIAL_BALANCE = Report(
+    name="trial-balance",
+    title="Trial balance",
+    purpose="What stands on either side of each pool, by asset, class and place.",
+    columns=TRIAL_COLUMNS,
+    key=("pool", "asset", "class", "location"),
+    book_rows=trial_balance,
+)
+BALANCES = Report(
+    name="balances",
+    title="Account balances",
+    purpose="Every claim, position, loan and other account that holds or owes something.",
+    columns=BALANCE_COLUMNS,
+    key=("pool", "asset", "class", "account", "bucket", "location", "client"),
+    book_rows=balances,
 )
 BREAKS = Report(
     name="breaks",
     title="Breaks",
     purpose="Where statements and the book differed when the day closed, with age and owner.",
     columns=BREAK_COLUMNS,
+    key=("found_on", "location", "kind", "asset", "reference", "ledger", "statement", "detail"),
     rows=breaks,
 )

@@ -1,11 +1,19 @@
 """Every report there is, by name."""
 
-from brokerage.reports.book import BREAKS, SEGREGATION
+from brokerage.reports.book import BALANCES, BREAKS, SEGREGATION, TRIAL_BALANCE
 from brokerage.reports.margin import MARGIN_CALLS, MARGIN_RECORD
 from brokerage.reports.report import Report
 from brokerage.reports.trail import AUDIT_TRAIL
 
 CATALOGUE: dict[str, Report] = {
     report.name: report
-    for report in (MARGIN_CALLS, MARGIN_RECORD, SEGREGATION, BREAKS, AUDIT_TRAIL)
+    for report in (
+        MARGIN_CALLS,
+        MARGIN_RECORD,
+        SEGREGATION,
+        TRIAL_BALANCE,
+        BALANCES,
+        BREAKS,
+        AUDIT_TRAIL,
+    )
 }

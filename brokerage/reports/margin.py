@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from brokerage.models import BusinessDay
-from brokerage.reports.report import Report, Row
+from brokerage.reports.report import DayReading, Report, Row, newest_run
+from ledger.times import as_known, known
 from margin.models import CallEvent, MarginCall, MarginResult
 
 CALL_COLUMNS = (
@@ -46,34 +46,36 @@ RECORD_COLUMNS = (
 )
 
 
-def _states_by_close(business_day: BusinessDay) -> dict[int, CallEvent]:
+def _states_by_close(reading: DayReading) -> dict[int, CallEvent]:
     """The last event of every call up to the as-of instant."""
     events = (
-        CallEvent.objects.filter(occurred_at__lte=business_day.as_of)
+        known(CallEvent.objects.all(), reading.point)
+        .filter(occurred_at__lte=reading.business_day.as_of)
         .order_by("call_id", "-occurred_at", "-pk")
         .distinct("call_id")
     )
     return {event.call_id: event for event in events}
 
 
-def _calls_of_day(business_day: BusinessDay) -> Iterator[tuple[MarginCall, CallEvent]]:
+def _calls_of_day(reading: DayReading) -> Iterator[tuple[MarginCall, CallEvent]]:
     """Calls open at the close of the day, or ended by it, with the event that left them so."""
-    last = _states_by_close(business_day)
+    last = _states_by_close(reading)
     calls = (
         MarginCall.objects.filter(pk__in=last)
         .select_related("scope__bucket__account__client")
         .order_by("number")
     )
-    for call in calls:
+    as_of = reading.business_day.as_of
+    for call in as_known(calls, reading.point):
         event = last[call.pk]
-        if event.to_state not in MarginCall.ENDED or event.occurred_at == business_day.as_of:
+        if event.to_state not in MarginCall.ENDED or event.occurred_at == as_of:
             yield call, event
 
 
-def margin_calls(business_day: BusinessDay) -> Iterator[Row]:
+def margin_calls(reading: DayReading) -> Iterator[Row]:
     """Every call that was open at the close, or ended that day."""
-    results = {result.scope_id: result for result in _results(business_day)}
-    for call, event in _calls_of_day(business_day):
+    results = {result.scope_id: result for result in _results(reading)}
+    for call, event in _calls_of_day(reading):
         bucket = call.scope.bucket
         assert bucket is not None, "calls are made on buckets"
         result = results.get(call.scope_id)
@@ -98,18 +100,18 @@ def margin_calls(business_day: BusinessDay) -> Iterator[Row]:
         )
 
 
-def _results(business_day: BusinessDay) -> Iterator[MarginResult]:
+def _results(reading: DayReading) -> Iterator[MarginResult]:
     yield from (
-        MarginResult.objects.filter(run__business_day=business_day.day, run__purpose="end-of-day")
+        MarginResult.objects.filter(run=newest_run(reading))
         .select_related("scope__bucket__account__client", "agreement_version__agreement")
         .order_by("scope__bucket__account__code", "scope__bucket__code")
     )
 
 
-def margin_record(business_day: BusinessDay) -> Iterator[Row]:
+def margin_record(reading: DayReading) -> Iterator[Row]:
     """Every scope's required margin, and for called ones when and how it was met (FINRA 4220)."""
-    calls = {call.scope_id: (call, event) for call, event in _calls_of_day(business_day)}
-    for result in _results(business_day):
+    calls = {call.scope_id: (call, event) for call, event in _calls_of_day(reading)}
+    for result in _results(reading):
         bucket = result.scope.bucket
         assert bucket is not None, "house rules compute buckets"
         call, event = calls.get(result.scope_id, (None, None))
@@ -141,6 +143,7 @@ MARGIN_CALLS = Report(
     title="Margin calls",
     purpose="Every call that was open at the close of the day or ended on it.",
     columns=CALL_COLUMNS,
+    key=("call",),
     rows=margin_calls,
 )
 MARGIN_RECORD = Report(
@@ -148,5 +151,6 @@ MARGIN_RECORD = Report(
     title="Daily record of required margin",
     purpose="What each scope was required to have, what it had, and how a call on it was met.",
     columns=RECORD_COLUMNS,
+    key=("account", "bucket"),
     rows=margin_record,
 )

@@ -9,7 +9,8 @@ from django.db.models.functions import Cast
 from accounts.models import Act, AuditRow
 from accounts.trail import exact
 from brokerage.models import BusinessDay
-from brokerage.reports.report import Report, Row
+from brokerage.reports.report import DayReading, Report, Row
+from ledger.times import as_known, known
 
 COLUMNS = (
     "recorded_at",
@@ -26,11 +27,13 @@ COLUMNS = (
 )
 
 
-def audit_trail(business_day: BusinessDay) -> Iterator[Row]:
+def audit_trail(reading: DayReading) -> Iterator[Row]:
     """Acts in order, each followed by the editable rows it changed, before and after."""
-    acts = Act.objects.filter(recorded_at__gte=opening_of(business_day))
-    following = BusinessDay.objects.filter(day__gt=business_day.day).order_by("day").first()
-    if following is not None:
+    business_day = reading.business_day
+    acts = known(Act.objects.all(), reading.point)
+    acts = acts.filter(recorded_at__gte=opening_of(business_day))
+    next_day = BusinessDay.objects.filter(day__gt=business_day.day).order_by("day")[:1]
+    for following in as_known(next_day, reading.point):
         acts = acts.filter(recorded_at__lt=opening_of(following))
     listed = list(acts.order_by("recorded_at", "xid"))
     changes: dict[int, list[Row]] = {act.xid: [] for act in listed}
@@ -66,5 +69,7 @@ AUDIT_TRAIL = Report(
     title="Audit trail",
     purpose="Who changed what, when and why, from the opening of the day to that of the next.",
     columns=COLUMNS,
+    key=("transaction", "table", "operation", "row"),
+    is_trail=True,
     rows=audit_trail,
 )
