@@ -166,6 +166,11 @@ SEAL_KEY = Path(env_text("SEAL_KEY", str(VAR / "keys" / "seal_ed25519"))).absolu
 _of_this_database = DATABASES["default"]["NAME"]
 _heads = "heads" if _of_this_database == DATABASE_NAME else f"heads-{_of_this_database}"
 SEAL_HEADS = Path(env_text("SEAL_HEADS", str(VAR / "seals" / f"{_heads}.ndjson"))).absolute()
+# Where every line of it goes besides, separated by semicolons: `folder:/mnt/worm`,
+# `command:/usr/local/bin/keep-heads --tag desk`, `python:firm.seals.keep`.
+SEAL_SINKS = [
+    sink.strip() for sink in (env_optional("SEAL_SINKS") or "").split(";") if sink.strip()
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Application ----------------------------------------------------------------------------------

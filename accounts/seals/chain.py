@@ -8,15 +8,10 @@ from typing import Any, NamedTuple
 from django.db.backends.utils import CursorWrapper
 
 from accounts.checks import Check, Wrong
-from accounts.seals.heads import (
-    GENESIS,
-    Head,
-    PublishedHead,
-    SealRefusedError,
-    is_signed,
-    public_key,
-    published_heads,
-)
+from accounts.seals.heads import GENESIS, Head, is_signed
+from accounts.seals.outside import Outside, epoch_flaw, read_epochs, wrong_block
+from accounts.seals.published import PublishedEpoch, place_key
+from accounts.seals.sinks import copies_kept
 
 BLOCKS_AT_ONCE = 2_000
 # Rows are held against so many leaves in one go, which bounds the memory.
@@ -114,34 +109,44 @@ def read_chain(cursor: CursorWrapper, heads_file: Path | None = None) -> Chain:
     chain ends in what was signed and published outside the database. The newest signature covers
     all blocks, and each older one is in a leaf of a later block.
     """
-    published, unread = _published(heads_file)
-    heads = len(published)
-    links = _Links()
-    wrong_head = unread
+    epochs = read_epochs(cursor)
+    own = Outside(heads_file, epochs, is_whole=heads_file is None)
+    copies = [] if heads_file else [Outside(one, epochs, is_whole=False) for one in copies_kept()]
+    links = _Links(epochs)
     newest = None
     for block in _every_block(cursor):
         newest = block
         links.add(block)
-        said = published.pop(block.number, None)
-        if said is not None and wrong_head is None:
-            wrong_head = _differs(block, said)
-    if wrong_head is None and published:
-        wrong_head = _wrong_block(min(published), f"{_block(min(published))} is gone")
-    if wrong_head is None and newest is not None:
-        wrong_head = _unsigned(newest, heads)
+        for outside in (own, *copies):
+            outside.add(block)
+    wrong = next(filter(None, (outside.finish() for outside in (own, *copies))), None)
+    if wrong is None and newest is not None:
+        wrong = _unsigned(newest, own.heads)
     found = [
-        Check("seals_form_one_chain", links.count, links.wrong),
-        Check("heads_are_signed_and_published", heads, wrong_head),
+        Check("seals_form_one_chain", links.count, epoch_flaw(epochs) or links.wrong),
+        Check("heads_are_signed_and_published", own.heads, wrong, _given_up(own, epochs)),
     ]
     return Chain(found, links.windows(), newest)
+
+
+def _given_up(outside: Outside, epochs: list[PublishedEpoch]) -> str:
+    blocks = outside.given_up()
+    if not blocks:
+        return ""
+    newest = epochs[-1]
+    return (
+        f"{blocks} published blocks were given up by the {newest.cause} that began epoch"
+        f" {newest.number} on {newest.began_at[:10]}"
+    )
 
 
 class _Links:
     """The links of the chain as they are read, one block after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, epochs: list[PublishedEpoch]) -> None:
         self.count = 0
         self.wrong: Wrong | None = None
+        self._epochs = epochs
         self._before = SealedBlock(0, 1, 0, 3, 0, {}, b"", b"", GENESIS, b"", "")
         self._closed: list[Window] = []
         self._first = 1
@@ -151,15 +156,25 @@ class _Links:
         self.count += 1
         if self.wrong is not None:
             return
-        flaw = _flaw(block, self._before)
+        flaw = _flaw(block, self._before) or self._off_its_epoch(block)
         if flaw:
-            self.wrong = _wrong_block(block.number, flaw)
+            self.wrong = wrong_block(block.number, flaw)
             return
         if self._leaves and self._leaves + block.leaf_count > WINDOW_LEAVES_MAX:
             self._closed.append(Window(self._first, block.number - 1))
             self._first, self._leaves = block.number, 0
         self._leaves += block.leaf_count
         self._before = block
+
+    def _off_its_epoch(self, block: SealedBlock) -> str:
+        """An epoch begins behind the block that it names, and ends where the next begins."""
+        begun = [epoch for epoch in self._epochs if epoch.after_number < block.number]
+        if not begun or block.epoch != begun[-1].number:
+            return f"block {block.number} names another epoch than it was made in"
+        follows = begun[-1].after_number == block.number - 1
+        if follows and begun[-1].after_head != block.previous_hash:
+            return f"epoch {block.epoch} does not follow from block {block.number - 1}"
+        return ""
 
     def windows(self) -> list[Window]:
         last = self._before.number
@@ -182,24 +197,8 @@ def _flaw(block: SealedBlock, before: SealedBlock) -> str:
     return ""
 
 
-def _published(heads_file: Path | None) -> tuple[dict[int, PublishedHead], Wrong | None]:
-    try:
-        return published_heads(heads_file), None
-    except SealRefusedError as refusal:
-        return {}, Wrong("heads", str(heads_file or ""), str(refusal))
-
-
-def _differs(block: SealedBlock, said: PublishedHead) -> Wrong | None:
-    if block.head_hash != said.head_hash:
-        return _wrong_block(block.number, f"{_block(block.number)} has another head than published")
-    if (block.signature, block.sealed_at) != (said.signature, said.sealed_at):
-        detail = f"block {block.number} was published with another signature or time"
-        return _wrong_block(block.number, detail)
-    return None
-
-
 def _unsigned(newest: SealedBlock, heads: int) -> Wrong | None:
-    key = public_key()
+    key = place_key()
     if heads == 0:
         detail = "no head was published outside the database"
     elif key is None:
@@ -208,14 +207,4 @@ def _unsigned(newest: SealedBlock, heads: int) -> Wrong | None:
         detail = f"block {newest.number} is not signed by the key of this place"
     else:
         return None
-    return _wrong_block(newest.number, detail)
-
-
-def _block(number: int) -> str:
-    """The block, and since when history is not as it was."""
-    since = f"block {number - 1}" if number > 1 else "the beginning"
-    return f"history since {since} is not as it was: block {number}"
-
-
-def _wrong_block(number: int, detail: str) -> Wrong:
-    return Wrong("accounts_sealblock", str(number), detail, number)
+    return wrong_block(newest.number, detail)

@@ -9,22 +9,17 @@ so no row can ever be added there: a block that ends at that horizon is complete
 
 from typing import Any, NamedTuple
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from accounts.audit import Actor, acting
-from accounts.models import SealBlock
-from accounts.seals.heads import (
-    GENESIS,
-    Head,
-    PublishedHead,
-    SealRefusedError,
-    newest_published,
-    public_key,
-    publish,
-    signing_key,
-)
+from accounts.models import SealBlock, SealEpoch
+from accounts.seals.heads import GENESIS, Head, SealRefusedError, signing_key
 from accounts.seals.leaves import STORED_SQL, current_layouts, set_canonical
+from accounts.seals.publication import publish_missing
+from accounts.seals.published import newest_published
+from accounts.seals.sinks import deliver_missing
 from accounts.seals.tree import merkle_root, split
 from accounts.table_classes import table_classes
 
@@ -36,43 +31,46 @@ ADVISORY_LOCK = 0x5EA1
 
 
 class _Range(NamedTuple):
-    """What the next block covers, and what it goes on from."""
+    """What the next block covers, what it goes on from, and whether more is left for another."""
 
     number: int
     epoch: int
     previous_hash: bytes
     from_xid: int
     to_xid: int
+    leaves_more: bool
 
 
 def seal_history() -> SealBlock | None:
-    """Seal the next stretch of history, if there is one, and publish its head.
+    """Seal history up to the horizon, block by block, and publish each head.
 
     Returns:
-        The new block; None where nothing but the last seal happened, or another sealer is at work.
+        The newest of the new blocks; None where nothing but the last seal happened, or another
+        sealer is at work.
 
     Raises:
         SealRefusedError: the signing key is gone, or transaction ids went back (a restored
             database), or the published heads are not this history's.
     """
-    _publish_missing()
-    if _next_range() is None:
-        return None
-    with acting(SEALER, reason="history below the horizon is sealed"):
-        block = _seal_under_lock()
-    if block is not None:
-        publish([_as_published(block)])
-    return block
+    publish_missing()
+    newest = None
+    is_behind = _next_range() is not None
+    while is_behind:
+        with acting(SEALER, reason="history below the horizon is sealed"):
+            covered, block = _seal_under_lock()
+        newest = block or newest
+        is_behind = covered is not None and covered.leaves_more and _next_range() is not None
+        publish_missing()
+    deliver_missing()
+    return newest
 
 
-def _seal_under_lock() -> SealBlock | None:
+def _seal_under_lock() -> tuple[_Range | None, SealBlock | None]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [ADVISORY_LOCK])
         (is_alone,) = cursor.fetchone()
-        if not is_alone:
-            return None
-        found = _next_range()
-        return None if found is None else _seal(cursor, found)
+        found = _next_range() if is_alone else None
+        return found, None if found is None else _seal(cursor, found)
 
 
 def _next_range() -> _Range | None:
@@ -105,15 +103,16 @@ def _next_range() -> _Range | None:
         return None
     return _Range(
         number=1 if last is None else last.number + 1,
-        epoch=1 if last is None else last.epoch,
+        epoch=SealEpoch.objects.order_by("-number").values_list("number", flat=True)[0],
         previous_hash=GENESIS if last is None else bytes(last.head_hash),
         from_xid=start,
         to_xid=horizon if last_xid is None else last_xid,
+        leaves_more=last_xid is not None,
     )
 
 
 def _seal(cursor: CursorWrapper, covered: _Range) -> SealBlock:
-    key = signing_key(may_make=covered.number == 1)
+    key = _key_of(covered.epoch, is_first=covered.number == 1)
     set_canonical(cursor)
     # A block is bounded by transactions, but one of them may have been a very large one.
     cursor.execute("SET LOCAL statement_timeout = 0")
@@ -145,6 +144,19 @@ def _seal(cursor: CursorWrapper, covered: _Range) -> SealBlock:
     )
 
 
+def _key_of(epoch: int, *, is_first: bool) -> Ed25519PrivateKey:
+    """The key that signed before; another one takes over with an epoch only."""
+    key = signing_key(may_make=is_first and epoch == 1)
+    said = SealEpoch.objects.values_list("public_key", flat=True).get(number=epoch)
+    newest = newest_published()
+    expected = bytes(said) or (b"" if newest is None else newest.public_key)
+    if expected not in (b"", key.public_key().public_bytes_raw()):
+        raise SealRefusedError(
+            "seal_key_is_kept", f"epoch {epoch} is signed by another key than the one that is here"
+        )
+    return key
+
+
 def _write_leaves(cursor: CursorWrapper, covered: _Range) -> tuple[dict[str, Any], list[bytes]]:
     """Write the leaves of all rows in the range; returns the block's layout and the leaves.
 
@@ -174,36 +186,3 @@ def _write_leaves(cursor: CursorWrapper, covered: _Range) -> tuple[dict[str, Any
         leaves += split(bytes(joined))
         layouts[source]["marks"] = marks
     return layouts, leaves
-
-
-def _as_published(block: SealBlock) -> PublishedHead:
-    key = public_key()
-    assert key is not None, "a block was just signed"
-    return PublishedHead(
-        number=block.number,
-        head_hash=bytes(block.head_hash),
-        root=bytes(block.root),
-        to_xid=block.to_xid,
-        signature=bytes(block.signature),
-        public_key=key,
-        sealed_at=block.sealed_at.isoformat(),
-    )
-
-
-def _publish_missing() -> None:
-    """Publish heads that a crash kept back between the commit and the file.
-
-    Raises:
-        SealRefusedError: `heads_continue_this_history`: the file ends with another history.
-    """
-    newest = newest_published()
-    if newest is not None:
-        block = SealBlock.objects.filter(number=newest.number).first()
-        if block is None or bytes(block.head_hash) != newest.head_hash:
-            raise SealRefusedError(
-                "heads_continue_this_history",
-                f"block {newest.number} was published with another head than the database has",
-            )
-    last = 0 if newest is None else newest.number
-    missing = SealBlock.objects.filter(number__gt=last).order_by("number")
-    publish(_as_published(block) for block in missing)

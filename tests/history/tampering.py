@@ -10,7 +10,7 @@ from tests.history.book import Book
 Superuser = psycopg.Connection[Any]
 
 
-def tamper(superuser: Superuser, *statements: str) -> None:
+def tamper(superuser: Superuser, *statements: str, must_move: bool = True) -> None:
     """Change rows with all triggers off, and switch them on again as if nothing had been."""
     found = superuser.execute(
         "SELECT tgrelid::regclass::text, tgname FROM pg_trigger"
@@ -20,7 +20,7 @@ def tamper(superuser: Superuser, *statements: str) -> None:
         for table in {table for table, _ in found}:
             superuser.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
         for statement in statements:
-            assert superuser.execute(statement).rowcount > 0, statement
+            assert superuser.execute(statement).rowcount > 0 or not must_move, statement
         for table in {table for table, _ in found}:
             superuser.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL")
         for table, name in found:

@@ -13,8 +13,9 @@ from django.db import connection, transaction
 
 from accounts.models import SealBlock, SealLeaf
 from accounts.seals import SealRefusedError, seal_history
-from accounts.seals.heads import GENESIS, Head, is_signed, public_key, published_heads
+from accounts.seals.heads import GENESIS, Head, is_signed
 from accounts.seals.leaves import LayoutError, PartLayout, SourceLayout, set_canonical
+from accounts.seals.published import place_key, read_published
 from accounts.seals.tree import merkle_root
 from tests.history.book import seal, small_book
 
@@ -110,11 +111,11 @@ def test_the_head_binds_all_it_says_and_is_signed_and_published(db: None) -> Non
         layout=SealBlock.objects.get(number=1).layout,
     )
     assert head.hash() == bytes(block.head_hash)
-    key = public_key()
+    key = place_key()
     assert key is not None
     assert is_signed(head.hash(), bytes(block.signature), key)
     assert not is_signed(sha256(head.hash()).digest(), bytes(block.signature), key)
-    published = published_heads()[1]
+    published = read_published().heads[1, 1]
     assert (published.head_hash, published.public_key) == (head.hash(), key)
     assert Path(settings.SEAL_KEY).stat().st_mode & 0o777 == 0o600
 

@@ -148,11 +148,12 @@ def test_an_owner_stays_what_it_is(book: Book, owner: Owner, rule: str, statemen
 
 def test_a_seal_goes_forward(book: Book, owner: Owner) -> None:
     block = {
-        "number": 1, "epoch": 1, "from_xid": "5", "to_xid": "9", "leaf_count": 0, "layout": "{}",
-        "root": b"", "previous_hash": b"", "head_hash": b"", "signature": b"", "sealed_at": NOON,
+        "number": 1, "epoch": 1, "from_xid": "3", "to_xid": "9", "leaf_count": 0, "layout": "{}",
+        "root": b"", "previous_hash": bytes(32), "head_hash": b"", "signature": b"",
+        "sealed_at": NOON,
     }  # fmt: skip
     with refused_by_hand(book, "seal_block_goes_forward"):
-        run(owner, insert("accounts_sealblock", block | {"to_xid": "5"}))
+        run(owner, insert("accounts_sealblock", block | {"to_xid": "3"}))
     run(owner, insert("accounts_sealblock", block))
 
 
