@@ -65,7 +65,9 @@ class LedgerConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how requests for entries are shown and applied."""
-        from ledger import entry_approvals, rates
+        from ledger import back_dating, entry_approvals, periods, rates
 
+        back_dating.register()
         entry_approvals.register()
+        periods.register()
         rates.register()
