@@ -52,4 +52,5 @@ app.conf.beat_schedule = {
     "watch the inbox": every(30, "watch_inbox"),
     "store the horizon": every(60, "store_horizon"),
     "seal history": every(60, "seal_history"),
+    "prove the book": every(600, "prove_the_book"),
 }

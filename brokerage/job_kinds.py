@@ -10,6 +10,7 @@ from django.conf import settings
 
 from brokerage.inbox.cycle import run_day
 from brokerage.inbox.refusal import FolderRefusedError
+from brokerage.nightly import VERIFY, BookUnsoundError, run_proof
 
 INBOX_DAY = "inbox.day"
 
@@ -67,5 +68,11 @@ JOB_KINDS: dict[str, JobKind] = {
         attempts_max=10,
         refusals=(FolderRefusedError,),
         topics=("book", "breaks", "day", "margin", "prices", "record"),
+    ),
+    VERIFY: JobKind(
+        title="Proof of the book",
+        run=run_proof,
+        refusals=(BookUnsoundError,),
+        topics=("record",),
     ),
 }

@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.seals import sealer
 from brokerage import jobs, worker
 from brokerage.inbox.watch import ask_for_next_day
+from brokerage.nightly import VERIFY, due_proof
 from ledger import horizons
 
 
@@ -44,3 +45,11 @@ def watch_inbox() -> None:
     """Ask for the next day in the inbox folder, where one is set."""
     if settings.INBOX_FOLDER is not None:
         ask_for_next_day(Path(settings.INBOX_FOLDER), now=timezone.now())
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def prove_the_book() -> None:
+    """Ask for tonight's proof, once."""
+    key = due_proof(timezone.now())
+    if key is not None:
+        jobs.ask_for_job(VERIFY, key=key, arguments={})
