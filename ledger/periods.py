@@ -122,8 +122,8 @@ def _text(day: date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
-def _added(statement: str, *arguments: object) -> PeriodEvent:
+def _added(statement: str, *arguments: int | date | str | UUID) -> PeriodEvent:
     with refusals(), connection.cursor() as cursor:
-        cursor.execute(statement, list(arguments))
+        cursor.execute(statement, arguments)
         (added,) = cursor.fetchone()
     return PeriodEvent.objects.get(pk=added)

@@ -187,7 +187,8 @@ def _sums(pools: Collection[int], point: ReadingPoint | None) -> Summed:
     if point is not None:
         with connection.cursor() as cursor:
             cursor.execute(SUMS_AT, [point.snapshot, point.as_of, list(pools)])
-            return cursor.fetchall()
+            summed: Summed = cursor.fetchall()
+            return summed
     return (
         Balance.objects.filter(account__pool__in=list(pools))
         .values_list(

@@ -110,6 +110,14 @@ class BookStanding:
         group.debit = WIDE.add(group.debit, WIDE.subtract(max(after, ZERO), max(before, ZERO)))
         group.credit = WIDE.add(group.credit, WIDE.subtract(min(before, ZERO), min(after, ZERO)))
 
+    def emptied(self) -> "BookStanding":
+        """The same accounts and places, holding nothing."""
+        tallies = {
+            key: Tally(custody=dict.fromkeys(tally.custody, ZERO))
+            for key, tally in self.tallies.items()
+        }
+        return BookStanding(self.facts, self.pools, tallies, self.names)
+
     def touched(self, legs: Iterable[MovedLeg]) -> "Touched":
         """What a change of some accounts can show in."""
         facts = [self.facts[leg.account_id] for leg in legs]

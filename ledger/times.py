@@ -5,7 +5,7 @@ somebody looked: the newest horizon stored then or before says which transaction
 Recorded times are for people and decide nothing here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -228,7 +228,7 @@ def _put_back(row: models.Model, said: dict[str, Any]) -> None:
     for column in row._meta.concrete_fields:
         if column.primary_key or isinstance(column, models.BinaryField | models.JSONField):
             continue
-        value = said.get(column.column)
+        value = said.get(column.column or "")
         if column.column not in said or value in ("hidden", "changed"):
             continue
         to_python = (
@@ -239,3 +239,13 @@ def _put_back(row: models.Model, said: dict[str, Any]) -> None:
         stood = to_python(value)
         if getattr(row, column.attname) != stood:
             setattr(row, column.attname, stood)
+
+
+def asked(parameters: Mapping[str, str]) -> ReadingPoint | None:
+    """The point that the parameters `as_of` and `known_at` of an address ask for; None for neither.
+
+    Raises:
+        TimeRefusedError: one of them is no such time, or nothing can be read there.
+    """
+    as_of, known_at = parameters.get("as_of", ""), parameters.get("known_at", "")
+    return point_of(as_of=as_of, known_at=known_at) if as_of or known_at else None
