@@ -7,10 +7,11 @@ from rest_framework.routers import DefaultRouter
 from accounts import api as accounts_api
 from brokerage import api_days, api_jobs
 from ledger import api as ledger_api
+from ledger import api_interest
 from margin import api as margin_api
 
 router = DefaultRouter(trailing_slash=True)
-for resources in (accounts_api, ledger_api, margin_api, api_days, api_jobs):
+for resources in (accounts_api, ledger_api, api_interest, margin_api, api_days, api_jobs):
     resources.register(router)
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -51,6 +51,7 @@ app.conf.beat_schedule = {
     "sweep jobs": every(5, "sweep_jobs"),
     "watch the inbox": every(30, "watch_inbox"),
     "store the horizon": every(60, "store_horizon"),
+    "accrue interest": every(300, "accrue_interest"),
     "seal history": every(60, "seal_history"),
     "prove the book": every(600, "prove_the_book"),
 }

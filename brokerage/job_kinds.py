@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from django.conf import settings
 
+from accounts.audit import Actor, RefusedError
 from brokerage.inbox.cycle import run_day
 from brokerage.inbox.refusal import FolderRefusedError
+from brokerage.interest import accrue_all
 from brokerage.nightly import VERIFY, BookUnsoundError, run_proof
+from ledger.accrual import AccrualRefusedError
 
 INBOX_DAY = "inbox.day"
+INTEREST = "interest.day"
 
 
 class Progress(Protocol):
@@ -61,7 +65,20 @@ def run_inbox_day(arguments: Mapping[str, Any], progress: Progress) -> dict[str,
     return {"business_day": result["business_day"], "control_totals": result["control_totals"]}
 
 
+def run_interest(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Accrue and post interest up to a day; what was done before is found done."""
+    return accrue_all(
+        on=date.fromisoformat(arguments["on"]), actor=Actor.job(INTEREST), report=progress.report
+    )
+
+
 JOB_KINDS: dict[str, JobKind] = {
+    INTEREST: JobKind(
+        title="Interest of the day",
+        run=run_interest,
+        refusals=(AccrualRefusedError, RefusedError),
+        topics=("book",),
+    ),
     INBOX_DAY: JobKind(
         title="The day's cycle",
         run=run_inbox_day,

@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.seals import sealer
 from brokerage import jobs, worker
 from brokerage.inbox.watch import ask_for_next_day
+from brokerage.interest_watch import ask_for_interest
 from brokerage.nightly import VERIFY, due_proof
 from ledger import horizons
 
@@ -53,3 +54,9 @@ def prove_the_book() -> None:
     key = due_proof(timezone.now())
     if key is not None:
         jobs.ask_for_job(VERIFY, key=key, arguments={})
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def accrue_interest() -> None:
+    """Ask for the interest of the newest business day that is over."""
+    ask_for_interest()

@@ -3,6 +3,7 @@
 from accounts.digest import BY_CLOCK, DigestedTable
 
 ENTRY = "an entry's key stands for it"
+RUN = "which transactions had committed"
 
 TABLES = (
     DigestedTable("ledger_pool", key=("legal_entity_id", "code")),
@@ -34,6 +35,12 @@ TABLES = (
     DigestedTable("ledger_loss", key=("entry_id",)),
     DigestedTable("ledger_release", key=("bucket_id", "kind_id", "asset_id", "scope_version")),
     DigestedTable("ledger_releaseuse", key=("release_id",)),
+    DigestedTable("ledger_ratecurve", key=("legal_entity_id", "asset_id", "side")),
+    DigestedTable("ledger_rateversion", key=("curve_id", "version")),
+    DigestedTable("ledger_accrualrun", key=("legal_entity_id", "day"), left_out={"snapshot": RUN}),
+    DigestedTable("ledger_dailyrate", key=("run_id", "curve_id")),
+    DigestedTable("ledger_accrual", key=("account_id", "run_id")),
+    DigestedTable("ledger_accrualcorrection", key=("account_id", "run_id", "day")),
     DigestedTable(
         "ledger_statementfile",
         key=("sha256",),

@@ -2,7 +2,15 @@
 
 from django.urls import URLPattern, path
 
-from ledger.screens import break_page, breaks, entries, location_page, locations, transfers
+from ledger.screens import (
+    break_page,
+    breaks,
+    entries,
+    interest,
+    location_page,
+    locations,
+    transfers,
+)
 
 app_name = "ledger"
 
@@ -20,4 +28,8 @@ urlpatterns: list[URLPattern] = [
     path("ledger/entries/<int:entry_id>/", entries.entry_page, name="entry"),
     path("ledger/entries/<int:entry_id>/reverse/", entries.reverse, name="entry-reverse"),
     path("ledger/transfers/new/", transfers.transfer_new, name="transfer-new"),
+    path("ledger/rates/", interest.rates, name="rates"),
+    path("ledger/rates/new/", interest.rates_new, name="rates-new"),
+    path("ledger/rates/<int:curve_id>/", interest.rate_curve, name="rate-curve"),
+    path("ledger/interest/<int:account_id>/", interest.interest, name="interest"),
 ]
