@@ -126,6 +126,21 @@ class SourceLayout:
             "WHERE w.xid >= %(from)s::xid8 AND w.xid < %(to)s::xid8"
         )
 
+    def text_sql(self) -> str:
+        """Query of `xid, text, leaf` of one row; parameters `key_0`, `key_1`, ... of its key."""
+        texts = [_row_text(self.table, "w", self.columns)]
+        texts += [f"coalesce(p{n}.text, '')" for n in range(len(self.parts))]
+        joins = "".join(
+            f"\nCROSS JOIN LATERAL ({_part_sql(part, self, marks=False)}) p{n}"
+            for n, part in enumerate(self.parts)
+        )
+        found = " AND ".join(f"w.{column} = %(key_{n})s" for n, column in enumerate(self.key))
+        return (
+            f"SELECT xid, text, sha256({LEAF_PREFIX} || convert_to(text, 'UTF8')) FROM"
+            f" (SELECT w.xid::text::bigint AS xid, {' || '.join(texts)} AS text"
+            f" FROM public.{self.table} w{joins} WHERE {found}) t"
+        )
+
     def _marks_sql(self, text: str) -> str:
         if not self.parts:
             return ", ''::bytea AS marks"

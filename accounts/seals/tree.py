@@ -17,11 +17,29 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
         return sha256(b"").digest()
     level = list(leaves)
     while len(level) > 1:
-        last = level[-1:] if len(level) % 2 else []
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
-        level += last
+        level = _level_above(level)
     return level[0]
+
+
+def merkle_path(leaves: Sequence[bytes], place: int) -> list[bytes]:
+    """What must be hashed with a leaf, in this order, to come to the root (RFC 9162, 2.1.3).
+
+    Which of them stand to the left follows from the place and the number of leaves.
+    """
+    path = []
+    level = list(leaves)
+    while len(level) > 1:
+        beside = place ^ 1
+        if beside < len(level):
+            path.append(level[beside])
+        level, place = _level_above(level), place // 2
+    return path
+
+
+def _level_above(level: Sequence[bytes]) -> list[bytes]:
+    pairs = zip(level[::2], level[1::2], strict=False)
+    above = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+    return above + ([level[-1]] if len(level) % 2 else [])
 
 
 def split(joined: bytes) -> list[bytes]:
