@@ -227,15 +227,27 @@ BEGIN
             (one.effective_at AT TIME ZONE 'UTC')::date, one.closed_through));
     END IF;
 
+    -- A leg is late where its account moved on a later date before it: in this statement, or in a
+    -- movement of a day that is more than this statement's own.
     WITH dated AS (
-        SELECT i.entry_id, i.account_id, o.legal_entity_id,
+        SELECT i.entry_id, i.account_id, i.account_seq, abs(i.amount) AS moved, o.legal_entity_id,
                (e.effective_at AT TIME ZONE 'UTC')::date AS effective_on
         FROM inserted i JOIN ledger_entry e ON e.id = i.entry_id
         JOIN ledger_pool o ON o.id = i.pool_id
-    ), newest AS (
-        SELECT a.account_id, (SELECT max(m.effective_on) FROM ledger_dailymovement m
-                              WHERE m.account_id = a.account_id) AS moved_on
-        FROM (SELECT DISTINCT d.account_id FROM dated d) a
+    ), own AS (
+        SELECT d.account_id, d.effective_on, sum(d.moved) AS moved FROM dated d GROUP BY 1, 2
+    ), since AS (
+        SELECT o.account_id, min(o.effective_on) AS effective_on FROM own o GROUP BY 1
+    ), stood AS (
+        SELECT m.account_id, max(m.effective_on) AS moved_on
+        FROM since s JOIN ledger_dailymovement m
+            ON m.account_id = s.account_id AND m.effective_on > s.effective_on
+        LEFT JOIN own o ON o.account_id = m.account_id AND o.effective_on = m.effective_on
+        WHERE m.debit + m.credit > coalesce(o.moved, 0) GROUP BY 1
+    ), legs AS (
+        SELECT d.*, greatest(s.moved_on, max(d.effective_on) OVER (
+                   PARTITION BY d.account_id ORDER BY d.account_seq)) AS moved_on
+        FROM dated d LEFT JOIN stood s ON s.account_id = d.account_id
     ), closed AS (
         SELECT d.legal_entity_id, max(d.day) AS day FROM ledger_dayclose d GROUP BY 1
     )
@@ -244,11 +256,9 @@ BEGIN
     INTO late
     FROM (
         SELECT d.entry_id, d.effective_on,
-               greatest(max(n.moved_on) FILTER (WHERE n.moved_on > d.effective_on),
+               greatest(max(d.moved_on) FILTER (WHERE d.moved_on > d.effective_on),
                         max(c.day) FILTER (WHERE c.day >= d.effective_on)) AS overtaken_on
-        FROM dated d
-        JOIN newest n ON n.account_id = d.account_id
-        LEFT JOIN closed c ON c.legal_entity_id = d.legal_entity_id
+        FROM legs d LEFT JOIN closed c ON c.legal_entity_id = d.legal_entity_id
         GROUP BY d.entry_id, d.effective_on
     ) l WHERE l.overtaken_on IS NOT NULL;
     IF late.entries IS NULL THEN RETURN NULL; END IF;
