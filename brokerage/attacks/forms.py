@@ -12,6 +12,7 @@ Who = Literal["owner", "runtime", "auditor", "broker"]
 ACT = "SELECT accounts.act('system:command:attack', NULL, 'command', '', 'An attack')"
 # What a connection without the right is refused by.
 NO_RIGHT = "42501"
+CONSTRAINED = "23"
 ANY = "00000000-0000-0000-0000-000000000001"  # an id nobody gives out
 ENTRY = "4611686018427387904"  # an id no sequence reaches
 

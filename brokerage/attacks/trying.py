@@ -10,7 +10,7 @@ from django.conf import settings
 from psycopg.conninfo import make_conninfo
 
 from brokerage.attacks.firm import Scene, at_work_in
-from brokerage.attacks.forms import NO_RIGHT, Attack, Who
+from brokerage.attacks.forms import CONSTRAINED, NO_RIGHT, Attack, Who
 from brokerage.attacks.report import AttackReport
 from brokerage.attacks.rules import ATTACKS, NOT_TRIED, known_rules
 from brokerage.attacks.scratch import AttackRefusedError, scratch_copy
@@ -112,12 +112,11 @@ def try_one(attack: Attack, connection: Connection, scene: Scene) -> str | None:
     except psycopg.Error as refusal:
         if at < len(attack.statements) - 1:
             return f"what it needs first was refused: {_named(refusal)}"
-        is_right = (
-            refusal.sqlstate == NO_RIGHT
-            if attack.lacks_right
-            else refusal.diag.constraint_name == attack.rule
-        )
-        return "" if is_right else _named(refusal)
+        if attack.lacks_right:
+            # Whoever is stopped by a rule of the book only has got the right.
+            has_right = (refusal.sqlstate or "").startswith(CONSTRAINED)
+            return None if has_right else "" if refusal.sqlstate == NO_RIGHT else _named(refusal)
+        return "" if refusal.diag.constraint_name == attack.rule else _named(refusal)
     return None
 
 
