@@ -63,6 +63,13 @@ TABLES = (
     ),
     DigestedTable("ledger_periodevent", key=("legal_entity_id", "number")),
     DigestedTable("ledger_backdatedentry", key=("entry_id",)),
+    DigestedTable("ledger_moverule", key=("from_role", "to_role", "effective_from")),
+    DigestedTable("ledger_transitrule", key=("legal_entity_id", "effective_from")),
+    DigestedTable("ledger_blockrule", key=("legal_entity_id", "cause", "effective_from")),
+    DigestedTable("ledger_clientreconciliation", key=("client_id", "business_day", "number")),
+    DigestedTable("ledger_reconciliationsignature", key=("reconciliation_id",)),
+    DigestedTable("ledger_obligation", key=("legal_entity_id", "reference")),
+    DigestedTable("ledger_obligationend", key=("obligation_id",)),
     DigestedTable("ledger_conductrule", key=("code", "regime", "effective_from")),
     DigestedTable(
         "ledger_letterdocument",
@@ -77,6 +84,9 @@ TABLES = (
 )
 
 LEFT_OUT = {
+    "ledger_blocklift": "ends by the clock what began by the clock",
+    "ledger_blocksweep": "a look by the clock at what a margin run found",
+    "ledger_outflowblock": "begins and ends by the clock of whoever acted",
     "ledger_horizon": "committed horizons, one a minute",
     "ledger_locationchange": "days on the clock of whoever acted; the trail has the change",
     "ledger_locationuse": "follows from letters, changes and closings",

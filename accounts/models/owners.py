@@ -123,11 +123,13 @@ class Bucket(models.Model):
 
     class Role(models.TextChoices):
         FREE = "FREE", "Free"
-        ISOLATED = "ISOLATED", "Isolated position"
+        INITIAL = "INITIAL", "Initial margin"
         RESERVE = "RESERVE", "Maintenance reserve"
+        ISOLATED = "ISOLATED", "Isolated position"
         PLEDGED = "PLEDGED", "Pledged"
         LOCKED = "LOCKED", "Locked or vesting"
         HOLD = "HOLD", "Withdrawal hold"
+        FEES = "FEES", "Fee reserve"
 
     account = models.ForeignKey(MarginAccount, models.PROTECT, related_name="buckets")
     code = models.CharField(max_length=60)
@@ -141,6 +143,21 @@ class Bucket(models.Model):
             models.CheckConstraint(
                 name="isolated_bucket_names_its_instrument",
                 condition=~Q(role="ISOLATED") | ~Q(instrument_code=""),
+            ),
+            models.CheckConstraint(
+                name="bucket_role_is_known",
+                condition=Q(
+                    role__in=[
+                        "FREE",
+                        "INITIAL",
+                        "RESERVE",
+                        "ISOLATED",
+                        "PLEDGED",
+                        "LOCKED",
+                        "HOLD",
+                        "FEES",
+                    ]
+                ),
             ),
         ]
 

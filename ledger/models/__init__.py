@@ -5,6 +5,7 @@ shortfall) stands on the debit side; what it owes (claims, residual interest, eq
 credit side, stored negative and shown positive.
 """
 
+from ledger.models.blocks import BlockLift, BlockRule, BlockSweep, OutflowBlock
 from ledger.models.book import (
     Balance,
     DailyMovement,
@@ -18,7 +19,8 @@ from ledger.models.book import (
     Release,
     ReleaseUse,
 )
-from ledger.models.letters import Letter, LetterDocument, LocationChange, LocationUse
+from ledger.models.debts import Obligation, ObligationEnd
+from ledger.models.individual import ClientReconciliation, ReconciliationSignature
 from ledger.models.interest import (
     Accrual,
     AccrualCorrection,
@@ -27,6 +29,8 @@ from ledger.models.interest import (
     RateCurve,
     RateVersion,
 )
+from ledger.models.letters import Letter, LetterDocument, LocationChange, LocationUse
+from ledger.models.moves import MoveGuard, MoveRule
 from ledger.models.periods import BackDatedEntry, DayClose, PeriodEvent
 from ledger.models.pools import (
     AccountClass,
@@ -53,6 +57,7 @@ from ledger.models.statements import (
     StatementLine,
     StatementMatch,
 )
+from ledger.models.transit import TransitRule
 
 __all__ = [
     "AccountClass",
@@ -63,8 +68,12 @@ __all__ = [
     "AssetKind",
     "BackDatedEntry",
     "Balance",
+    "BlockLift",
+    "BlockRule",
+    "BlockSweep",
     "Break",
     "BreakEvent",
+    "ClientReconciliation",
     "ConductRule",
     "DailyMovement",
     "DailyRate",
@@ -83,12 +92,18 @@ __all__ = [
     "LocationChange",
     "LocationUse",
     "Loss",
+    "MoveGuard",
+    "MoveRule",
+    "Obligation",
+    "ObligationEnd",
+    "OutflowBlock",
     "PeriodEvent",
     "Pool",
     "Posting",
     "RateCurve",
     "RateVersion",
     "ReceiptSettlement",
+    "ReconciliationSignature",
     "Release",
     "ReleaseUse",
     "ResidualNotice",
@@ -98,4 +113,5 @@ __all__ = [
     "StatementFile",
     "StatementLine",
     "StatementMatch",
+    "TransitRule",
 ]

@@ -118,6 +118,8 @@ class AccountClass(models.TextChoices):
     """What a ledger account is for. The side on which it may stand follows from it."""
 
     CUSTODY = "custody", "Custody"
+    DELEGATED = "delegated", "Custody delegated to a venue"
+    MIRRORED = "mirrored", "Custody mirrored at a venue"
     CLAIM = "claim", "Claim"
     POSITION = "position", "Position"
     UNALLOCATED = "unallocated", "Unidentified receipts"
@@ -162,9 +164,21 @@ class LedgerAccount(models.Model):
                     Q(account_class__in=["claim", "position", "loan_receivable"])
                     & Q(bucket__isnull=False, location__isnull=True)
                 )
-                | (Q(account_class="custody") & Q(bucket__isnull=True, location__isnull=False))
                 | (
-                    ~Q(account_class__in=["claim", "position", "loan_receivable", "custody"])
+                    Q(account_class__in=["custody", "delegated", "mirrored"])
+                    & Q(bucket__isnull=True, location__isnull=False)
+                )
+                | (
+                    ~Q(
+                        account_class__in=[
+                            "claim",
+                            "position",
+                            "loan_receivable",
+                            "custody",
+                            "delegated",
+                            "mirrored",
+                        ]
+                    )
                     & Q(bucket__isnull=True, location__isnull=True)
                 ),
             ),

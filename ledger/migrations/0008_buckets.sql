@@ -1,1 +1,0 @@
--- Moves between buckets, individual segregation, transit, debts (SQL beside this file).
