@@ -89,6 +89,14 @@ class Registered(NamedTuple):
     apply: Apply
 
 
+class AskRefusedError(Exception):
+    """Something cannot be asked for like this. `field` is the part of the form to look at."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
 class UnknownActionError(Exception):
     """Nothing applies approvals of this action; the program that asked uses them itself."""
 
@@ -241,9 +249,7 @@ def pending_on(record: str, *, roles: Roles, now: datetime | None = None) -> "Qu
     """
     return (
         visible(roles)
-        .filter(
-            records__record=record, used_xid__isnull=True, expires_at__gt=now or timezone.now()
-        )
+        .filter(records__record=record, used_xid__isnull=True, expires_at__gt=now or timezone.now())
         .exclude(decision=Approval.Decision.REJECTED)
     )
 
@@ -288,6 +294,20 @@ def for_you(
 def made_by_you(operator: Operator, *, now: datetime | None = None) -> "QuerySet[Approval]":
     """What this person asked for and is not decided yet."""
     return requests().filter(maker=operator, decision="", expires_at__gt=now or timezone.now())
+
+
+def for_others(
+    operator: Operator, roles: Roles, *, now: datetime | None = None
+) -> "QuerySet[Approval]":
+    """What waits for somebody else: not one's own, and not for one's own decision."""
+    at = now or timezone.now()
+    return (
+        visible(roles)
+        .filter(decision="", expires_at__gt=at)
+        .exclude(maker=operator)
+        .exclude(pk__in=for_you(operator, roles, now=at).values("pk"))
+        .order_by("expires_at", "number")
+    )
 
 
 def decided(roles: Roles, *, now: datetime | None = None) -> "QuerySet[Approval]":

@@ -29,9 +29,7 @@ class AccountsConfig(AppConfig):
         "accounts_scope",
     )
     # The root of a block covers its leaves.
-    derived_tables = {
-        "accounts_sealleaf": ("history_is_append_only", "leaf_is_of_the_next_block")
-    }
+    derived_tables = {"accounts_sealleaf": ("history_is_append_only", "leaf_is_of_the_next_block")}
     transient_tables = (
         "accounts_operatorsession",
         "accounts_signinfailure",
@@ -45,6 +43,8 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how requests of this app are shown and applied."""
-        from accounts import people
+        from accounts import agreements, limits, people
 
+        agreements.register()
+        limits.register()
         people.register()

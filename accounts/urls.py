@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path, re_path
 
-from accounts.screens import door, inbox, people, record
+from accounts.screens import door, inbox, limits, people, record
 
 app_name = "accounts"
 
@@ -12,6 +12,8 @@ urlpatterns: list[URLPattern] = [
     path("theme/", door.choose_theme, name="theme"),
     path("legal-entity/", door.choose_legal_entity, name="legal-entity"),
     path("approvals/", inbox.inbox, name="approvals"),
+    path("approvals/limits/", limits.limit_list, name="limits"),
+    path("approvals/limits/change/", limits.limit_new, name="limit-new"),
     path("approvals/<uuid:approval_id>/", inbox.approval, name="approval"),
     path("approvals/<uuid:approval_id>/decide/", inbox.decide, name="approval-decide"),
     path("approvals/<uuid:approval_id>/apply/", inbox.apply, name="approval-apply"),

@@ -13,17 +13,14 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.audit import Actor, acting
-from accounts.models import OwnerClass
 from ledger.models import (
     AccountClass,
-    AssetKind,
     Break,
     BreakEvent,
     Posting,
     StatementLine,
     StatementMatch,
 )
-from ledger.posting import AccountKey, Draft, Leg, open_accounts, post_entry
 
 TEXT_LENGTH_MIN = 10
 CANDIDATES_MAX = 20
@@ -142,72 +139,12 @@ def close_break(
     return found
 
 
-def book_receipt(break_id: int, *, text: str, actor: Actor, request_id: str = "") -> int:
-    """Book money that came to a client location without an owner; it is client money at once.
-
-    The entry is dated to the break's business day, so that the book shows what the bank shows.
-
-    Returns:
-        The entry, with which the break can then be closed.
-
-    Raises:
-        BreakActError: the break is no receipt of a client pool.
-        RefusedError: a rule of the book refused it.
-    """
-    text = checked_text(text)
-    with acting(actor, reason="Booked a receipt without an owner", request_id=request_id):
-        found = (
-            Break.objects.select_for_update(of=("self",))
-            .select_related("location__pool", "asset")
-            .get(pk=break_id)
-        )
-        refuse_closed(found)
-        if not is_receipt(found):
-            raise BreakActError("This break is no receipt of a client pool.")
-        amount = found.statement_amount
-        assert amount is not None, "a receipt has an amount"
-        place, asset = found.location, found.asset_id
-        assert asset is not None, "a receipt is of an asset"
-        keys = (
-            AccountKey(place.pool_id, asset, AccountClass.CUSTODY, location_id=place.pk),
-            AccountKey(place.pool_id, asset, AccountClass.UNALLOCATED),
-        )
-        ids = open_accounts(keys)
-        posted = post_entry(
-            Draft(
-                key=f"receipt:break:{found.pk}",
-                kind=RECEIPT,
-                effective_at=effective_at_of(found),
-                reference=found.reference or f"BREAK-{found.pk}",
-                legs=[
-                    Leg(ids[keys[0]], amount, reference=found.reference or f"BREAK-{found.pk}"),
-                    Leg(ids[keys[1]], -amount),
-                ],
-                narrative=text,
-            )
-        )
-        note(found, "booked", f"Entry {posted.entry_id}: {text}")
-    return posted.entry_id
-
-
 def effective_at_of(found: Break) -> datetime:
     """When an entry that answers a break is effective: noon of the day it was found on.
 
     That day is compared already, so the entry is not looked for on a later statement.
     """
     return datetime.combine(found.business_day, time(12), tzinfo=UTC)
-
-
-def is_receipt(found: Break) -> bool:
-    """Whether it is money that came to a client location and that the book knows nothing of."""
-    return (
-        found.kind == Break.Kind.MISSING_IN_LEDGER
-        and found.statement_amount is not None
-        and found.statement_amount > 0
-        and found.asset is not None
-        and found.asset.kind == AssetKind.MONEY
-        and found.location.pool.owner_class == OwnerClass.CLIENT
-    )
 
 
 # ---------------------------------------------------------------- evidence

@@ -120,7 +120,8 @@ def state_segregation(legal_entity_id: int, *, day: date) -> int:
 def conduct_rule(code: str, *, regime: str, day: date) -> Decimal:
     """The value of a rule on a day: that of the regime, or else the one for all."""
     rules = ConductRule.objects.filter(code=code, regime__in={regime, ""}, effective_from__lte=day)
-    return rules.order_by("-regime", "-effective_from")[0].value
+    value: Decimal = rules.order_by("-regime", "-effective_from")[0].value
+    return value
 
 
 def standing_of(pool: Pool, asset: Asset, *, day: date) -> Standing:
@@ -338,7 +339,7 @@ def describe_target(approval: Approval) -> Description:
     return Description(
         headline=f"Keep {after} {asset.code} of residual interest in {pool.code}",
         facts=(
-            ("From", shown_day(day)),
+            ("From", shown_day(day, form="medium")),
             (
                 "Residual interest now",
                 f"{grouped(standing.now, decimals=asset.scale)} {asset.code}",
@@ -359,7 +360,7 @@ def describe_rule(approval: Approval) -> Description:
         headline=approval.subject,
         facts=(
             ("Regime", said["regime"] or "all without a rule of their own"),
-            ("From", shown_day(day)),
+            ("From", shown_day(day, form="medium")),
             ("Source", said["source"]),
         ),
         fields=(FieldChange(label, plain(before), str(said["value"])),),

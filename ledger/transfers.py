@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 
 from django.db.models import Sum
 
-from accounts.approvals import request_approval
+from accounts.approvals import AskRefusedError, Change, request_approval
 from accounts.audit import Actor, acting
-from accounts.figures import grouped
+from accounts.figures import WIDE, grouped
 from accounts.models import LegalEntity, OwnerClass
 from ledger.breaks import effective_at_of, note
 from ledger.models import (
@@ -33,12 +33,8 @@ from ledger.residual import WITHDRAWAL, standing_of, write_notice
 REFERENCE_LENGTH_MAX = 60
 
 
-class TransferRefusedError(Exception):
-    """A transfer cannot be asked for like this. `field` is the part of the form to look at."""
-
-    def __init__(self, field: str, detail: str) -> None:
-        super().__init__(detail)
-        self.field = field
+class TransferRefusedError(AskRefusedError):
+    """A transfer cannot be asked for like this."""
 
 
 @dataclass(frozen=True)
@@ -301,6 +297,36 @@ def correction_kind(found: Break) -> str | None:
     if found.location.pool.owner_class in FIRM_CLASSES:
         return WRITE_OFF
     return BANK_ERROR if amount < 0 else None
+
+
+def correction_preview(found: Break) -> tuple[Change, ...]:
+    """What writing a break off, or booking it as the bank's error, would do to each balance.
+
+    The claims of clients are listed with no change: no kind of correction reaches them.
+    """
+    kind, amount, asset = correction_kind(found), found.difference, found.asset
+    if kind is None or amount is None or asset is None:
+        return ()
+    pool = found.location.pool
+    held = money_at(found.location, asset)
+
+    def of_pool(*classes: AccountClass) -> Decimal:
+        total = Balance.objects.filter(
+            account__pool=pool, account__asset=asset, account__account_class__in=classes
+        ).aggregate(total=Sum("amount"))["total"]
+        return total or Decimal(0)
+
+    after = WIDE.add(held, amount)
+    lines = [Change(f"Held at {found.location.code}", held, amount, "not negative", after >= 0)]
+    if kind == BANK_ERROR:
+        lack = of_pool(AccountClass.SHORTFALL)
+        lines.append(Change("Shortfall, due from the firm", lack, WIDE.minus(amount)))
+        owed = WIDE.minus(of_pool(AccountClass.CLAIM, AccountClass.UNALLOCATED))
+        lines.append(Change("Owed to clients", owed, Decimal(0), "held = owed"))
+    else:
+        equity = WIDE.minus(of_pool(AccountClass.OWN_EQUITY))
+        lines.append(Change(f"Own equity of {pool.code}", equity, amount))
+    return tuple(lines)
 
 
 # ---------------------------------------------------------------- drafts

@@ -19,3 +19,11 @@ class MarginConfig(AppConfig):
         "margin_taskevent",
     )
     editable_tables = ("margin_margincall", "margin_task")
+
+    def ready(self) -> None:
+        """Say how requests of this app are shown and applied, and which codes it knows."""
+        from accounts.agreements import register_terms_check
+        from margin import parameters
+
+        parameters.register()
+        register_terms_check(parameters.check_terms)

@@ -1,5 +1,27 @@
-"""Parameter rows as the engine's terms."""
+"""Parameter rows as the engine's terms, and how two people change them."""
 
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Max
+
+from accounts.approvals import (
+    AskRefusedError,
+    Description,
+    FieldChange,
+    register_action,
+    request_approval,
+)
+from accounts.audit import Actor, acting, refusals
+from accounts.clock import shown_day
+from accounts.figures import plain
+from accounts.models import Approval, LegalEntity
+from ledger.models import Asset, AssetKind
+from margin.engine.house_rules import MODEL
 from margin.engine.inputs import (
     AssetTerms,
     Bracket,
@@ -7,7 +29,12 @@ from margin.engine.inputs import (
     SecurityTerms,
     perpetual_terms,
 )
-from margin.terms import TermsInForce
+from margin.models import Haircut, InstrumentTerms
+from margin.terms import TermsInForce, terms_in_force
+
+HAIRCUT, TERMS = "parameter.haircut", "parameter.terms"
+# The parameter sets that a model of this version reads.
+PARAMETER_SETS = {MODEL: ("v1",)}
 
 
 def engine_terms(in_force: TermsInForce, *, asset_id: int, kind: str) -> AssetTerms | None:
@@ -28,3 +55,233 @@ def engine_terms(in_force: TermsInForce, *, asset_id: int, kind: str) -> AssetTe
             for each in in_force.brackets[terms.pk]
         ]
     )
+
+
+# ---------------------------------------------------------------- codes of agreements
+
+
+def check_terms(row: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the codes of an agreement's terms; nothing if margin knows them all."""
+    wrong = []
+    model, parameters = row["model"], row["parameters"]
+    if model not in PARAMETER_SETS:
+        wrong.append(f"Margin has no model {model}.")
+    elif parameters not in PARAMETER_SETS[model]:
+        wrong.append(f"Model {model} has no parameters {parameters}.")
+    money = set(
+        Asset.objects.filter(
+            kind=AssetKind.MONEY, code__in=[row["currency"], *row["eligible_collateral"]]
+        ).values_list("code", flat=True)
+    )
+    if row["currency"] not in money:
+        wrong.append(f"{row['currency']} is no currency of the book.")
+    day = date.fromisoformat(str(row["effective_from"]))
+    has_haircut = set(
+        Haircut.objects.filter(effective_from__lte=day, asset__code__in=money).values_list(
+            "asset__code", flat=True
+        )
+    )
+    unknown = [code for code in row["eligible_collateral"] if code not in money & has_haircut]
+    if unknown:
+        wrong.append(f"{', '.join(unknown)}: no money with a haircut on that day.")
+    call, liquidation = Decimal(str(row["call_level"])), Decimal(str(row["liquidation_level"]))
+    if not 0 <= liquidation <= call:
+        wrong.append("The call level is no lower than the liquidation level, and none is negative.")
+    return wrong
+
+
+# ---------------------------------------------------------------- new parameters, by two people
+
+
+def request_haircut(
+    *,
+    asset: Asset,
+    haircut: Decimal,
+    effective_from: date,
+    legal_entity: LegalEntity,
+    reason: str,
+    actor: Actor,
+    request_id: str = "",
+) -> UUID:
+    """Ask that money count with another deduction from a day on.
+
+    Args:
+        asset: money.
+        haircut: the share that does not count; 0.20 is 20 %.
+        effective_from: its first day.
+        legal_entity: where it is asked and decided; parameters hold for all.
+        reason: why.
+        actor: who asks.
+        request_id: of the web request.
+
+    Raises:
+        AskRefusedError: it is no money, or no share.
+        RefusedError: the maker may not ask, or nobody else could decide.
+    """
+    if asset.kind != AssetKind.MONEY:
+        raise AskRefusedError("asset", f"{asset.code} is no money.")
+    if not 0 <= haircut <= 1:
+        raise AskRefusedError("haircut", "A haircut is a share between 0 and 1.")
+    version = next_version(Haircut.objects.filter(asset=asset))
+    with acting(actor, reason=reason, request_id=request_id):
+        return request_approval(
+            legal_entity_id=legal_entity.pk,
+            action=HAIRCUT,
+            subject=f"{asset.code}: haircut {plain(haircut)}",
+            payload={
+                "row": {
+                    "asset_id": asset.pk,
+                    "version": version,
+                    "effective_from": effective_from.isoformat(),
+                    "haircut": plain(haircut),
+                }
+            },
+            reason=reason,
+            records=(f"ledger_asset:{asset.pk}",),
+        )
+
+
+def request_terms(
+    *,
+    asset: Asset,
+    brackets: Sequence[tuple[Decimal, Decimal, Decimal]],
+    effective_from: date,
+    legal_entity: LegalEntity,
+    reason: str,
+    actor: Actor,
+    request_id: str = "",
+) -> UUID:
+    """Ask that an instrument have other margin rates from a day on.
+
+    Args:
+        asset: a security, which has one line, or a perpetual.
+        brackets: floor, initial rate and maintenance rate, floors rising from 0.
+        effective_from: their first day.
+        legal_entity: where it is asked and decided; parameters hold for all.
+        reason: why.
+        actor: who asks.
+        request_id: of the web request.
+
+    Raises:
+        AskRefusedError: the lines do not fit the instrument.
+        RefusedError: the maker may not ask, or nobody else could decide.
+    """
+    check_brackets(asset, brackets)
+    is_security = asset.kind == AssetKind.SECURITY
+    row = {
+        "asset_id": asset.pk,
+        "version": next_version(InstrumentTerms.objects.filter(asset=asset)),
+        "effective_from": effective_from.isoformat(),
+        "initial_rate": plain(brackets[0][1]) if is_security else None,
+        "maintenance_rate": plain(brackets[0][2]) if is_security else None,
+    }
+    lines = [
+        {"floor": plain(f), "initial_rate": plain(i), "maintenance_rate": plain(m)}
+        for f, i, m in brackets
+    ]
+    with acting(actor, reason=reason, request_id=request_id):
+        return request_approval(
+            legal_entity_id=legal_entity.pk,
+            action=TERMS,
+            subject=f"{asset.code}: margin rates, version {row['version']}",
+            payload={"row": row, "brackets": [] if is_security else lines},
+            reason=reason,
+            records=(f"ledger_asset:{asset.pk}",),
+        )
+
+
+def next_version(rows: Any) -> int:  # noqa: ANN401
+    """One more than the newest version."""
+    newest: int = rows.aggregate(newest=Max("version"))["newest"] or 0
+    return newest + 1
+
+
+def check_brackets(asset: Asset, brackets: Sequence[tuple[Decimal, Decimal, Decimal]]) -> None:
+    floors = [floor for floor, _, _ in brackets]
+    if asset.kind == AssetKind.MONEY:
+        raise AskRefusedError("asset", f"{asset.code} is money; it has a haircut.")
+    if not brackets or floors[0] != 0 or floors != sorted(set(floors)):
+        raise AskRefusedError("brackets", "Floors rise from 0.")
+    if asset.kind == AssetKind.SECURITY and len(brackets) != 1:
+        raise AskRefusedError("brackets", "A security has one line.")
+    if any(not 0 < maintenance <= initial <= 1 for _, initial, maintenance in brackets):
+        raise AskRefusedError(
+            "brackets", "Rates lie between 0 and 1, and maintenance is no more than initial."
+        )
+
+
+def describe_haircut(approval: Approval) -> Description:
+    """The haircut before and after."""
+    row = approval.payload["row"]
+    asset, day = Asset.objects.get(pk=row["asset_id"]), date.fromisoformat(row["effective_from"])
+    before = terms_in_force(day).haircuts.get(asset.pk)
+    return Description(
+        headline=approval.subject,
+        facts=(("From", shown_day(day, form="medium")),),
+        fields=(
+            FieldChange(
+                f"Haircut of {asset.code}",
+                "none" if before is None else plain(before.haircut),
+                row["haircut"],
+            ),
+        ),
+        note="From that day every scope that holds it is computed with it.",
+    )
+
+
+def describe_terms(approval: Approval) -> Description:
+    """The rates before and after."""
+    row = approval.payload["row"]
+    asset, day = Asset.objects.get(pk=row["asset_id"]), date.fromisoformat(row["effective_from"])
+    in_force = terms_in_force(day)
+    before = in_force.instruments.get(asset.pk)
+    was: dict[str, str] = {}
+    if before is not None and before.initial_rate is not None:
+        was["0"] = rates(before.initial_rate, before.maintenance_rate)
+    elif before is not None:
+        for each in in_force.brackets[before.pk]:
+            was[plain(each.floor)] = rates(each.initial_rate, each.maintenance_rate)
+    now = {b["floor"]: rates(b["initial_rate"], b["maintenance_rate"]) for b in lines_of(approval)}
+    floors = sorted({*was, *now}, key=Decimal)
+    return Description(
+        headline=approval.subject,
+        facts=(("From", shown_day(day, form="medium")),),
+        fields=tuple(
+            FieldChange(f"From {floor}", was.get(floor, "none"), now.get(floor, "none"))
+            for floor in floors
+        ),
+        note="From that day every scope that holds it is computed with them.",
+    )
+
+
+def lines_of(approval: Approval) -> list[dict[str, Any]]:
+    """The lines asked for; of a security its two rates."""
+    row = approval.payload["row"]
+    if row["initial_rate"] is None:
+        return list(approval.payload["brackets"])
+    return [{"floor": "0", **{n: row[n] for n in ("initial_rate", "maintenance_rate")}}]
+
+
+def rates(initial: Decimal | str, maintenance: Decimal | str | None) -> str:
+    return f"initial {plain(Decimal(initial))}, maintenance {plain(Decimal(maintenance or 0))}"
+
+
+def set_haircut(approval: Approval) -> None:
+    """Set the haircut; call inside an act."""
+    _spend("SELECT margin.set_haircut(%s)", approval)
+
+
+def set_terms(approval: Approval) -> None:
+    """Set the rates; call inside an act."""
+    _spend("SELECT margin.set_terms(%s)", approval)
+
+
+def _spend(statement: str, approval: Approval) -> None:
+    with refusals(), connection.cursor() as cursor:
+        cursor.execute(statement, [approval.pk])
+
+
+def register() -> None:
+    """Say how these requests are shown and applied."""
+    register_action(HAIRCUT, describe=describe_haircut, apply=set_haircut)
+    register_action(TERMS, describe=describe_terms, apply=set_terms)

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from margin.screens import account, accounts, bulk, call, calls, prices, tasks
+from margin.screens import account, accounts, bulk, call, calls, prices, tasks, terms
 
 app_name = "margin"
 
@@ -15,6 +15,11 @@ urlpatterns: list[URLPattern] = [
     path("margin/accounts/<path:code>/", account.account_page, name="account"),
     path("margin/prices/", prices.price_list, name="prices"),
     path("margin/prices/<path:code>/", prices.price_page, name="price"),
+    path("margin/terms/", terms.terms_page, name="terms"),
+    path("margin/terms/version/", terms.version_new, name="version-new"),
+    path("margin/terms/sign/", terms.signature_new, name="signature-new"),
+    path("margin/terms/end/<int:signed_id>/", terms.end_new, name="agreement-end"),
+    path("margin/terms/parameter/<int:asset_id>/", terms.parameter_new, name="parameter-new"),
     path("margin/tasks/", tasks.task_list, name="tasks"),
     path("margin/tasks/<int:task_id>/take/", tasks.take, name="task-take"),
     path("margin/tasks/<int:task_id>/close/", tasks.close, name="task-close"),

@@ -1,11 +1,13 @@
-"""Approvals: what waits for you, what you asked for, what was decided."""
+"""Approvals: what waits for you or for others, what you asked for, what was decided."""
 
 from dataclasses import dataclass
+from urllib.parse import urlencode
 from uuid import UUID
 
+from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -15,11 +17,64 @@ from accounts import approvals
 from accounts.approvals import Description, State, UnknownActionError
 from accounts.audit import RefusedError
 from accounts.listing import wants_rows
-from accounts.models import Approval
+from accounts.models import Approval, ApprovalAction, Operator
 from accounts.roles import DECIDE, DeskRequest, one_of, refusal, require
 
-LISTS = {"you": "For you", "made": "Made by you", "decided": "Decided"}
+LISTS = {
+    "you": "For you",
+    "made": "Made by you",
+    "others": "For others",
+    "decided": "Decided",
+}
 SHOWN_MAX = 100
+DONE = (State.REJECTED, State.APPROVED, State.USED, State.EXPIRED)
+
+
+class InboxFilter(forms.Form):
+    """What narrows every list; all of it stands in the address."""
+
+    action = forms.CharField(required=False, max_length=60)
+    maker = forms.CharField(required=False, max_length=60)
+    state = forms.ChoiceField(
+        required=False, choices=[("", "any"), *((s.value, s.label) for s in DONE)]
+    )
+    since = forms.DateField(required=False)
+    until = forms.DateField(required=False)
+    q = forms.CharField(required=False, max_length=200)
+
+    def narrowed(self, found: "QuerySet[Approval]") -> "QuerySet[Approval]":
+        """The requests that fit; none where the address cannot be read."""
+        if not self.is_valid():
+            return found.none()
+        asked = self.cleaned_data
+        for name, lookup in (
+            ("action", "action_id"), ("maker", "maker__username"), ("since", "made_at__date__gte"),
+            ("until", "made_at__date__lte"), ("q", "subject__icontains"),
+        ):  # fmt: skip
+            if asked[name]:
+                found = found.filter(**{lookup: asked[name]})
+        return found if not asked["state"] else found.filter(in_state(State(asked["state"])))
+
+    @property
+    def query(self) -> str:
+        """The filter as an address carries it; "" where there is none."""
+        said = {name: self.data.get(name, "") for name in self.fields}
+        return urlencode({name: value for name, value in said.items() if value})
+
+
+def in_state(state: State) -> Q:
+    """Requests that stand so now."""
+    now = timezone.now()
+    is_over = Q(expires_at__lte=now, used_xid__isnull=True)
+    return {
+        State.WAITING: Q(decision="", expires_at__gt=now),
+        State.REJECTED: Q(decision=Approval.Decision.REJECTED),
+        State.USED: Q(used_xid__isnull=False),
+        State.EXPIRED: is_over & ~Q(decision=Approval.Decision.REJECTED),
+        State.APPROVED: Q(
+            decision=Approval.Decision.APPROVED, used_xid__isnull=True, expires_at__gt=now
+        ),
+    }[state]
 
 
 @dataclass(frozen=True)
@@ -132,6 +187,14 @@ def inbox_page(
     context = {
         "lists": [(key, label, listed(request, key).count()) for key, label in LISTS.items()],
         "chosen": chosen,
+        "filter": InboxFilter(request.GET),
+        "actions": ApprovalAction.objects.filter(
+            pk__in=approvals.visible(request.roles).order_by().values("action_id")
+        ).order_by("title"),
+        "makers": Operator.objects.filter(
+            pk__in=approvals.visible(request.roles).order_by().values("maker_id")
+        ).order_by("full_name"),
+        "states": [(each.value, each.label) for each in DONE],
         "lines": [line(request, found) for found in listed(request, chosen)[:SHOWN_MAX]],
         "opened": None if opened is None else open_request(request, opened),
         "reason": reason,
@@ -141,19 +204,25 @@ def inbox_page(
 
 
 def listed(request: DeskRequest, chosen: str) -> "QuerySet[Approval]":
-    """The requests of one list."""
+    """The requests of one list that the filter in the address keeps."""
     if chosen == "you":
-        return approvals.for_you(request.operator, request.roles)
-    if chosen == "made":
-        return approvals.made_by_you(request.operator)
-    return approvals.decided(request.roles)
+        found = approvals.for_you(request.operator, request.roles)
+    elif chosen == "made":
+        found = approvals.made_by_you(request.operator)
+    elif chosen == "others":
+        found = approvals.for_others(request.operator, request.roles)
+    else:
+        found = approvals.decided(request.roles)
+    return InboxFilter(request.GET).narrowed(found)
 
 
 def list_of(request: DeskRequest, found: Approval) -> str:
     """The list in which a request stands for this person."""
     if approvals.state_of(found, now=timezone.now()) != State.WAITING:
         return "decided"
-    return "made" if found.maker_id == request.operator.pk else "you"
+    if found.maker_id == request.operator.pk:
+        return "made"
+    return "you" if approvals.may_decide(found, request.operator, request.roles) else "others"
 
 
 def line(request: DeskRequest, found: Approval) -> Line:

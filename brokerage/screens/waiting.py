@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from urllib.parse import urlencode
 
-from django.db.models import Min
 from django.urls import reverse
 from django.utils import timezone
 
@@ -22,10 +21,12 @@ from brokerage.screens.task_lines import (
     task_lines,
 )
 from brokerage.screens.whole import Whole
+from ledger.letters import letter_states
 from ledger.models import Break
 from ledger.naming import decimals_of
-from ledger.screens.locations import LETTER_WARNS_FOR, desk_today
-from ledger.screens.visible import breaks_here, locations_here
+from ledger.receipts import receipts_of
+from ledger.screens.locations import desk_today
+from ledger.screens.visible import breaks_here, entity_here, locations_here
 from margin.models import MarginCall, MarginRun, Mark
 from margin.screens.visible import calls_here
 
@@ -56,6 +57,7 @@ def lines_of(
         *break_lines(request, day),
         *approval_lines(request),
         *letter_lines(request),
+        *receipt_lines(request),
     ]
     far = timezone.now() + timedelta(days=36500)
     return sorted(found, key=lambda line: (WEIGHTS[line.shown.tone], line.due or far))
@@ -194,27 +196,56 @@ def approval_lines(request: DeskRequest) -> list[Line]:
 
 
 def letter_lines(request: DeskRequest) -> list[Line]:
-    """Acknowledgement letters of client locations that have run out or soon will."""
+    """Acknowledgement letters of client locations that are not in force, or not for long."""
     today = desk_today()
-    soon = locations_here(request).filter(
-        pool__owner_class="CLIENT",
-        closed_on__isnull=True,
-        letter_expires_on__lte=today + LETTER_WARNS_FOR,
+    places = list(
+        locations_here(request)
+        .filter(pool__owner_class="CLIENT", closed_on__isnull=True)
+        .select_related("pool")
+        .order_by("code")
     )
-    first = soon.aggregate(day=Min("letter_expires_on"))["day"]
-    if first is None:
+    states = letter_states(places, today=today)
+    soon = [
+        (states[place.pk].good_until or today, place)
+        for place in places
+        if states[place.pk].tone == "liq"
+        or (states[place.pk].tone == "watch" and states[place.pk].good_until is not None)
+    ]
+    if not soon:
         return []
-    codes = list(soon.order_by("letter_expires_on").values_list("code", flat=True))
-    tone = "liq" if first < today else "watch"
-    verb = "has run out" if first < today else "runs out soon"
+    soon.sort(key=lambda pair: (pair[0], pair[1].code))
+    first, codes = soon[0][0], [place.code for _, place in soon]
+    is_over = states[soon[0][1].pk].tone == "liq"
     return [
         Line(
-            shown=Shown(tone, "note", "Letter"),
-            title=f"The acknowledgement letter of {codes[0]} {verb}"
+            shown=Shown("liq" if is_over else "watch", "note", "Letter"),
+            title=f"The acknowledgement letter of {codes[0]}"
+            f" {'is not in force' if is_over else 'runs out soon'}"
             if len(codes) == 1
-            else f"{grouped(len(codes))} acknowledgement letters have run out or soon will",
-            address=reverse("ledger:locations"),
+            else f"{grouped(len(codes))} acknowledgement letters are not in force or not for long",
+            address=reverse("ledger:conduct"),
             detail=short_list(codes),
             when=shown_day(first, form="short"),
+        )
+    ]
+
+
+def receipt_lines(request: DeskRequest) -> list[Line]:
+    """Receipts that have waited for their owner longer than the rule allows."""
+    late = [
+        each
+        for each in receipts_of(entity_here(request), today=desk_today(), is_open=True)
+        if each.alarms
+    ]
+    if not late:
+        return []
+    verb = "receipt has" if len(late) == 1 else "receipts have"
+    return [
+        Line(
+            shown=Shown("liq", "bell", "Receipt"),
+            title=f"{grouped(len(late))} {verb} waited too long for an owner",
+            address=reverse("ledger:receipts"),
+            detail=short_list([each.words for each in late]),
+            when=f"{late[0].age} days",
         )
     ]

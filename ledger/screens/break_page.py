@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts.approvals import pending_on
 from accounts.audit import RefusedError
 from accounts.figures import grouped
 from accounts.listing import wants_rows
@@ -17,20 +18,25 @@ from accounts.news import announce
 from accounts.roles import REQUEST, DeskRequest, check, may, one_of, require, who_may
 from ledger.breaks import (
     BreakActError,
-    book_receipt,
     close_break,
     effective_at_of,
     evidence_for,
     explain_break,
-    is_receipt,
     take_break,
 )
 from ledger.models import AccountClass, Break, Holding, Posting
 from ledger.naming import actor_words, decimals_of
+from ledger.receipts import book_receipt, is_receipt
 from ledger.screens.identity import exact_sum
 from ledger.screens.reconciled import rejection_words
 from ledger.screens.visible import break_or_404, breaks_here, entity_here
-from ledger.transfers import TransferRefusedError, action_of, correction_kind, request_correction
+from ledger.transfers import (
+    TransferRefusedError,
+    action_of,
+    correction_kind,
+    correction_preview,
+    request_correction,
+)
 
 TAKE, EXPLAIN, CLOSE, RECEIPT = "break.take", "break.explain", "break.close", "receipt.book"
 PICKS_MAX = 200
@@ -89,6 +95,8 @@ def drawn(
         and kind is not None
         and may(request, f"{REQUEST}{action_of(kind)}", entity),
         "correction": kind,
+        "preview": correction_preview(found) if is_open and kind is not None else (),
+        "pending": pending_on(f"ledger_break:{found.pk}", roles=request.roles),
         "evidence": evidence_for(found) if is_open else None,
         "closers": one_of(who_may(CLOSE, entity.pk)),
         "typed": typed or {},

@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.approvals import pending_on
 from accounts.audit import RefusedError
 from accounts.figures import WIDE
 from accounts.models import Act, Approval, LegalEntity
@@ -95,6 +96,7 @@ def drawn(
         and undone_by is None
         and may(request, REVERSE, entity),
         "reason": reason,
+        "pending": pending_on(f"ledger_entry:{entry.pk}", roles=request.roles),
     }
     return render(request, "ledger/entry.html", context, status=status)
 

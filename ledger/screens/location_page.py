@@ -12,10 +12,14 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from accounts.approvals import pending_on
 from accounts.columns import Column
 from accounts.filters import Choice, Choices, Day, Option, Text
 from accounts.listing import Listing, wants_rows
-from accounts.roles import DeskRequest, require
+from accounts.models import OwnerClass
+from accounts.roles import REQUEST, DeskRequest, may, require
+from ledger.letters import letter_state
+from ledger.locations import CHANGE, CLOSE, LETTER, record_of
 from ledger.models import (
     AccountClass,
     Break,
@@ -26,11 +30,12 @@ from ledger.models import (
     Statement,
     StatementMatch,
 )
-from ledger.screens.locations import Held, desk_today, held_at, letter_of
+from ledger.screens.locations import Held, desk_today, held_at
 from ledger.screens.reconciled import rejection_words
 from ledger.screens.visible import location_or_404, visible_entries
 
 STATEMENTS_SHOWN = 10
+CHANGES_SHOWN = 5
 
 COLUMNS = (
     Column("entry", "Entry", value="entry.reference", sort=("entry__reference", "account_seq")),
@@ -64,7 +69,10 @@ def location_page(request: DeskRequest, code: str) -> HttpResponse:
     reported_on, reported = reported_at(location, held)
     context = {
         "location": location,
-        "letter": letter_of(location, owner_class=location.pool.owner_class, today=desk_today()),
+        "letter": letter_state(location, today=desk_today()),
+        "pending": pending_on(record_of(location), roles=request.roles),
+        "changes": location.changes.order_by("-changed_on", "-pk")[:CHANGES_SHOWN],
+        "acts": acts_on(request, location),
         "held": held,
         "chosen": chosen,
         "listing": listing,
@@ -76,6 +84,20 @@ def location_page(request: DeskRequest, code: str) -> HttpResponse:
     }
     template = "ledger/_movements.html" if wants_rows(request) else "ledger/location.html"
     return render(request, template, context)
+
+
+def acts_on(request: DeskRequest, location: Location) -> list[tuple[str, str]]:
+    """What the person may ask for here: label and the name of its page."""
+    if location.closed_on is not None:
+        return []
+    asked = [("Change it", CHANGE, "ledger:location-change")]
+    if location.pool.owner_class == OwnerClass.CLIENT:
+        asked.append(("File a letter", LETTER, "ledger:letter-new"))
+    asked.append(("Close it", CLOSE, "ledger:location-close"))
+    entity = location.pool.legal_entity
+    return [
+        (label, page) for label, action, page in asked if may(request, f"{REQUEST}{action}", entity)
+    ]
 
 
 def chosen_asset(request: DeskRequest, held: Sequence[Held]) -> Held:

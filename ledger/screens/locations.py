@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 
 from django.db.models import QuerySet, Sum
@@ -15,7 +15,9 @@ from django.views.decorators.http import require_GET
 from accounts.clock import desk_zone
 from accounts.listing import wants_rows
 from accounts.models import OwnerClass
-from accounts.roles import DeskRequest, may, require
+from accounts.roles import REQUEST, DeskRequest, may, require
+from ledger.letters import LetterState, letter_states
+from ledger.locations import OPEN
 from ledger.models import (
     AccountClass,
     Balance,
@@ -34,28 +36,6 @@ from ledger.screens.visible import (
 from ledger.segregation import pool_assets
 from ledger.transfers import TRANSFERS, action_of
 
-# A letter is looked at again so long before it expires.
-LETTER_WARNS_FOR = timedelta(days=30)
-# What the first reading of the reference data writes where there is no letter's own reference.
-DECLARED = "reference.yaml"
-
-
-@dataclass(frozen=True)
-class Letter:
-    """How the acknowledgement of a location stands.
-
-    Attributes:
-        tone: ok, watch, liq; "" where none is needed.
-        word: the verdict in words.
-    """
-
-    tone: str
-    word: str
-
-    @property
-    def icon(self) -> str:
-        return {"ok": "check", "watch": "clock", "liq": "x"}.get(self.tone, "minus")
-
 
 @dataclass(frozen=True)
 class Held:
@@ -72,7 +52,7 @@ class Place:
 
     location: Location
     held: list[Held]
-    letter: Letter
+    letter: LetterState
     statement: Statement | None
     breaks: int
 
@@ -114,24 +94,6 @@ class PoolPanel:
         return next((v for v in ("differs", "shortfall") if v in verdicts), "held")
 
 
-def letter_of(location: Location, *, owner_class: str, today: date) -> Letter:
-    """Whether whoever holds client assets has acknowledged whose they are."""
-    if owner_class != OwnerClass.CLIENT:
-        return Letter("", "not needed")
-    if not location.letter_reference:
-        return Letter("liq", "missing")
-    expires = location.letter_expires_on
-    if expires is not None and expires < today:
-        return Letter("liq", f"expired {(today - expires).days:,} d ago")
-    if expires is not None and expires <= today + LETTER_WARNS_FOR:
-        return Letter("watch", f"expires in {(expires - today).days:,} d")
-    if DECLARED in location.letter_reference:
-        return Letter("watch", "declared, letter not on file")
-    if location.letter_signed_on is None:
-        return Letter("watch", "no date of signature")
-    return Letter("ok", "acknowledged")
-
-
 def desk_today() -> date:
     return timezone.now().astimezone(desk_zone()).date()
 
@@ -157,6 +119,7 @@ def location_list(request: DeskRequest) -> HttpResponse:
             for pool in pools
         ],
         "can_transfer": may_transfer(request),
+        "can_open": may(request, f"{REQUEST}{OPEN}", entity),
     }
     template = "ledger/_pools.html" if wants_rows(request) else "ledger/locations.html"
     return render(request, template, context)
@@ -169,7 +132,7 @@ def may_transfer(request: DeskRequest) -> bool:
 
 
 def places_of(locations: "QuerySet[Location]") -> list[Place]:
-    """Locations with what they hold, their letter and their last statement; five queries."""
+    """Locations with what they hold, their letter and their last statement; eight queries."""
     found = list(locations.select_related("pool", "individual_client").order_by("code"))
     held = held_at(found)
     newest = {
@@ -183,12 +146,12 @@ def places_of(locations: "QuerySet[Location]") -> list[Place]:
         Break.objects.unresolved().filter(location__in=found).values_list("location_id", flat=True)
     ):
         breaks[location_id] += 1
-    today = desk_today()
+    letters = letter_states(found, today=desk_today())
     return [
         Place(
             location=location,
             held=held[location.pk],
-            letter=letter_of(location, owner_class=location.pool.owner_class, today=today),
+            letter=letters[location.pk],
             statement=newest.get(location.pk),
             breaks=breaks[location.pk],
         )

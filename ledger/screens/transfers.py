@@ -87,7 +87,7 @@ class TransferForm(MoneyForm):
     takes = forms.ModelChoiceField(
         Location.objects.none(), to_field_name="code", label="To", empty_label=None
     )
-    field_order = ("gives", "takes", "asset", "amount", "reference", "reason")
+    field_order: tuple[str, ...] = ("gives", "takes", "asset", "amount", "reference", "reason")
 
     def __init__(self, data: Any, *, entity: LegalEntity, kind: TransferKind) -> None:  # noqa: ANN401
         super().__init__(data, entity=entity)

@@ -11,10 +11,11 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from accounts.agreements import account_terms
+from accounts.agreements import END, account_terms
+from accounts.approvals import pending_on
 from accounts.explanation import Explanation
 from accounts.models import AgreementVersion, MarginAccount
-from accounts.roles import DeskRequest, require
+from accounts.roles import REQUEST, DeskRequest, may, require
 from margin.levels import SEVERITY, equity_share, withdrawable
 from margin.models import MarginCall, MarginResult, MarginRun, ResultComponent
 from margin.screens.drawer import (
@@ -209,6 +210,8 @@ def agreement_section(
         "signed": list(signed),
         "versions": list(versions.order_by("agreement__code", "-version")),
         "terms": None if terms is None else terms_words(terms),
+        "pending": pending_on(f"accounts_marginaccount:{account.pk}", roles=request.roles),
+        "can_end": may(request, f"{REQUEST}{END}", account.legal_entity_id),
     }
 
 

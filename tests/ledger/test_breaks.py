@@ -13,13 +13,13 @@ from accounts.models import Approval, Role
 from ledger import breaks, reconciliation, transfers
 from ledger.breaks import (
     BreakActError,
-    book_receipt,
     close_break,
     evidence_for,
     explain_break,
     take_break,
 )
 from ledger.models import Break, BreakEvent, Entry, StatementLine
+from ledger.receipts import book_receipt
 from ledger.screens.break_page import EVENTS
 from ledger.segregation import pool_assets
 from ledger.transfers import TransferRefusedError, correction_kind, request_correction
