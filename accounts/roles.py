@@ -56,6 +56,7 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
     ),
     "job.cancel": ("cancel a job", frozenset({Role.OPERATIONS, Role.RISK})),
     "report.export": ("export a report", READERS),
+    "period.close": ("close a period", frozenset({Role.TREASURY, Role.COMPLIANCE})),
 }
 
 REQUEST = "approval.request:"

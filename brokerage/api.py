@@ -7,6 +7,7 @@ from rest_framework.routers import DefaultRouter
 from accounts import api as accounts_api
 from brokerage import api_days, api_jobs
 from ledger import api as ledger_api
+from ledger import api_times
 from ledger import api_interest
 from margin import api as margin_api
 

@@ -1,6 +1,6 @@
 """Business days and reports for programs."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.http import HttpResponse
@@ -12,9 +12,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 
+from accounts.models import LegalEntity
 from accounts.roles import permission, roles_in
 from brokerage.models import BusinessDay
 from brokerage.reports import CATALOGUE, ReportRefusedError, write_report
+from brokerage.restatement import as_json, restatement
+from ledger.api_times import TWO_TIMES, point_asked
+from ledger.times import TimeRefusedError, parsed_date, parsed_instant
 
 
 class BusinessDaySerializer(serializers.ModelSerializer[BusinessDay]):
@@ -70,6 +74,7 @@ class ReportViewSet(viewsets.ViewSet):
         parameters=[
             OpenApiParameter("date", OpenApiTypes.DATE, required=True),
             OpenApiParameter("as", OpenApiTypes.STR, enum=["csv", "json", "manifest"]),
+            *TWO_TIMES,
         ],
         responses=OpenApiTypes.BINARY,
     )
@@ -80,9 +85,14 @@ class ReportViewSet(viewsets.ViewSet):
             return Response(status=status.HTTP_404_NOT_FOUND)
         wanted = request.query_params.get("as", "json")
         day: date = serializers.DateField().run_validation(request.query_params.get("date"))
+        as_of, known_at = times_asked(request)
         try:
             written = write_report(
-                report, day=day, file_format="json" if wanted == "manifest" else wanted
+                report,
+                day=day,
+                file_format="json" if wanted == "manifest" else wanted,
+                known_at=known_at,
+                as_of=as_of,
             )
         except ReportRefusedError as refused:
             return Response({"detail": str(refused)}, status=status.HTTP_409_CONFLICT)
@@ -93,7 +103,52 @@ class ReportViewSet(viewsets.ViewSet):
         return answer
 
 
+def times_asked(request: Request) -> tuple[date | None, datetime | None]:
+    """The two times that the address names.
+
+    Raises:
+        ValidationError: (400) one of them is none, or nothing can be read there.
+    """
+    point_asked(request)
+    as_of = request.query_params.get("as_of", "")
+    known_at = request.query_params.get("known_at", "")
+    return (
+        parsed_date(as_of) if as_of else None,
+        parsed_instant(known_at) if known_at else None,
+    )
+
+
+class RestatementViewSet(viewsets.ViewSet):
+    """What became known of a business date between two times."""
+
+    permission_classes = [permission("report.export")]
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("as_of", OpenApiTypes.DATE, required=True),
+            OpenApiParameter("from", OpenApiTypes.DATETIME, required=True),
+            OpenApiParameter("to", OpenApiTypes.DATETIME, description="now if missing"),
+        ],
+        responses=OpenApiTypes.OBJECT,
+    )
+    def list(self, request: Request) -> Response:
+        """Late entries, and the cells of every report that each moved."""
+        entity: LegalEntity = request.legal_entity  # type: ignore[attr-defined]
+        asked = request.query_params
+        try:
+            found = restatement(
+                as_of=parsed_date(asked.get("as_of", "")),
+                earlier=parsed_instant(asked.get("from", "")),
+                later=parsed_instant(asked["to"]) if asked.get("to") else None,
+                entity_id=entity.pk,
+            )
+        except TimeRefusedError as refused:
+            raise serializers.ValidationError({"detail": str(refused)}) from refused
+        return Response(as_json(found))
+
+
 def register(router: BaseRouter) -> None:
     """Add these resources to the API's router."""
     router.register("business-days", BusinessDayViewSet, basename="business-day")
     router.register("reports", ReportViewSet, basename="report")
+    router.register("restatements", RestatementViewSet, basename="restatement")

@@ -11,8 +11,10 @@ from rest_framework.routers import BaseRouter
 
 from accounts.api_fields import ExactText
 from accounts.roles import permission, roles_in
+from ledger.api_times import TWO_TIMES, accounts_known, balances_page, point_asked, reading
 from ledger.models import Balance, Break, Entry, Location, Posting
 from ledger.segregation import pool_assets
+from ledger.times import as_known, entries_at
 
 
 class BalanceSerializer(serializers.ModelSerializer[Balance]):
@@ -66,10 +68,20 @@ class BalanceViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Balance]):
             balances if account is None else balances.filter(account__margin_account__code=account)
         )
 
-    @extend_schema(parameters=[OpenApiParameter("account", OpenApiTypes.STR)])
+    @extend_schema(parameters=[OpenApiParameter("account", OpenApiTypes.STR), *TWO_TIMES])
     def list(self, request: Request, *args: object, **kwargs: object) -> Response:
-        """Balances of the filter."""
-        return super().list(request, *args, **kwargs)
+        """Balances of the filter, now or as they stood."""
+        with reading(request) as point:
+            if point is None:
+                return super().list(request, *args, **kwargs)
+            accounts = accounts_known(roles_in(request).entities("read"), point)
+            code = request.query_params.get("account")
+            if code is not None:
+                accounts = accounts.filter(margin_account__code=code)
+            page = self.paginate_queryset(accounts)
+            assert page is not None, "lists come in pages"
+            rows = balances_page(list(page), point)
+            return self.get_paginated_response(BalanceSerializer(rows, many=True).data)
 
 
 class PostingSerializer(serializers.ModelSerializer[Posting]):
@@ -130,13 +142,17 @@ class EntryViewSet(
             .prefetch_related("postings__account__pool", "postings__account__asset")
             .order_by("-pk")
         )
+        point = point_asked(self.request)
+        if point is not None:
+            entries = entries_at(entries, point)
         reference = self.request.query_params.get("reference")
         return entries if reference is None else entries.filter(reference=reference)
 
-    @extend_schema(parameters=[OpenApiParameter("reference", OpenApiTypes.STR)])
+    @extend_schema(parameters=[OpenApiParameter("reference", OpenApiTypes.STR), *TWO_TIMES])
     def list(self, request: Request, *args: object, **kwargs: object) -> Response:
-        """Entries of the filter."""
-        return super().list(request, *args, **kwargs)
+        """Entries of the filter, those that had taken effect and were known."""
+        with reading(request):
+            return super().list(request, *args, **kwargs)
 
 
 class LocationSerializer(serializers.ModelSerializer[Location]):
@@ -168,6 +184,15 @@ class LocationViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Location]):
             .select_related("pool")
             .order_by("pool__code", "code")
         )
+
+    @extend_schema(parameters=[TWO_TIMES[1]])
+    def list(self, request: Request, *args: object, **kwargs: object) -> Response:
+        """Locations, now or as they were known; those that were not are not there."""
+        with reading(request) as point:
+            if point is None:
+                return super().list(request, *args, **kwargs)
+            page = self.paginate_queryset(as_known(self.get_queryset(), point))
+            return self.get_paginated_response(LocationSerializer(page, many=True).data)
 
 
 class BreakSerializer(serializers.ModelSerializer[Break]):
@@ -202,14 +227,23 @@ class BreakViewSet(
         """Breaks of the legal entities this person reads."""
         entities = roles_in(self.request).entities("read")
         found = Break.objects.filter(location__pool__legal_entity__in=entities)
-        if self.request.query_params.get("open") == "true":
+        found = found.select_related("location", "asset", "owner").order_by("business_day", "pk")
+        is_past = self.action == "list" and "known_at" in self.request.query_params
+        if self.request.query_params.get("open") == "true" and not is_past:
             found = found.unresolved()
-        return found.select_related("location", "asset", "owner").order_by("business_day", "pk")
+        return found
 
-    @extend_schema(parameters=[OpenApiParameter("open", OpenApiTypes.BOOL)])
+    @extend_schema(parameters=[OpenApiParameter("open", OpenApiTypes.BOOL), TWO_TIMES[1]])
     def list(self, request: Request, *args: object, **kwargs: object) -> Response:
-        """Breaks of the filter."""
-        return super().list(request, *args, **kwargs)
+        """Breaks of the filter, as they stand or stood."""
+        with reading(request) as point:
+            if point is None:
+                return super().list(request, *args, **kwargs)
+            found = as_known(self.get_queryset(), point)
+            if request.query_params.get("open") == "true":
+                found = [each for each in found if each.status != Break.Status.CLOSED]
+            page = self.paginate_queryset(found)
+            return self.get_paginated_response(BreakSerializer(page, many=True).data)
 
 
 class SegregationSerializer(serializers.Serializer[Any]):
@@ -236,17 +270,19 @@ class SegregationSerializer(serializers.Serializer[Any]):
 
 
 class SegregationViewSet(viewsets.ViewSet):
-    """What each pool holds and owes now, by asset."""
+    """What each pool holds and owes, by asset."""
 
     permission_classes = [permission("read")]
 
-    @extend_schema(responses=SegregationSerializer(many=True))
+    @extend_schema(parameters=TWO_TIMES, responses=SegregationSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """Every pool and asset."""
-        rows = pool_assets(
-            kinds=("money", "security", "derivative"),
-            entities=roles_in(request).entities("read"),
-        )
+        """Every pool and asset, now or at a point."""
+        with reading(request) as point:
+            rows = pool_assets(
+                kinds=("money", "security", "derivative"),
+                entities=roles_in(request).entities("read"),
+                point=point,
+            )
         return Response(SegregationSerializer(rows, many=True).data)
 
 

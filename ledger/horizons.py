@@ -13,7 +13,7 @@ from accounts.models import Act
 from ledger.models import Horizon
 
 HORIZON_KEEPER = Actor.job("horizon")
-REASON = "committed horizon: "
+STORES_A_HORIZON = "committed horizon: "
 
 # Whether anything but the storing of a horizon was committed since it was taken. Whatever changes
 # business data has a header.
@@ -32,7 +32,7 @@ def store_horizon(purpose: str, *, actor: Actor = HORIZON_KEEPER) -> Horizon:
     Args:
         purpose: why it is stored: `minute`, or what will be read at it.
     """
-    with acting(actor, reason=f"{REASON}{purpose}"):
+    with acting(actor, reason=f"{STORES_A_HORIZON}{purpose}"):
         return take_horizon(purpose)
 
 
@@ -47,7 +47,9 @@ def take_horizon(purpose: str) -> Horizon:
 def current_horizon(purpose: str) -> Horizon:
     """A stored horizon that knows all that is known now: the newest one, or else a new one."""
     newest = Horizon.objects.order_by("-taken_at", "-id").first()
-    if newest is not None and Act.objects.filter(xid=newest.xid, reason__startswith=REASON):
+    if newest is not None and Act.objects.filter(
+        xid=newest.xid, reason__startswith=STORES_A_HORIZON
+    ):
         with connection.cursor() as cursor:
             cursor.execute(NOTHING_SINCE, [newest.pk])
             (is_current,) = cursor.fetchone()

@@ -193,3 +193,14 @@ def book_standing(point: ReadingPoint, *, entities: Collection[int] | None = Non
         amount, seq, average_cost = row[11:]
         book.move(MovedLeg(row[0], seq, amount, average_cost))
     return book
+
+
+def balances_at(point: ReadingPoint, *, account_ids: Collection[int]) -> dict[int, Stood]:
+    """How some ledger accounts stood at a point; those that it does not know are not there."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT n.account_id, n.amount, n.account_seq, n.average_cost"
+            " FROM ledger.balances_at(%s::pg_snapshot, %s::date) n WHERE n.account_id = ANY (%s)",
+            [point.snapshot, point.as_of, list(account_ids)],
+        )
+        return {row[0]: Stood(*row[1:]) for row in cursor.fetchall()}

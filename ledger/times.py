@@ -5,6 +5,7 @@ somebody looked: the newest horizon stored then or before says which transaction
 Recorded times are for people and decide nothing here.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from accounts.fields import SnapshotField
 from accounts.models import AuditRow
 from accounts.trail import exact
 from ledger.horizons import newest_horizon
-from ledger.models import Horizon
+from ledger.models import Entry, Horizon
 
 Row = TypeVar("Row", bound=models.Model)
 
+# A zone behind a plus sign that an address turned into a blank.
+ZONE_AFTER_BLANK: Final = re.compile(r"([T:].*) (\d\d(?::?\d\d)?)$")
 # Business times that the book can hold.
 FIRST_DATE: Final = date(1970, 1, 1)
 LAST_DATE: Final = date(2199, 12, 31)
@@ -134,9 +137,8 @@ def parsed_instant(text: str) -> datetime:
     Raises:
         TimeRefusedError: it is none.
     """
-    # In an address a plus sign arrives as a blank.
     try:
-        instant = datetime.fromisoformat(text.strip().replace(" +", "+"))
+        instant = datetime.fromisoformat(ZONE_AFTER_BLANK.sub(r"\1+\2", text.strip()))
     except ValueError as error:
         raise TimeRefusedError(f"{text!r} is no time; a time is 2026-03-31T18:00:00Z.") from error
     if len(text.strip()) <= len("2026-03-31"):
@@ -181,6 +183,12 @@ def one_snapshot() -> Iterator[None]:
 def known(rows: "QuerySet[Row]", point: ReadingPoint) -> "QuerySet[Row]":
     """The rows of an append-only table that the point knows."""
     return rows.filter(IsKnown("xid", point))
+
+
+def entries_at(entries: "QuerySet[Entry]", point: ReadingPoint) -> "QuerySet[Entry]":
+    """The entries that had taken effect and were known at a point."""
+    found = known(entries, point)
+    return found if point.ends_at is None else found.filter(effective_at__lt=point.ends_at)
 
 
 def rows_as_known(

@@ -10,6 +10,7 @@ from accounts.models import Act, AuditRow
 from accounts.trail import exact
 from brokerage.models import BusinessDay
 from brokerage.reports.report import DayReading, Report, Row
+from ledger.horizons import STORES_A_HORIZON
 from ledger.times import as_known, known
 
 COLUMNS = (
@@ -28,9 +29,13 @@ COLUMNS = (
 
 
 def audit_trail(reading: DayReading) -> Iterator[Row]:
-    """Acts in order, each followed by the editable rows it changed, before and after."""
+    """Acts in order, each followed by the editable rows it changed, before and after.
+
+    An act that only stores a horizon changes no business data and is not listed: writing a report
+    does not change what the next one says.
+    """
     business_day = reading.business_day
-    acts = known(Act.objects.all(), reading.point)
+    acts = known(Act.objects.exclude(reason__startswith=STORES_A_HORIZON), reading.point)
     acts = acts.filter(recorded_at__gte=opening_of(business_day))
     next_day = BusinessDay.objects.filter(day__gt=business_day.day).order_by("day")[:1]
     for following in as_known(next_day, reading.point):

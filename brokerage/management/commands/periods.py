@@ -8,9 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from accounts.audit import Actor, RefusedError
-from accounts.exports import exported
 from accounts.models import LegalEntity
-from ledger.periods import Turn, close_period, closed_through, history
+from ledger.api_times import period_json
+from ledger.periods import close_period, closed_through, history
 from ledger.times import TimeRefusedError, parsed_date
 
 ACTOR = Actor.command("periods")
@@ -46,33 +46,13 @@ class Command(BaseCommand):
         return found[0]
 
     def _say(self, entity: LegalEntity, *, is_json: bool) -> None:
-        turns, closed = history(entity.pk), closed_through(entity.pk)
         if is_json:
-            said = {
-                "legal_entity": entity.code,
-                "closed_through": exported(closed),
-                "events": [event_json(turn) for turn in turns],
-            }
-            self.stdout.write(json.dumps(said))
+            self.stdout.write(json.dumps(period_json(entity)))
             return
-        self.stdout.write(f"{entity.code}: closed through {closed or 'no day'}")
-        for turn in turns:
+        self.stdout.write(f"{entity.code}: closed through {closed_through(entity.pk) or 'no day'}")
+        for turn in history(entity.pk):
             event = turn.event
             self.stdout.write(
                 f"{event.number} {event.recorded_at:%Y-%m-%d %H:%M} UTC {event.event},"
                 f" now through {event.closed_through or 'no day'}, {turn.by}: {event.reason}"
             )
-
-
-def event_json(turn: Turn) -> dict[str, Any]:
-    """A closing or reopening as programs have it."""
-    event = turn.event
-    return {
-        "number": event.number,
-        "event": event.event,
-        "closed_through": exported(event.closed_through),
-        "recorded_at": exported(event.recorded_at),
-        "by": turn.by,
-        "reason": event.reason,
-        "approval": exported(event.approval_id),
-    }
