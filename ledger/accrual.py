@@ -76,7 +76,7 @@ class Due(NamedTuple):
     pool_id: int
     paid_from: str
     claim_id: int | None
-    client_pool_id: int | None
+    claim_pool_id: int | None
 
 
 @dataclass(frozen=True)
@@ -181,25 +181,15 @@ def preview(legal_entity: LegalEntity, *, on: date) -> Preview:
 
 # ---------------------------------------------------------------- posting
 
-DUES = """
-    SELECT t.day, t.account_id, t.due, a.account_class, a.bucket_id, a.asset_id, a.pool_id,
-           v.paid_from, c.id, c.pool_id
-    FROM ledger.accruals_to_post(%s) t
-    JOIN ledger_ledgeraccount a ON a.id = t.account_id
-    JOIN ledger_accrualrun r ON r.legal_entity_id = %s AND r.day = t.day
-    JOIN ledger_accrual x ON x.account_id = t.account_id AND x.run_id = r.id
-    JOIN ledger_dailyrate d ON d.run_id = r.id AND d.curve_id = x.curve_id
-    JOIN ledger_rateversion v ON v.id = d.version_id
-    LEFT JOIN ledger_ledgeraccount c ON c.bucket_id = a.bucket_id AND c.asset_id = a.asset_id
-        AND c.account_class = 'claim'
-    ORDER BY t.account_id
-"""
-
 
 def dues_of(legal_entity: LegalEntity) -> list[Due]:
     """Accruals of the newest day that wait for their entry; one query."""
     with refusals(), connection.cursor() as cursor:
-        cursor.execute(DUES, [legal_entity.pk, legal_entity.pk])
+        cursor.execute(
+            f"SELECT {', '.join(Due._fields)} FROM ledger.accruals_to_post(%s)"  # noqa: S608
+            " ORDER BY account_id",
+            [legal_entity.pk],
+        )
         return [Due(*row) for row in cursor.fetchall()]
 
 
@@ -246,7 +236,7 @@ def _firm_sides(dues: Sequence[Due], *, legal_entity: LegalEntity) -> dict[Accou
     client_pools = Pool.objects.filter(legal_entity=legal_entity, owner_class="CLIENT")
     first_pool = client_pools.order_by("pk").values_list("pk", flat=True).first()
     for one in dues:
-        pool = one.client_pool_id or first_pool
+        pool = one.claim_pool_id or first_pool
         if pool is not None:
             keys.add(AccountKey(pool, one.asset_id, "residual_interest"))
         if one.account_class == "loan_receivable":
@@ -264,8 +254,8 @@ def _draft(one: Due, *, held: dict[int, Balance], sides: dict[AccountKey, int]) 
     legs: list[Leg] = []
     if on_claim:
         assert one.claim_id is not None
-        assert one.client_pool_id is not None
-        residual = sides[AccountKey(one.client_pool_id, one.asset_id, "residual_interest")]
+        assert one.claim_pool_id is not None
+        residual = sides[AccountKey(one.claim_pool_id, one.asset_id, "residual_interest")]
         legs += [Leg(one.claim_id, on_claim), Leg(residual, -on_claim)]
         held[one.claim_id] = held[one.claim_id]._replace(amount=on_claim - claim)
     if on_loan:

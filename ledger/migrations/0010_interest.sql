@@ -38,7 +38,7 @@ ON CONFLICT DO NOTHING;
 
 -- Like half_even_ratio, of either sign.
 CREATE FUNCTION ledger.signed_ratio(numerator numeric, denominator numeric, decimals integer)
-RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = public, pg_temp AS $$
+RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT sign(numerator) * ledger.half_even_ratio(abs(numerator), denominator, decimals)
 $$;
 
@@ -164,7 +164,7 @@ $$;
 
 -- Days from one date to another by 30/360, bond basis.
 CREATE FUNCTION ledger.bond_days(since date, until date) RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = public, pg_temp AS $$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT (ledger.months_360(until) - ledger.months_360(since)
             + CASE WHEN date_part('day', since) >= 30 THEN least(date_part('day', until), 30)
                    ELSE date_part('day', until) END
@@ -173,8 +173,9 @@ $$;
 
 -- The night after a day, as a share of a year: nights over the length of the year. 30/360 counts
 -- from the day the balance began, so that its nights add up to what the convention says.
-CREATE FUNCTION ledger.night(day_count text, day date, since date, OUT days smallint, OUT year smallint)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = public, pg_temp AS $$
+CREATE FUNCTION ledger.night(day_count text, day date, since date)
+RETURNS TABLE (days smallint, year smallint)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE day_count
         WHEN '30E/360' THEN ledger.months_360(day + 1) + least(date_part('day', day + 1), 30)
                             - ledger.months_360(day) - least(date_part('day', day), 30)
@@ -300,14 +301,19 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- What the entry of an accrual took from the client, in all and on one account.
-CREATE FUNCTION ledger.interest_paid(day date, account bigint, OUT total numeric, OUT own numeric)
-LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
-    SELECT coalesce(sum(p.amount), 0), coalesce(sum(p.amount) FILTER (WHERE a.id = account), 0)
-    FROM ledger_entrykey k
-    JOIN ledger_posting p ON p.entry_id = k.entry_id
-    JOIN ledger_ledgeraccount a ON a.id = p.account_id
-        AND a.account_class IN ('claim', 'loan_receivable')
-    WHERE k.key = ledger.accrual_key(day, account)
+CREATE FUNCTION ledger.interest_paid(day date, account bigint)
+RETURNS TABLE (total numeric, own numeric)
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(sum(p.amount), 0), coalesce(sum(p.amount) FILTER (WHERE p.account_id = account), 0)
+    FROM (SELECT k.entry_id FROM public.ledger_entrykey k
+          WHERE k.key = ledger.accrual_key(day, account) LIMIT 1) e
+    CROSS JOIN LATERAL (
+        SELECT l.account_id, l.amount FROM public.ledger_posting l WHERE l.entry_id = e.entry_id
+        OFFSET 0) p
+    CROSS JOIN LATERAL (
+        SELECT a.account_class FROM public.ledger_ledgeraccount a WHERE a.id = p.account_id
+        OFFSET 0) c
+    WHERE c.account_class IN ('claim', 'loan_receivable')
 $$;
 
 -- Every account's interest of a day, exact. What the client owes is positive.
@@ -380,16 +386,29 @@ $$;
 -- Accruals of the newest day whose entry is still to come. What a client cannot pay of interest
 -- on a balance is carried to the next day instead.
 CREATE FUNCTION ledger.accruals_to_post(entity bigint)
-RETURNS TABLE (day date, account_id bigint, due numeric)
+RETURNS TABLE (day date, account_id bigint, due numeric, account_class text, bucket_id bigint,
+               asset_id bigint, pool_id smallint, paid_from text, claim_id bigint,
+               claim_pool_id smallint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
-    SELECT r.day, x.account_id, x.due
+    -- Looked up row by row on purpose: the newest rows are not in the planner's statistics yet.
+    SELECT r.day, x.account_id, x.due, a.account_class, a.bucket_id, a.asset_id, a.pool_id,
+           v.paid_from, c.id, c.pool_id
     FROM ledger.run_before(entity, NULL) r
     JOIN ledger_accrual x ON x.run_id = r.id AND x.due <> 0
-    JOIN ledger_ledgeraccount a ON a.id = x.account_id
-    JOIN ledger_balance b ON b.account_id = x.account_id
-    WHERE NOT (a.account_class = 'claim' AND x.due > 0 AND b.amount = 0)
-      AND NOT EXISTS (SELECT FROM ledger_entrykey k
-                      WHERE k.key = ledger.accrual_key(r.day, x.account_id))
+    CROSS JOIN LATERAL (
+        SELECT n.* FROM ledger_ledgeraccount n WHERE n.id = x.account_id OFFSET 0) a
+    CROSS JOIN LATERAL (
+        SELECT o.paid_from FROM ledger_dailyrate d JOIN ledger_rateversion o ON o.id = d.version_id
+        WHERE d.run_id = r.id AND d.curve_id = x.curve_id OFFSET 0) v
+    LEFT JOIN LATERAL (
+        SELECT n.id, n.pool_id FROM ledger_ledgeraccount n
+        WHERE n.bucket_id = a.bucket_id AND n.asset_id = a.asset_id AND n.account_class = 'claim'
+        ORDER BY n.id LIMIT 1) c ON true
+    WHERE (SELECT k.entry_id FROM ledger_entrykey k
+           WHERE k.key = ledger.accrual_key(r.day, x.account_id)) IS NULL
+      AND NOT (a.account_class = 'claim' AND x.due > 0 AND (
+           SELECT b.amount FROM ledger_balance b WHERE b.account_id = x.account_id) = 0)
+    ORDER BY x.account_id
 $$;
 
 -- Accrues the interest of a day, once; days follow one another, each paid before the next.
@@ -632,6 +651,7 @@ GRANT EXECUTE ON FUNCTION ledger.rates_of(bigint, date), ledger.on_curve(jsonb, 
     ledger.accruals_of(bigint, date, bigint), ledger.corrections_of(bigint, bigint),
     ledger.accruals_to_post(bigint), ledger.accrual_key(date, bigint),
     ledger.night(text, date, date), ledger.bond_days(date, date), ledger.months_360(date),
-    ledger.signed_ratio(numeric, numeric, integer), ledger.interest_paid(date, bigint)
+    ledger.signed_ratio(numeric, numeric, integer), ledger.interest_paid(date, bigint),
+    ledger.rates_said(ledger_rateversion)
     TO bo_runtime, bo_auditor;
 GRANT EXECUTE ON FUNCTION ledger.publish_rates(uuid), ledger.accrue_day(bigint, date) TO bo_runtime;

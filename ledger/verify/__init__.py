@@ -3,6 +3,7 @@
 from accounts.checks import CheckFunction
 from ledger.verify.costs import check_average_costs
 from ledger.verify.entries import check_entries, check_kinds, check_leave
+from ledger.verify.interest import check_interest
 from ledger.verify.running import check_balances, check_running
 
 # The longest first: they are shared out among connections in this order.
@@ -13,4 +14,5 @@ CHECKS: tuple[CheckFunction, ...] = (
     check_average_costs,
     check_balances,
     check_leave,
+    check_interest,
 )

@@ -13,7 +13,6 @@ from ledger import accrual, posting
 from ledger.accrual import AccrualRefusedError, accrue, days_due, preview
 from ledger.models import Accrual, AccrualCorrection, AccrualRun, DailyRate
 from ledger.rates import Rates
-from tests.conftest import Connection
 from tests.ledger.book import DESK, Book, digest
 from tests.ledger.interest import (
     JOB,
@@ -455,33 +454,6 @@ def test_a_loan_does_not_grow_while_the_client_can_pay(book: Book) -> None:
             key=f"accrual:2026-02-05:{book['loan/carol']}",
             at=noon(START).replace(hour=0) + ONE_DAY,
         )  # fmt: skip
-
-
-def test_an_accrual_by_hand_is_refused(book: Book, owner: Connection) -> None:
-    publish(book, rates("borrow", "0.10"))
-    lend(book, "carol", "1000")
-    columns = (
-        "account_id, curve_id, closing, since, withheld, base, rate, days, year, numerator,"
-        " corrected, cumulative, paid_before, due"
-    )
-    for column in ("due", "cumulative", "rate", "base", "numerator"):
-        values = columns.replace(f" {column}", f" {column} + 1")
-        with pytest.raises(Exception, match="balance, the rate and the days"):
-            forge(owner, book, columns, values)
-    assert AccrualRun.objects.count() == 0
-
-
-def forge(owner: Connection, book: Book, columns: str, values: str) -> None:
-    with owner.transaction():
-        for statement in (
-            "SELECT accounts.act('system:job:forger', NULL, 'job', '', 'forges')",
-            f"INSERT INTO ledger_accrualrun (legal_entity_id, day)"
-            f" VALUES ({book.desk.entity.pk}, '2026-02-05')",
-            f"INSERT INTO ledger_accrual (run_id, {columns})"
-            f" SELECT r.id, {values} FROM ledger_accrualrun r,"
-            f" ledger.accruals_of(r.legal_entity_id, r.day, r.id)",
-        ):
-            owner.execute(statement)
 
 
 def test_runtime_cannot_write_accruals(book: Book) -> None:
