@@ -7,12 +7,19 @@ from rest_framework.routers import DefaultRouter
 from accounts import api as accounts_api
 from brokerage import api_days, api_jobs
 from ledger import api as ledger_api
-from ledger import api_times
-from ledger import api_interest
+from ledger import api_interest, api_times
 from margin import api as margin_api
 
 router = DefaultRouter(trailing_slash=True)
-for resources in (accounts_api, ledger_api, api_interest, margin_api, api_days, api_jobs):
+for resources in (
+    accounts_api,
+    ledger_api,
+    api_times,
+    api_interest,
+    margin_api,
+    api_days,
+    api_jobs,
+):
     resources.register(router)
 
 urlpatterns: list[URLPattern | URLResolver] = [
