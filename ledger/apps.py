@@ -75,9 +75,24 @@ class LedgerConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how requests for entries are shown and applied."""
-        from ledger import back_dating, entry_approvals, periods, rates
+        from ledger import (
+            back_dating,
+            blocks,
+            bucket_moves,
+            debts,
+            entry_approvals,
+            individual,
+            periods,
+            rates,
+            transit,
+        )
 
         back_dating.register()
         entry_approvals.register()
         periods.register()
         rates.register()
+        blocks.register()
+        bucket_moves.register()
+        debts.register()
+        individual.register()
+        transit.register()

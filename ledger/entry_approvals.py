@@ -22,6 +22,7 @@ from ledger.residual import withdrawal_facts
 
 # Kinds that need an approval; a test compares them with the rows of EntryKind.
 KINDS = (
+    "agreed_move",
     "bank_error",
     "client_transfer",
     "compensation",
@@ -33,12 +34,17 @@ KINDS = (
     "receipt_return",
     "refund",
     "residual_deposit",
+    "residual_deposit_in_transit",
     "residual_withdrawal",
     "reversal",
+    "segregation_move",
     "shortfall_funding",
+    "shortfall_funding_in_transit",
     "transit_out",
     "write_off",
 )
+# A move that margin looks at once more when it is made; margin registers it.
+OF_MARGIN = ("agreed_move",)
 ZERO = Decimal(0)
 NOT_NEGATIVE = "not negative"
 HELD_IS_OWED = "held = owed"
@@ -72,7 +78,7 @@ class Effect:
 
 def register() -> None:
     """Say how requests for entries are shown and applied."""
-    for kind in KINDS:
+    for kind in (each for each in KINDS if each not in OF_MARGIN):
         register_action(f"entry.{kind}", describe=describe, apply=apply)
 
 

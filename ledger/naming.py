@@ -21,6 +21,8 @@ OWNED = frozenset({AccountClass.CLAIM, AccountClass.POSITION})
 # What each class is called inside a sentence or after its pool.
 CLASS_WORDS = {
     AccountClass.CUSTODY: "custody",
+    AccountClass.DELEGATED: "delegated custody",
+    AccountClass.MIRRORED: "mirrored custody",
     AccountClass.CLAIM: "claim",
     AccountClass.POSITION: "position",
     AccountClass.UNALLOCATED: "unidentified receipts",

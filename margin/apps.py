@@ -23,7 +23,8 @@ class MarginConfig(AppConfig):
     def ready(self) -> None:
         """Say how requests of this app are shown and applied, and which codes it knows."""
         from accounts.agreements import register_terms_check
-        from margin import parameters
+        from margin import bucket_moves, parameters
 
+        bucket_moves.register()
         parameters.register()
         register_terms_check(parameters.check_terms)

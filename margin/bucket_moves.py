@@ -1,0 +1,384 @@
+"""A move between buckets, decided: the same code shows what it would do and does it.
+
+Both buckets are looked at as they would stand after the move. A scope that would not keep its
+initial margin is refused with the amount it would lack.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+from accounts.approvals import Change, Description, register_action, request_approval
+from accounts.audit import Actor, RefusedError, acting
+from accounts.clock import shown_instant
+from accounts.figures import grouped
+from accounts.models import Approval, Bucket
+from ledger import posting
+from ledger.bucket_moves import (
+    AGREED_MOVE,
+    ROLE_WORDS,
+    BucketMove,
+    account_keys,
+    draft_of,
+    guard_between,
+    kind_of,
+)
+from ledger.debts import pledged_in
+from ledger.models import EntryKey, LedgerAccount, MoveGuard, Release
+from ledger.posting import Draft, Posted
+from margin.engine.exact import exact
+from margin.engine.gate import Standing
+from margin.holding import ScopeBalances, bad_price, balances_of, newest_gate, standing_of
+from margin.releases import InitialMarginGate
+
+ZERO = Decimal(0)
+
+
+class MoveRefusedError(Exception):
+    """The move is not made. `rule` is what binds; `shortfall` what a scope would lack, or None."""
+
+    def __init__(self, rule: str, sentence: str, *, shortfall: Decimal | None = None) -> None:
+        super().__init__(sentence)
+        self.rule = rule
+        self.shortfall = shortfall
+
+
+@dataclass(frozen=True, slots=True)
+class SideOfMove:
+    """One bucket of a move: what it holds of the asset and how it stands, now and after."""
+
+    bucket: Bucket
+    amount_now: Decimal
+    amount_after: Decimal
+    now: Standing | None
+    after: Standing | None
+
+    @property
+    def lacks(self) -> Decimal:
+        """What the scope would lack of its initial margin after the move; 0 if nothing."""
+        if self.after is None or self.after.meets_initial:
+            return ZERO
+        with exact():
+            return self.after.initial_margin - self.after.equity
+
+
+@dataclass(frozen=True, slots=True)
+class MovePlan:
+    """What a move would do, and why it is not made (`refusal`: rule and sentence) if it is not."""
+
+    move: BucketMove
+    guard: MoveGuard
+    kind: str
+    source: SideOfMove
+    target: SideOfMove
+    version: int
+    price_snapshot: str
+    refusal: tuple[str, str] | None
+
+    @property
+    def needs_release(self) -> bool:
+        return (
+            self.move.source.is_margined or self.move.is_position or self.guard == MoveGuard.MARGIN
+        )
+
+    @property
+    def shortfall(self) -> Decimal | None:
+        lacking = max(self.source.lacks, self.target.lacks)
+        return lacking or None
+
+
+def plan_move(move: BucketMove) -> MovePlan:
+    """Decide on a move as the book stands; reads only."""
+    gate = newest_gate()
+    held, reached = balances_of(move.source), balances_of(move.target)
+    guard = guard_between(move.source.role, move.target.role, day=move.day)
+    left, raised = _after(move, held, reached)
+    source = _side(move.source, held, left, move=move, gate=gate)
+    target = _side(move.target, reached, raised, move=move, gate=gate)
+    plan = MovePlan(
+        move=move, guard=guard, kind=kind_of(move, guard), source=source, target=target,
+        version=held.version, price_snapshot=gate.price_snapshot, refusal=None,
+    )  # fmt: skip
+    return replace(plan, refusal=_refusal(plan, held, reached))
+
+
+def _amount(held: ScopeBalances, asset: str, *, is_position: bool) -> Decimal:
+    """What a bucket holds of an asset; a short position is negative."""
+    if is_position:
+        return held.positions.get(asset, (ZERO, ZERO))[0]
+    return held.claims.get(asset, ZERO)
+
+
+def _after(
+    move: BucketMove, held: ScopeBalances, reached: ScopeBalances
+) -> tuple[ScopeBalances, ScopeBalances]:
+    """Both buckets as they would stand. A position moves with the sign it has."""
+    code = move.asset.code
+    with exact():
+        if not move.is_position:
+            return (
+                replace(held, claims=_with(held.claims, code, -move.amount)),
+                replace(reached, claims=_with(reached.claims, code, move.amount)),
+            )
+        quantity, average = held.positions.get(code, (ZERO, ZERO))
+        there, cost = reached.positions.get(code, (ZERO, ZERO))
+        moved = move.amount if quantity >= 0 else -move.amount
+        whole = there + moved
+        blended = (abs(there) * cost + abs(moved) * average) / abs(whole) if whole else ZERO
+        return (
+            replace(held, positions={**held.positions, code: (quantity - moved, average)}),
+            replace(reached, positions={**reached.positions, code: (whole, blended)}),
+        )
+
+
+def _with(claims: Mapping[str, Decimal], asset: str, change: Decimal) -> dict[str, Decimal]:
+    return {**claims, asset: claims.get(asset, ZERO) + change}
+
+
+def _side(
+    bucket: Bucket, now: ScopeBalances, after: ScopeBalances, *, move: BucketMove,
+    gate: InitialMarginGate,
+) -> SideOfMove:  # fmt: skip
+    code, is_position = move.asset.code, move.is_position
+    is_scope = bucket.is_margined
+    return SideOfMove(
+        bucket=bucket,
+        amount_now=_amount(now, code, is_position=is_position),
+        amount_after=_amount(after, code, is_position=is_position),
+        now=standing_of(bucket, now, gate=gate) if is_scope else None,
+        after=standing_of(bucket, after, gate=gate) if is_scope else None,
+    )
+
+
+def _refusal(plan: MovePlan, held: ScopeBalances, reached: ScopeBalances) -> tuple[str, str] | None:
+    """The first rule that the move breaks, in the words of the desk."""
+    move = plan.move
+    pair = f"{ROLE_WORDS[move.source.role]} to {ROLE_WORDS[move.target.role]}"
+    if move.source.pk == move.target.pk or move.source.account_id != move.target.account_id:
+        return "bucket_move_is_permitted", "A move goes to another bucket of the same account."
+    if plan.guard == MoveGuard.NEVER:
+        return "bucket_move_is_permitted", f"Not moved: nothing moves from {pair}."
+    if move.amount <= 0 or move.amount != round(move.amount, move.asset.scale):
+        decimals = move.asset.scale
+        return "amount_fits_its_asset", f"{move.asset.code} has {decimals} decimals, above zero."
+    return _cover_refusal(plan) or _position_refusal(plan) or _margin_refusal(plan, held, reached)
+
+
+def _cover_refusal(plan: MovePlan) -> tuple[str, str] | None:
+    move, source = plan.move, plan.source
+    there = abs(source.amount_now) if move.is_position else source.amount_now
+    if move.amount > there:
+        rule = "position_moves_at_its_cost" if move.is_position else "claim_not_below_zero"
+        return rule, f"Not moved: {move.source.code} holds {_figure(plan, there)}."
+    pledged = pledged_in(move.source.pk, move.asset.pk)
+    if pledged and there - move.amount < pledged:
+        return "pledged_assets_stay", (
+            f"Not moved: {_figure(plan, pledged)} of {move.source.code} are pledged;"
+            f" {_figure(plan, max(ZERO, there - pledged))} can move."
+        )
+    return None
+
+
+def _position_refusal(plan: MovePlan) -> tuple[str, str] | None:
+    move = plan.move
+    if not move.is_position:
+        return None
+    if move.target.role == Bucket.Role.ISOLATED and move.target.instrument_code != move.asset.code:
+        return "isolated_bucket_keeps_its_instrument", (
+            f"Not moved: {move.target.code} holds {move.target.instrument_code} alone."
+        )
+    if plan.source.amount_now * plan.target.amount_now < 0:
+        return "position_moves_at_its_cost", (
+            f"Not moved: {move.target.code} holds the opposite position; close it by a trade."
+        )
+    return None
+
+
+def _margin_refusal(
+    plan: MovePlan, held: ScopeBalances, reached: ScopeBalances
+) -> tuple[str, str] | None:
+    for side in (plan.source, plan.target):
+        if side.after is None or side.after.meets_initial:
+            continue
+        if side.now is not None and side is plan.target and not plan.move.is_position:
+            continue  # money that comes in never makes a scope worse
+        after = side.after
+        return "initial_margin", (
+            f"Not moved: initial margin. After {_figure(plan, plan.move.amount)},"
+            f" {side.bucket.account.code} {side.bucket.code} would have {after.equity:,.2f} equity"
+            f" against {after.initial_margin:,.2f}: {side.lacks:,.2f} short."
+        )
+    if not plan.needs_release:
+        return None
+    scopes = [
+        h for b, h in ((plan.move.source, held), (plan.move.target, reached)) if b.is_margined
+    ]
+    bad = bad_price(*scopes)
+    if bad is not None:
+        return "price", f"Not moved: {bad[0]} has no price that permits a withdrawal ({bad[1]})."
+    return None
+
+
+def _figure(plan: MovePlan, amount: Decimal) -> str:
+    return f"{grouped(amount, decimals=plan.move.asset.scale)} {plan.move.asset.code}"
+
+
+# ---------------------------------------------------------------- doing it
+
+
+def make_move(move: BucketMove, *, actor: Actor, reason: str, request_id: str = "") -> Posted:
+    """Make a move that one person may make.
+
+    Raises:
+        MoveRefusedError: a rule, or what margin would lack; nothing moved.
+        RefusedError: the book refused the entry; nothing moved.
+    """
+    with acting(actor, reason=reason, request_id=request_id):
+        plan, draft = _ready(move)
+        if draft is None:
+            entry = EntryKey.objects.values_list("entry_id", flat=True).get(key=move.key)
+            return Posted(entry, is_new=False)
+        if plan.guard == MoveGuard.TWO:
+            raise MoveRefusedError(
+                "bucket_move_is_agreed",
+                "Not moved: a move between these roles needs a second person.",
+            )
+        return posting.post_entry(replace(draft, release_id=_release(plan)))
+
+
+def request_move(move: BucketMove, *, actor: Actor, reason: str, request_id: str = "") -> UUID:
+    """Ask for a second person's agreement to a move that needs it.
+
+    Raises:
+        MoveRefusedError: as it stands now the move could not be made.
+        RefusedError: the maker may not ask, or nobody else could decide.
+    """
+    with acting(actor, reason=reason, request_id=request_id):
+        _, draft = _ready(move)
+        if draft is None:
+            raise MoveRefusedError("key_is_used_once", "This move is in the book already.")
+        if draft.kind != AGREED_MOVE:
+            raise MoveRefusedError("bucket_move_is_agreed", "This move needs no second person.")
+        account = move.source.account
+        words = f"{grouped(move.amount, decimals=move.asset.scale)} {move.asset.code}"
+        return request_approval(
+            legal_entity_id=account.legal_entity_id,
+            action=f"entry.{AGREED_MOVE}",
+            subject=f"{account.code}: {words} from {move.source.code} to {move.target.code}",
+            payload=draft.content(),
+            reason=reason,
+        )
+
+
+def _ready(move: BucketMove) -> tuple[MovePlan, Draft | None]:
+    """Hold both buckets, decide, and draft the entry; no draft where it is in the book already.
+
+    Raises:
+        MoveRefusedError: the move is refused.
+    """
+    keys = account_keys(move)
+    ids = posting.open_accounts(keys)
+    source_id, target_id = ids[keys[0]], ids[keys[1]]
+    locked = posting.lock_balances(
+        account_ids=[source_id, target_id], bucket_ids=[move.source.pk, move.target.pk]
+    )
+    plan = plan_move(move)
+    if EntryKey.objects.filter(key=move.key).exists():
+        return plan, None
+    if plan.refusal is not None:
+        raise MoveRefusedError(*plan.refusal, shortfall=plan.shortfall)
+    draft = draft_of(
+        move, kind=plan.kind, source_id=source_id, target_id=target_id,
+        standing=locked.get(source_id),
+    )  # fmt: skip
+    return plan, draft
+
+
+def _release(plan: MovePlan) -> UUID | None:
+    """Margin's leave for the move, where the book asks for one."""
+    if not plan.needs_release:
+        return None
+    after = plan.source.after
+    given = Release.objects.create(
+        id=uuid4(),
+        bucket=plan.move.source,
+        kind_id=plan.kind,
+        asset=plan.move.asset,
+        amount=plan.move.amount,
+        price_snapshot=plan.price_snapshot,
+        scope_version=plan.version,
+        binding_term="initial_margin",
+        free_amount=None if after is None else max(ZERO, after.equity - after.initial_margin),
+    )
+    return given.pk
+
+
+# ---------------------------------------------------------------- agreed by two
+
+
+def move_of(approval: Approval) -> BucketMove:
+    """The move that a request asks for, read from the legs of its entry."""
+    asked: Mapping[str, Any] = approval.payload
+    draft = Draft.from_content(asked)
+    accounts = LedgerAccount.objects.select_related("asset", "bucket__account").in_bulk(
+        [leg.account_id for leg in draft.legs]
+    )
+    source, target = (accounts[leg.account_id] for leg in draft.legs)
+    assert source.bucket is not None, "a move leaves a bucket"
+    assert target.bucket is not None, "a move reaches a bucket"
+    return BucketMove(
+        key=draft.key, source=source.bucket, target=target.bucket, asset=source.asset,
+        amount=abs(draft.legs[0].amount), reference=draft.reference,
+        effective_at=draft.effective_at,
+    )  # fmt: skip
+
+
+def describe_agreed(approval: Approval) -> Description:
+    """The request as balances before and after, and what margin says of it now."""
+    move = move_of(approval)
+    plan = plan_move(move)
+    asset = move.asset
+    words = f"{grouped(move.amount, decimals=asset.scale)} {asset.code}"
+    return Description(
+        headline=approval.subject,
+        amount=words,
+        unit=asset.code,
+        decimals=asset.scale,
+        facts=(
+            ("Account", move.source.account.code),
+            ("Roles", f"{ROLE_WORDS[move.source.role]} to {ROLE_WORDS[move.target.role]}"),
+            ("Effective", shown_instant(move.effective_at, form="full")),
+        ),
+        changes=tuple(
+            Change(
+                label=side.bucket.code, now=side.amount_now,
+                change=side.amount_after - side.amount_now,
+                floor="" if move.is_position else "not negative",
+                is_kept=move.is_position or side.amount_after >= 0,
+            )
+            for side in (plan.source, plan.target)
+        ),
+        note="" if plan.refusal is None else f"As it stands now: {plan.refusal[1]}",
+    )  # fmt: skip
+
+
+def apply_agreed(approval: Approval) -> None:
+    """Make the move as agreed, with margin's release where the book asks for one; inside an act.
+
+    Raises:
+        RefusedError: a rule refuses it now.
+    """
+    move = move_of(approval)
+    posting.lock_balances(bucket_ids=[move.source.pk, move.target.pk])
+    plan = plan_move(move)
+    if plan.refusal is not None:
+        raise RefusedError(*plan.refusal)
+    agreed = Draft.from_content(approval.payload, approval_id=approval.pk)
+    posting.post_entry(replace(agreed, release_id=_release(plan)))
+
+
+def register() -> None:
+    """Say how requests for agreed moves are shown and applied."""
+    register_action(f"entry.{AGREED_MOVE}", describe=describe_agreed, apply=apply_agreed)

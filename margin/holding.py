@@ -1,0 +1,71 @@
+"""What a bucket holds now, and how it stands at the newest marks: the ground of every leave."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from accounts.models import Bucket
+from ledger.models import Balance
+from margin.engine.gate import Standing
+from margin.engine.marks import PRICE_STATES
+from margin.marks import newest_marks
+from margin.releases import InitialMarginGate
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeBalances:
+    """A bucket's balances as people say them, and the number of postings behind them."""
+
+    claims: Mapping[str, Decimal]
+    positions: Mapping[str, tuple[Decimal, Decimal]]
+    loan: Decimal
+    version: int
+
+
+def balances_of(bucket: Bucket) -> ScopeBalances:
+    """What a bucket holds; lock it first where something is decided on it."""
+    claims: dict[str, Decimal] = {}
+    positions: dict[str, tuple[Decimal, Decimal]] = {}
+    loan, version = ZERO, 0
+    for account_class, asset, amount, seq, average in Balance.objects.filter(
+        account__bucket=bucket
+    ).values_list(
+        "account__account_class", "account__asset__code", "amount", "seq", "average_cost"
+    ):
+        version += seq
+        if account_class == "claim":
+            claims[asset] = amount.copy_negate()
+        elif account_class == "position":
+            positions[asset] = (amount.copy_negate(), ZERO if average is None else average)
+        else:
+            loan += amount
+    return ScopeBalances(claims=claims, positions=positions, loan=loan, version=version)
+
+
+def newest_gate() -> InitialMarginGate:
+    """The gate at the newest marks there are."""
+    return InitialMarginGate.at_marks_before(date.max)
+
+
+def standing_of(bucket: Bucket, held: ScopeBalances, *, gate: InitialMarginGate) -> Standing:
+    """Equity and initial margin of a bucket with these balances."""
+    return gate.after(
+        claims=held.claims,
+        positions=held.positions,
+        loan=held.loan,
+        is_cash_account=bucket.account.mode == "cash",
+    )
+
+
+def bad_price(*held: ScopeBalances) -> tuple[str, str] | None:
+    """The first asset held whose price is in a state that permits no withdrawal, and the state."""
+    names = {code for each in held for code, amount in each.claims.items() if amount} | {
+        code for each in held for code, (quantity, _) in each.positions.items() if quantity
+    }
+    for code, mark in newest_marks(date.max).items():
+        if code in names and not PRICE_STATES[mark.state].withdraw:
+            return code, mark.state.lower()
+    return None
