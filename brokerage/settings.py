@@ -171,6 +171,8 @@ SEAL_HEADS = Path(env_text("SEAL_HEADS", str(VAR / "seals" / f"{_heads}.ndjson")
 SEAL_SINKS = [
     sink.strip() for sink in (env_optional("SEAL_SINKS") or "").split(";") if sink.strip()
 ]
+# Up to so many sealed rows and entries, `manage.py verify` reads all of history every time.
+VERIFY_ALL_UP_TO = int(env_text("VERIFY_ALL_UP_TO", "3000000"))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Application ----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The book, the trail, the guards and the seals, recomputed from what is stored.
 
 All checks see one state of the database: they read in transactions that share a snapshot, two at
-a time. Nothing is written.
+a time. Nothing is written to it.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,12 @@ import margin.verify
 from accounts.checks import Check, CheckFunction, Query, Wrong
 from accounts.reading import one_state
 from accounts.seals.chain import read_chain
+from accounts.seals.counted import count_check
 from accounts.seals.recomputed import check_unsealed, leaf_checks
+from accounts.seals.state import SealState, seal_state
+from accounts.seals.verified import Scope, choose_scope, remember
 from accounts.verify import check_guards
+from ledger.verify.recent import recent_checks
 
 CONNECTIONS = 2
 
@@ -54,11 +58,15 @@ class Report(NamedTuple):
         checks: all of them, in a fixed order.
         sealed_to_block: number of the newest block; 0 where nothing is sealed.
         unsealed_rows: rows of history that no block covers yet.
+        scope: which part of history was read.
+        seals: how far behind the seals are.
     """
 
     checks: list[Check]
     sealed_to_block: int
     unsealed_rows: int
+    scope: Scope
+    seals: SealState
 
     @property
     def is_sound(self) -> bool:
@@ -81,6 +89,9 @@ class Report(NamedTuple):
             "first_wrong": None if failed is None else _named(failed),
             "sealed_to_block": self.sealed_to_block,
             "unsealed_rows": self.unsealed_rows,
+            "scope": self.scope.as_json(),
+            "seal_lag_seconds": self.seals.lag_seconds,
+            "alarms": self.seals.alarms(),
         }
 
 
@@ -94,24 +105,42 @@ def check_days(cursor: CursorWrapper) -> list[Check]:
     return [query.run(cursor, {}) for query in (DAY_FILES, EVENTS)]
 
 
-def verify(heads_file: Path | None = None) -> Report:
+def verify(heads_file: Path | None = None, *, full: bool = True) -> Report:
     """Recompute everything that can be.
 
     Args:
         heads_file: a copy of the published heads to hold the chain against, if not our own.
+        full: read all of history, however large; otherwise a large one from where it was last
+            found sound, and some of the older part again.
     """
     with one_state() as cursor:
         cursor.execute("SELECT pg_export_snapshot()")
         (snapshot,) = cursor.fetchone()
         chain = read_chain(cursor, heads_file)
-        leaves = leaf_checks(cursor, chain.windows)
-        rest = [*accounts.verify.CHECKS, *ledger.verify.CHECKS, *margin.verify.CHECKS, check_days]
-        found = _run([*leaves, *rest, check_guards], snapshot)
+        scope = choose_scope(cursor, chain, full=full)
+        leaves = leaf_checks(cursor, scope.windows)
+        found = _run([*leaves, *_rest(scope), check_guards], snapshot)
         unsealed, unsealed_rows = check_unsealed(cursor, chain.newest)
+        seals = seal_state(cursor)
     sealed = found[: len(leaves)] or [Check("sealed_rows_are_as_they_were", 0)]
-    links, heads = chain.checks
-    ordered = [links, *_as_one(sealed), heads, unsealed, *found[len(leaves) :]]
-    return Report(ordered, chain.newest.number if chain.newest else 0, unsealed_rows)
+    ordered = [
+        chain.links, *_as_one(sealed), chain.leaves_stand, chain.published, unsealed,
+        *found[len(leaves) :],
+    ]  # fmt: skip
+    number = chain.newest.number if chain.newest else 0
+    report = Report(ordered, number, unsealed_rows, scope, seals)
+    if report.is_sound and heads_file is None:
+        remember(chain, scope)
+    return report
+
+
+def _rest(scope: Scope) -> list[CheckFunction]:
+    """The checks beside the seals: of the whole book, or of what is younger than the mark."""
+    if scope.since is None:
+        of_the_book = ledger.verify.CHECKS
+    else:
+        of_the_book = (count_check(scope.since), *recent_checks(scope.since.to_xid))
+    return [*accounts.verify.CHECKS, *of_the_book, *margin.verify.CHECKS, check_days]
 
 
 def _as_one(windows: Sequence[Check]) -> list[Check]:

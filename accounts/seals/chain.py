@@ -12,6 +12,7 @@ from accounts.seals.heads import GENESIS, Head, is_signed
 from accounts.seals.outside import Outside, epoch_flaw, read_epochs, wrong_block
 from accounts.seals.published import PublishedEpoch, place_key
 from accounts.seals.sinks import copies_kept
+from accounts.seals.state import SEALER
 
 BLOCKS_AT_ONCE = 2_000
 # Rows are held against so many leaves in one go, which bounds the memory.
@@ -45,15 +46,21 @@ class Chain(NamedTuple):
     """What the chain came to.
 
     Attributes:
-        checks: of the links, and of the heads outside.
+        links: whether the blocks follow from one another.
+        leaves_stand: whether each leaf stands in its place in a block.
+        published: whether the heads are those outside.
         windows: the linked blocks in stretches; behind a break no block says which rows are its
             own.
         newest: the last block, if there is any.
+        leaves: how many the linked blocks have.
     """
 
-    checks: list[Check]
+    links: Check
+    leaves_stand: Check
+    published: Check
     windows: list[Window]
     newest: SealedBlock | None
+    leaves: int
 
 
 def read_blocks(cursor: CursorWrapper, *, first: int, last: int) -> list[SealedBlock]:
@@ -122,11 +129,43 @@ def read_chain(cursor: CursorWrapper, heads_file: Path | None = None) -> Chain:
     wrong = next(filter(None, (outside.finish() for outside in (own, *copies))), None)
     if wrong is None and newest is not None:
         wrong = _unsigned(newest, own.heads)
-    found = [
-        Check("seals_form_one_chain", links.count, epoch_flaw(epochs) or links.wrong),
-        Check("heads_are_signed_and_published", own.heads, wrong, _given_up(own, epochs)),
-    ]
-    return Chain(found, links.windows(), newest)
+    return Chain(
+        links=Check("seals_form_one_chain", links.count, epoch_flaw(epochs) or links.wrong),
+        leaves_stand=_leaves_in_their_blocks(cursor),
+        published=Check("heads_are_signed_and_published", own.heads, wrong, _given_up(own, epochs)),
+        windows=links.windows(),
+        newest=newest,
+        leaves=links.leaves,
+    )
+
+
+def _leaves_in_their_blocks(cursor: CursorWrapper) -> Check:
+    """Every leaf belongs to a block and has a place in it, and every block was made by a sealer."""
+    cursor.execute(
+        "WITH kept AS (SELECT block_id, count(*) AS leaves, min(position) AS least,"
+        "   max(position) AS greatest FROM accounts_sealleaf GROUP BY 1)"
+        " SELECT coalesce(b.number, k.block_id), b.number IS NULL, a.xid IS NULL,"
+        "   (SELECT sum(leaves)::bigint FROM kept)"
+        " FROM accounts_sealblock b FULL JOIN kept k ON k.block_id = b.number"
+        " LEFT JOIN accounts_act a ON a.xid = b.xid AND a.xid >= b.to_xid AND a.actor = %s"
+        " WHERE b.number IS NULL OR a.xid IS NULL OR coalesce(k.leaves, 0) <> b.leaf_count"
+        "    OR k.least <> 0 OR k.greatest <> k.leaves - 1 ORDER BY 1 LIMIT 1",
+        [SEALER.name],
+    )
+    row = cursor.fetchone()
+    name = "leaves_stand_in_their_blocks"
+    if row is None:
+        cursor.execute("SELECT coalesce(sum(leaf_count), 0)::bigint FROM accounts_sealblock")
+        (leaves,) = cursor.fetchone()
+        return Check(name, leaves)
+    number, is_stray, is_nobodys, leaves = row
+    if is_stray:
+        detail = f"leaves stand in block {number}, which is not there"
+        return Check(name, leaves or 0, Wrong("accounts_sealleaf", f"{number}/0", detail, None))
+    detail = f"the leaves of block {number} are not as many as it counts, or not in their places"
+    if is_nobodys:
+        detail = f"block {number} names a transaction in which nothing was sealed"
+    return Check(name, leaves or 0, wrong_block(number, detail))
 
 
 def _given_up(outside: Outside, epochs: list[PublishedEpoch]) -> str:
@@ -145,6 +184,7 @@ class _Links:
 
     def __init__(self, epochs: list[PublishedEpoch]) -> None:
         self.count = 0
+        self.leaves = 0
         self.wrong: Wrong | None = None
         self._epochs = epochs
         self._before = SealedBlock(0, 1, 0, 3, 0, {}, b"", b"", GENESIS, b"", "")
@@ -160,6 +200,7 @@ class _Links:
         if flaw:
             self.wrong = wrong_block(block.number, flaw)
             return
+        self.leaves += block.leaf_count
         if self._leaves and self._leaves + block.leaf_count > WINDOW_LEAVES_MAX:
             self._closed.append(Window(self._first, block.number - 1))
             self._first, self._leaves = block.number, 0

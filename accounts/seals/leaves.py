@@ -31,8 +31,9 @@ STORED_SQL = """
     FROM accounts_sealleaf WHERE block_id BETWEEN %(first)s AND %(last)s GROUP BY 1, 2
 """
 
-# What a row's text depends on besides the row; set for one transaction at a time.
+# What a row's text depends on besides the row, and whose tables are read; set for one transaction.
 CANONICAL_SETTINGS = (
+    ("search_path", "public, pg_temp"),
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO, YMD"),
     ("IntervalStyle", "postgres"),

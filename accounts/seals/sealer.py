@@ -7,26 +7,29 @@ so no row can ever be added there: a block that ends at that horizon is complete
 # Names in these queries come from the catalog.
 # ruff: noqa: S608
 
+import logging
 from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from accounts.audit import Actor, acting
+from accounts.audit import acting
 from accounts.models import SealBlock, SealEpoch
 from accounts.seals.heads import GENESIS, Head, SealRefusedError, signing_key
 from accounts.seals.leaves import STORED_SQL, current_layouts, set_canonical
 from accounts.seals.publication import publish_missing
 from accounts.seals.published import newest_published
 from accounts.seals.sinks import deliver_missing
+from accounts.seals.state import SEALER, seal_state
 from accounts.seals.tree import merkle_root, split
 from accounts.table_classes import table_classes
+
+logger = logging.getLogger(__name__)
 
 FIRST_XID = 3  # PostgreSQL's first ordinary transaction id
 # A block covers at most so many transactions, which bounds its memory; the next call goes on.
 BLOCK_TRANSACTIONS_MAX = 20_000
-SEALER = Actor.job("seal")
 ADVISORY_LOCK = 0x5EA1
 
 
@@ -62,6 +65,9 @@ def seal_history() -> SealBlock | None:
         is_behind = covered is not None and covered.leaves_more and _next_range() is not None
         publish_missing()
     deliver_missing()
+    held_back = seal_state().held_back
+    if held_back:
+        logger.warning("%s", held_back)
     return newest
 
 

@@ -16,13 +16,16 @@ class Command(BaseCommand):
         parser.add_argument(
             "--heads", type=Path, help="a copy of the published heads, kept somewhere else"
         )
+        parser.add_argument(
+            "--full", action="store_true", help="read all of history, however large"
+        )
 
     def handle(self, *args: object, **options: object) -> None:
         heads = options["heads"]
         assert heads is None or isinstance(heads, Path)
         if heads is not None and not heads.is_file():
             raise CommandError(f"There is no file {heads}.", returncode=2)
-        report = verify(heads)
+        report = verify(heads, full=bool(options["full"]))
         if options["json"]:
             self.stdout.write(json.dumps(report.as_json()))
         else:
@@ -41,3 +44,6 @@ class Command(BaseCommand):
         self.stdout.write(
             f"Sealed up to block {report.sealed_to_block}; {report.unsealed_rows} rows are younger."
         )
+        for said in (report.scope.not_read_again(), *report.seals.alarms()):
+            if said:
+                self.stdout.write(said)
