@@ -25,6 +25,8 @@ from brokerage.models import BusinessDay, ReportFile
 from brokerage.reports import CATALOGUE, FORMATS, Report, ReportRefusedError, write_report
 from brokerage.reports.report import WrittenReport
 from ledger.naming import actor_words
+from ledger.screens.times import Times, in_two_times
+from ledger.times import TimeRefusedError, parsed_instant
 
 EXPORT = "report.export"
 # What a report needs besides the right to export reports.
@@ -62,7 +64,8 @@ class WrittenLine:
 
 @require_GET
 @require("read")
-def report_list(request: DeskRequest) -> HttpResponse:
+@in_two_times(has_date=False)
+def report_list(request: DeskRequest, *, times: Times) -> HttpResponse:
     """The catalogue for a day, and the list of what was written."""
     entity = entity_of(request)
     days = closed_days(entity)
@@ -75,6 +78,7 @@ def report_list(request: DeskRequest) -> HttpResponse:
         "formats": FORMATS,
         "days": days.values_list("day", flat=True)[:DAYS_SHOWN],
         "chosen": chosen,
+        "times": times,
         "listing": listing,
         "lines": written_lines(listing.page),
     }
@@ -166,11 +170,15 @@ def report_write(request: DeskRequest) -> HttpResponse:
     if day is None:
         raise Http404("There is no such page.")
     try:
+        known_at = request.POST.get("known_at", "")
         written = write_report(
-            report, day=day.day, file_format=request.POST.get("format", FORMATS[0])
+            report,
+            day=day.day,
+            file_format=request.POST.get("format", FORMATS[0]),
+            known_at=parsed_instant(known_at) if known_at else None,
         )
         keep(request, report, day, written)
-    except ReportRefusedError as refused:
+    except (ReportRefusedError, TimeRefusedError) as refused:
         messages.error(request, str(refused))
         return redirect(f"{reverse('brokerage:reports')}?day={day.day.isoformat()}")
     except RefusedError as refused:

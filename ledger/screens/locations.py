@@ -27,7 +27,9 @@ from ledger.models import (
     Statement,
 )
 from ledger.screens.identity import IdentityLine, line_of
+from ledger.screens.pools_then import pools_then
 from ledger.screens.reconciled import rejection_words
+from ledger.screens.times import Times, in_two_times
 from ledger.screens.visible import (
     entity_here,
     locations_here,
@@ -100,8 +102,11 @@ def desk_today() -> date:
 
 @require_GET
 @require("read")
-def location_list(request: DeskRequest) -> HttpResponse:
+@in_two_times()
+def location_list(request: DeskRequest, *, times: Times) -> HttpResponse:
     """Every pool with its identity, its locations, their letters and last statements."""
+    if times.point is not None:
+        return pools_then(request, times)
     entity = entity_here(request)
     lines: dict[str, list[IdentityLine]] = defaultdict(list)
     for row in pool_assets(kinds=("money", "security", "derivative"), entities=[entity.pk]):
@@ -114,6 +119,7 @@ def location_list(request: DeskRequest) -> HttpResponse:
         pools_here(request), key=lambda pool: (order.index(OwnerClass(pool.owner_class)), pool.code)
     )
     context = {
+        "times": times,
         "pools": [
             PoolPanel(pool.code, pool.owner_class, pool.regime, lines[pool.code], places[pool.pk])
             for pool in pools

@@ -16,6 +16,7 @@ from accounts.approvals import pending_on
 from accounts.explanation import Explanation
 from accounts.models import AgreementVersion, MarginAccount
 from accounts.roles import REQUEST, DeskRequest, may, require
+from ledger.screens.times import Times, in_two_times
 from margin.levels import SEVERITY, equity_share, withdrawable
 from margin.models import MarginCall, MarginResult, MarginRun, ResultComponent
 from margin.screens.drawer import (
@@ -30,6 +31,7 @@ from margin.screens.history import scope_history
 from margin.screens.holdings import Holdings, holdings_of
 from margin.screens.scenarios import scenario_table
 from margin.screens.statement import NEWEST_SHOWN, lines_of, statement_lines, statement_listing
+from margin.screens.then import account_then
 from margin.screens.visible import account_or_404, newest_run
 
 TABS = {
@@ -56,9 +58,12 @@ class ScopePanel:
 
 @require_GET
 @require("read")
-def account_page(request: DeskRequest, code: str) -> HttpResponse:
+@in_two_times()
+def account_page(request: DeskRequest, code: str, *, times: Times) -> HttpResponse:
     """The page of one account; `?tab=` a section, `?scope=` and `?explain=` the drawer."""
     account = account_or_404(request, code)
+    if times.point is not None:
+        return account_then(request, account, times)
     tab = request.GET.get("tab", "overview")
     if tab not in TABS:
         raise Http404("There is no such page.")
@@ -66,6 +71,7 @@ def account_page(request: DeskRequest, code: str) -> HttpResponse:
     results = results_of(account, run)
     context: dict[str, Any] = {
         "account": account,
+        "times": times,
         "run": run,
         "worst": max(results, key=lambda each: SEVERITY[each.state]) if results else None,
         "agreement": account_terms(account.pk, day=day_of(run)),

@@ -1,5 +1,6 @@
 """The statement of an account: every posting to it, in the words of who owns the money."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -99,11 +100,17 @@ def statement_lines(account: MarginAccount) -> "QuerySet[Posting]":
     )
 
 
-def statement_listing(request: HttpRequest, account: MarginAccount) -> Listing[Posting]:
-    """The statement that the address asks for."""
+def statement_listing(
+    request: HttpRequest,
+    account: MarginAccount,
+    *,
+    only: "Callable[[QuerySet[Posting]], QuerySet[Posting]] | None" = None,
+) -> Listing[Posting]:
+    """The statement that the address asks for; `only` narrows its lines."""
+    lines = statement_lines(account)
     return Listing(
         request,
-        statement_lines(account),
+        lines if only is None else only(lines),
         name=f"statement-{account.code}",
         columns=COLUMNS,
         filters=[

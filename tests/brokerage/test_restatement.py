@@ -65,7 +65,7 @@ class Firm:
 
 @pytest.fixture
 def firm(db: None, tmp_path: Path) -> Firm:
-    days = generated_days(tmp_path, 21, 30, 2)
+    days = generated_days(tmp_path, 21, 8, 2)
     for day in days:
         run_day(day.folder)
     usd = LedgerAccount.objects.filter(asset__code="USD")
@@ -347,7 +347,7 @@ numbers = iter(range(1, 10**6))
 
 
 @settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(late=late_entries)
 def test_the_cells_a_restatement_names_are_those_in_which_the_files_differ(
