@@ -82,8 +82,10 @@ class LedgerConfig(AppConfig):
             debts,
             entry_approvals,
             individual,
+            locations,
             periods,
             rates,
+            residual,
             transit,
         )
 
@@ -96,3 +98,5 @@ class LedgerConfig(AppConfig):
         debts.register()
         individual.register()
         transit.register()
+        locations.register()
+        residual.register()
