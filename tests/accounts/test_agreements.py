@@ -149,6 +149,7 @@ def test_what_was_agreed_stays(
     with refused(rule), act(owner):
         owner.execute(statement)
     assert rows_of(owner, *tables) == before
-    with acting(SETUP, reason="It ends tomorrow"):
+    with pytest.raises(RefusedError) as refusal, acting(SETUP, reason="It ends tomorrow"):
         AccountAgreement.objects.update(effective_to=TOMORROW)
-    assert terms_in_force(TOMORROW) == {}
+    assert refusal.value.rule == "agreement_is_ended_by_two"
+    assert terms_in_force(TOMORROW) != {}

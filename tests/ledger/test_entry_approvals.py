@@ -40,6 +40,8 @@ def asked_transfer(book: Book, kind: str, amount: str, gives: str, takes: str) -
         effective_at=NOON,
         legal_entity=book.desk.entity,
         actor=person(book.desk[Role.TREASURY]),
+        recipients="The house, at house_bank",
+        complies=True,
     )
     return Approval.objects.get(pk=pk)
 
@@ -152,7 +154,7 @@ def test_a_request_that_the_book_would_refuse_says_so(book: Book) -> None:
     assert said.note.startswith(
         "As balances stand now the book refuses this: CLIENT residual interest would be −0.01 USD."  # noqa: RUF001
     )
-    checker = person(book.desk[Role.RISK])
+    checker = person(book.desk[Role.PRINCIPAL])
     approved = decide(asked.pk, verdict="approved", reason=WHY, actor=checker)
     with book.refused("residual_interest_not_below_zero"):
         apply_approved(approved, actor=checker)

@@ -165,8 +165,8 @@ def test_the_firm_takes_nothing_out_of_a_pool_that_lacks_it(book: Book) -> None:
         sides = ("residual", amount), ("client_bank", minus), ("house_bank", amount)
         return book.approved(book.draft("residual_withdrawal", *sides, ("house_equity", minus)))
 
-    book.post_approved("bank_error", ("shortfall", "70"), ("client_bank", "-70"))
-    too_much, enough = taken("30.01"), taken("30")
+    book.post_approved("bank_error", ("shortfall", "80"), ("client_bank", "-80"))
+    too_much, enough = taken("20.01"), taken("20")
     with book.refused("residual_interest_covers_shortfall"):
         book.post_drafts(too_much)
     book.post_drafts(enough)

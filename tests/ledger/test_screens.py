@@ -13,12 +13,14 @@ from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.audit import acting
 from accounts.models import Approval, Role
-from ledger.models import Break, Entry, Holding, Location, StatementFile, StatementLine
+from ledger.models import Break, Entry, Holding, StatementFile, StatementLine
 from ledger.screens.locations import desk_today
 from tests.accounts.people import found_desk, sign_in
+from tests.ledger.agreeing import file_letter
 from tests.ledger.book import DESK, Book
 from tests.ledger.differences import DAY, bank_moves, compare, give_statement, the_break
 from tests.ledger.test_losses import long_one, loss
@@ -263,31 +265,33 @@ def test_a_shortfall_is_said_on_the_pool_and_never_hidden(book: Book) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "signed", "expires", "tone", "word"),
+    ("expires", "tone", "word"),
     [
-        ("declared in reference.yaml", None, None, "watch", "declared, letter not on file"),
-        ("L-1", None, None, "watch", "no date of signature"),
-        ("L-1", -400, None, "ok", "acknowledged"),
-        ("L-1", -400, 31, "ok", "acknowledged"),
-        ("L-1", -400, 30, "watch", "expires in 30 d"),
-        ("L-1", -400, 0, "watch", "expires in 0 d"),
-        ("L-1", -400, -1, "liq", "expired 1 d ago"),
+        (None, "ok", "acknowledged"),
+        (31, "ok", "acknowledged"),
+        (30, "watch", "expires in 30 d"),
+        (0, "watch", "expires in 0 d"),
+        (-1, "liq", "expired 1 d ago"),
     ],
 )
 def test_a_letter_is_flagged_before_it_expires(
-    book: Book, reference: str, signed: int | None, expires: int | None, tone: str, word: str
+    book: Book, expires: int | None, tone: str, word: str
 ) -> None:
     today = desk_today()
-    with acting(DESK, reason="A test files a letter"):
-        Location.objects.filter(code="client_bank").update(
-            letter_reference=reference,
-            letter_signed_on=None if signed is None else today + timedelta(days=signed),
-            letter_expires_on=None if expires is None else today + timedelta(days=expires),
-        )
+    file_letter(
+        book.desk, book.locations["client_bank"], today - timedelta(days=400),
+        None if expires is None else today + timedelta(days=expires),
+    )  # fmt: skip
     answer = desk(book).get(reverse("ledger:location", args=["client_bank"]))
     letter = answer.context["letter"]
     assert (letter.tone, letter.word) == (tone, word)
     assert f'class="st {tone}"' in text_of(answer)
+
+
+def test_a_letter_that_was_declared_is_said_to_be_missing_on_file(book: Book) -> None:
+    answer = desk(book).get(reverse("ledger:location", args=["client_bank"]))
+    letter = answer.context["letter"]
+    assert (letter.tone, letter.word) == ("watch", "declared, letter not on file")
 
 
 def test_a_location_lists_its_movements_with_the_line_that_confirms_each(compared: Book) -> None:
@@ -390,6 +394,7 @@ def test_a_reversal_and_its_entry_lead_to_each_other(book: Book) -> None:
 
 def test_a_transfer_is_asked_for_and_nothing_moves(book: Book) -> None:
     browser = desk(book, Role.TREASURY)
+    book.state(timezone.now().date() - timedelta(days=1))
     before = book.balances()
     said = {
         "gives": "client_bank", "takes": "house_bank", "asset": "USD", "amount": "25.00",

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from accounts.agreements import request_version
 from accounts.audit import Actor, acting
 from accounts.models import (
     AccountAgreement,
     Agreement,
-    AgreementVersion,
     Bucket,
     LegalEntity,
     MarginAccount,
+    Role,
     Scope,
 )
 from brokerage.inbox.cycle import run_day
@@ -21,6 +22,8 @@ from brokerage.synthetic import DEMO, write_firm
 from margin.book import NO_AGREEMENT
 from margin.models import MarginResult, MarginRun, ResultComponent, RunException, Task
 from margin.runs import replay
+from tests.accounts.people import found_desk, person
+from tests.ledger.agreeing import agreed
 
 DESK = Actor.command("test")
 
@@ -80,19 +83,26 @@ def test_terms_that_begin_tomorrow_change_nothing_today(days: list[Path], tmp_pa
     run_day(days[0])
     agreement = Agreement.objects.order_by("code")[0]
     old = agreement.versions.get()
-    with acting(DESK, reason="Stricter levels from the third day on"):
-        AgreementVersion.objects.create(
-            agreement=agreement,
-            version=2,
-            effective_from=date.fromisoformat(days[2].name),
-            model=old.model,
-            parameters=old.parameters,
-            call_level=Decimal(3),
-            liquidation_level=Decimal(2),
-            minimum_transfer_amount=old.minimum_transfer_amount,
-            currency=old.currency,
-            call_due_for=old.call_due_for,
-        )
+    desk = found_desk(entity=LegalEntity.objects.get())
+    asked = request_version(
+        legal_entity=desk.entity,
+        code=agreement.code,
+        terms={
+            **{name: getattr(old, name) for name in ("model", "parameters", "currency")},
+            "effective_from": days[2].name,
+            "call_level": "3",
+            "liquidation_level": "2",
+            "minimum_transfer_amount": format(old.minimum_transfer_amount, "f"),
+            "call_due_for": "1 day",
+            "eligible_collateral": old.eligible_collateral,
+            "segregation_regime": "",
+            "jurisdiction": "",
+            "document_sha256": "",
+        },
+        reason="Stricter levels from the third day on",
+        actor=person(desk[Role.RISK]),
+    )
+    agreed(asked, desk[Role.COMPLIANCE])
     run_day(days[1])
     second = MarginRun.objects.get(business_day=days[1].name)
     assert set(second.results.values_list("agreement_version__version", flat=True)) == {1}
