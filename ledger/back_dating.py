@@ -19,7 +19,6 @@ from ledger.models import BackDatedEntry, EntryKind, LedgerAccount, Posting
 from ledger.posting import Draft, post_entry
 
 ACTION = "entry.back_dated"
-RULE = "back_dated_entry_has_its_approval"
 
 
 def register() -> None:

@@ -3,27 +3,6 @@
 CREATE SCHEMA brokerage;
 GRANT USAGE ON SCHEMA brokerage TO bo_runtime, bo_auditor;
 
--- The days that were closed before horizons were kept with them: what was known then is what had
--- begun before the transaction that closed them.
-INSERT INTO accounts_act (actor, channel, request_id, reason)
-SELECT 'system:migration', 'migration', '', 'horizons of days that are closed'
-WHERE EXISTS (SELECT FROM brokerage_businessday WHERE closed_at IS NOT NULL)
-ON CONFLICT (xid) DO NOTHING;
-WITH done AS (
-    SELECT d.legal_entity_id, d.day, d.closed_at, s.xid,
-           row_number() OVER (ORDER BY d.legal_entity_id, d.day) AS place
-    FROM brokerage_businessday d
-    JOIN brokerage_daystep s ON s.business_day_id = d.id AND s.step = 'result'
-    WHERE d.closed_at IS NOT NULL
-), stored AS (
-    INSERT INTO ledger_horizon (snapshot, purpose, taken_at)
-    SELECT format('%s:%s:', done.xid, done.xid)::pg_snapshot, 'day-close', done.closed_at FROM done
-    RETURNING id, snapshot
-)
-INSERT INTO ledger_dayclose (legal_entity_id, day, horizon_id)
-SELECT done.legal_entity_id, done.day, stored.id
-FROM done JOIN stored ON pg_snapshot_xmin(stored.snapshot) = done.xid;
-
 CREATE FUNCTION brokerage.day_close_is_of_a_done_day() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -62,3 +41,24 @@ ALTER TABLE ledger_periodevent ENABLE ALWAYS TRIGGER period_event_3_closes_over_
 
 REVOKE ALL ON FUNCTION brokerage.day_close_is_of_a_done_day(),
     brokerage.period_closes_over_done_days() FROM PUBLIC;
+
+-- The days that were closed before horizons were kept with them: what was known then is what had
+-- begun before the transaction that closed them.
+INSERT INTO accounts_act (actor, channel, request_id, reason)
+SELECT 'system:migration', 'migration', '', 'horizons of days that are closed'
+WHERE EXISTS (SELECT FROM brokerage_businessday WHERE closed_at IS NOT NULL)
+ON CONFLICT (xid) DO NOTHING;
+WITH done AS (
+    SELECT d.legal_entity_id, d.day, d.closed_at, s.xid,
+           row_number() OVER (ORDER BY d.legal_entity_id, d.day) AS place
+    FROM brokerage_businessday d
+    JOIN brokerage_daystep s ON s.business_day_id = d.id AND s.step = 'result'
+    WHERE d.closed_at IS NOT NULL
+), stored AS (
+    INSERT INTO ledger_horizon (snapshot, purpose, taken_at)
+    SELECT format('%s:%s:', done.xid, done.xid)::pg_snapshot, 'day-close', done.closed_at FROM done
+    RETURNING id, snapshot
+)
+INSERT INTO ledger_dayclose (legal_entity_id, day, horizon_id)
+SELECT done.legal_entity_id, done.day, stored.id
+FROM done JOIN stored ON pg_snapshot_xmin(stored.snapshot) = done.xid;

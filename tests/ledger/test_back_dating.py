@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from accounts.approvals import apply_approved, decide
 from accounts.audit import RefusedError
 from accounts.models import Approval, Role
-from ledger.back_dating import RULE, back_dated, request_back_dating
+from ledger.back_dating import back_dated, request_back_dating
 from ledger.models import BackDatedEntry, DailyMovement
 from ledger.posting import Draft
 from tests.accounts.people import person
@@ -20,6 +20,7 @@ from tests.ledger.raw import Raw, insert, refused_by_hand, run
 
 DAY = timedelta(days=1)
 WHY = "The bank told us of it only today"
+RULE = "back_dated_entry_has_its_approval"
 
 
 def deposit(book: Book, who: str, amount: str, *, days: int) -> Draft:
@@ -267,6 +268,7 @@ def test_an_entry_written_by_hand_meets_the_same_guard(book: Book, owner: Any) -
 
 
 def test_the_list_is_written_by_the_guard_alone(book: Book, owner: Any) -> None:
+    """It comes before `broken_floor_has_its_approval`, which holds for the guard itself."""
     entry = book.post_drafts(deposit(book, "alice", "1", days=1))[0]
     with refused_by_hand(book, "back_dated_entries_come_from_postings"):
         run(

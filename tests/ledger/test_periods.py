@@ -15,6 +15,7 @@ from accounts.approvals import apply_approved, decide, describe
 from accounts.audit import RefusedError, acting
 from accounts.models import Approval, Role
 from brokerage.models import BusinessDay
+from ledger.back_dating import back_dated
 from ledger.horizons import take_horizon
 from ledger.models import DayClose, PeriodEvent
 from ledger.periods import close_period, closed_through, history, request_reopening
@@ -135,6 +136,32 @@ def test_a_day_closes_once_it_is_done(book: Book) -> None:
         )
 
 
+def test_a_day_closes_once(book: Book) -> None:
+    day = business_day(book, date(2026, 2, 27))
+    with acting(DESK, reason="The day is done"):
+        BusinessDay.objects.filter(pk=day.pk).update(result={}, closed_at=NOON)
+        DayClose.objects.create(
+            legal_entity=book.desk.entity, day=day.day, horizon=take_horizon("test")
+        )
+    with book.refused("day_closes_once"), acting(DESK, reason="Again"):
+        DayClose.objects.create(
+            legal_entity=book.desk.entity, day=day.day, horizon=take_horizon("test")
+        )
+
+
+def test_an_entry_of_a_day_that_is_closed_is_late(book: Book) -> None:
+    day = business_day(book, date(2026, 2, 27))
+    with acting(DESK, reason="The day is done"):
+        BusinessDay.objects.filter(pk=day.pk).update(result={}, closed_at=NOON)
+        DayClose.objects.create(
+            legal_entity=book.desk.entity, day=day.day, horizon=take_horizon("test")
+        )
+    late = deposit(book, date(2026, 2, 27))
+    on_time = deposit(book, date(2026, 2, 28))
+    assert [row.pk for row in back_dated([book.desk.entity.pk])] == [late]
+    assert late != on_time
+
+
 def test_an_entry_that_is_being_posted_is_in_the_book_before_the_period_closes(
     book: Book, connect: Connect
 ) -> None:
@@ -191,6 +218,19 @@ def wait_for_the_lock(connect: Connect) -> None:
             " AND relation = 'ledger_entry'::regclass"
         ).fetchone()
         waiting = row[0] if row else 0
+
+
+def test_a_closing_does_not_wait_for_ever(
+    book: Book, connect: Connect, superuser: psycopg.Connection[Any]
+) -> None:
+    superuser.execute("ALTER FUNCTION ledger.period_waits_for_entries() SET lock_timeout = '20ms'")
+    writer = connect("runtime")
+    actor = person(book.desk[Role.TREASURY])
+    with writer.transaction(force_rollback=True):
+        writer.execute("SELECT accounts.act('system:command:test', NULL, 'command', '', 'slow')")
+        post(writer, book, key="slow")
+        with book.refused("period_waits_for_entries"):
+            close_period(book.desk.entity.pk, through=FEBRUARY_END, reason=WHY, actor=actor)
 
 
 def test_an_old_view_of_the_book_posts_nothing(book: Book, owner: Any) -> None:
