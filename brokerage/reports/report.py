@@ -7,8 +7,10 @@ from datetime import date, datetime
 from decimal import localcontext
 from typing import Any
 
+from django.db import connection
+
 from accounts.exports import exported, to_csv, to_json
-from accounts.models import SealBlock
+from accounts.seals.printed import seal_over
 from brokerage.models import BusinessDay, DayStep
 from ledger.exact import EXACT
 from ledger.horizons import current_horizon
@@ -128,7 +130,7 @@ def write_report(
         reading = day_reading(day, point)
         rows = report.read(reading)
         about = {"report": report.name, "title": report.title, **_origin(reading)}
-        record = _record()
+        record = _record(point)
     if as_of is not None:
         about["book_as_of"] = as_of.isoformat()
     content = (
@@ -217,9 +219,12 @@ def _known(point: ReadingPoint) -> dict[str, Any]:
     }
 
 
-def _record() -> dict[str, Any]:
-    """The newest seal: not part of the content, so that it may go on after the day."""
-    block = SealBlock.objects.order_by("-number").first()
-    if block is None:
-        return {"sealed_to_block": None, "head": None}
-    return {"sealed_to_block": block.number, "head": bytes(block.head_hash).hex()}
+def _record(point: ReadingPoint) -> dict[str, Any]:
+    """The seal: not part of the content, so that it may go on after the day.
+
+    It is of the first block that covers all that was known at the report's horizon, so the same
+    report written again is under the same seal; of the newest, and pending, before there is one.
+    """
+    assert point.horizon is not None, "a report is read at a stored horizon"
+    with connection.cursor() as cursor:
+        return seal_over(cursor, point.snapshot).as_json()

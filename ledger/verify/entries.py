@@ -57,7 +57,7 @@ WIDE_KINDS = Query(
     " WHERE greatest(k.pools_max, k.clients_max, k.accounts_max, k.buckets_max) > 1",
     """
     SELECT 'ledger_entry', e.id::text,
-           e.kind_id || ' may not touch so many pools, clients, accounts or buckets'
+           k.code || ' may not touch so many pools, clients, accounts or buckets'
     FROM ledger_entry e
     JOIN ledger_entrykind k ON k.code = e.kind_id
         AND greatest(k.pools_max, k.clients_max, k.accounts_max, k.buckets_max) > 1
@@ -187,7 +187,7 @@ LOSSES = Query(
     FROM ledger_loss l
     JOIN ledger_posting p ON p.entry_id = l.entry_id
     JOIN ledger_ledgeraccount a ON a.id = p.account_id
-    GROUP BY l.entry_id
+    GROUP BY l.entry_id, l.insurance, l.house, l.uncovered, l.realised, l.bucket_id
     HAVING l.insurance <> coalesce(-sum(p.amount) FILTER (
                WHERE a.account_class = 'custody' AND a.owner_class = 'INSURANCE'), 0)
         OR l.house <> coalesce(-sum(p.amount) FILTER (
