@@ -50,6 +50,13 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
         frozenset({Role.OPERATIONS, Role.TREASURY, Role.COMPLIANCE}),
     ),
     "release.withdrawal": ("release a withdrawal", frozenset({Role.OPERATIONS, Role.TREASURY})),
+    "bucket.move": ("move between buckets", frozenset({Role.OPERATIONS, Role.TREASURY})),
+    "client.reconcile": (
+        "compare a client's own locations",
+        frozenset({Role.OPERATIONS, Role.TREASURY}),
+    ),
+    "block.set": ("block what leaves", frozenset({Role.OPERATIONS, Role.RISK, Role.COMPLIANCE})),
+    "block.lift": ("lift a block", frozenset({Role.RISK, Role.COMPLIANCE})),
     "job.start": (
         "start a job",
         frozenset({Role.OPERATIONS, Role.RISK, Role.TREASURY}),

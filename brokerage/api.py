@@ -7,8 +7,10 @@ from rest_framework.routers import DefaultRouter
 from accounts import api as accounts_api
 from brokerage import api_days, api_jobs
 from ledger import api as ledger_api
+from ledger import api_buckets as ledger_api_buckets
 from ledger import api_interest, api_times
 from margin import api as margin_api
+from margin import api_buckets as margin_api_buckets
 
 router = DefaultRouter(trailing_slash=True)
 for resources in (
@@ -19,6 +21,8 @@ for resources in (
     margin_api,
     api_days,
     api_jobs,
+    ledger_api_buckets,
+    margin_api_buckets,
 ):
     resources.register(router)
 

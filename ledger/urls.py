@@ -5,8 +5,11 @@ from django.urls import URLPattern, path, re_path
 from ledger.screens import (
     break_page,
     breaks,
+    buckets,
+    debts,
     entries,
     entry_list,
+    individual,
     interest,
     location_page,
     locations,
@@ -15,6 +18,7 @@ from ledger.screens import (
     receipts,
     residual,
     transfers,
+    transit,
     trial_balance,
 )
 
@@ -72,4 +76,23 @@ urlpatterns: list[URLPattern] = [
     path("ledger/rates/new/", interest.rates_new, name="rates-new"),
     path("ledger/rates/<int:curve_id>/", interest.rate_curve, name="rate-curve"),
     path("ledger/interest/<int:account_id>/", interest.interest, name="interest"),
+    path("ledger/buckets/", buckets.matrix_page, name="buckets"),
+    path("ledger/buckets/rule/", buckets.rule_new, name="bucket-rule"),
+    path("ledger/individual/", individual.individual_list, name="individual"),
+    path("ledger/individual/<path:code>/apart/", individual.hold_client, name="individual-hold"),
+    path(
+        "ledger/individual/<path:code>/reconcile/",
+        individual.reconcile_client,
+        name="individual-reconcile",
+    ),
+    path(
+        "ledger/individual/<path:code>/sign/<int:reconciliation_id>/",
+        individual.sign_client,
+        name="individual-sign",
+    ),
+    path("ledger/individual/<path:code>/", individual.client_page, name="individual-client"),
+    path("ledger/debts/", debts.debt_list, name="debts"),
+    path("ledger/debts/new/", debts.debt_new, name="debt-new"),
+    path("ledger/debts/<int:obligation_id>/end/", debts.debt_end, name="debt-end"),
+    path("ledger/transit/", transit.transit_page, name="transit"),
 ]

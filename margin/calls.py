@@ -26,6 +26,7 @@ from margin.models import (
     Task,
 )
 from margin.notices import Notice, deliver, notice_text
+from margin.sweeps import block_negative_accounts
 from margin.worklist import OPERATIONS, RISK, TREASURY, Needed, close_tasks, open_tasks
 
 ZERO = Decimal(0)
@@ -74,6 +75,7 @@ def settle_run(run: MarginRun) -> Settled:
     _issue(fresh, run=run, settled=settled)
     copy_rows(settled.events)
     settled.tasks_opened = _settle_tasks(run, results)
+    block_negative_accounts(results, run=run)
     return settled
 
 

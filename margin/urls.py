@@ -2,7 +2,18 @@
 
 from django.urls import URLPattern, path
 
-from margin.screens import account, accounts, bulk, call, calls, prices, tasks, terms
+from margin.screens import (
+    account,
+    accounts,
+    blocks,
+    bulk,
+    call,
+    calls,
+    moves,
+    prices,
+    tasks,
+    terms,
+)
 
 app_name = "margin"
 
@@ -24,4 +35,7 @@ urlpatterns: list[URLPattern] = [
     path("margin/tasks/<int:task_id>/take/", tasks.take, name="task-take"),
     path("margin/tasks/<int:task_id>/close/", tasks.close, name="task-close"),
     path("margin/exceptions/", tasks.exception_list, name="exceptions"),
+    path("margin/moves/", moves.move, name="move"),
+    path("margin/blocks/", blocks.block_list, name="blocks"),
+    path("margin/blocks/<int:block_id>/lift/", blocks.block_lift, name="block-lift"),
 ]

@@ -6,8 +6,11 @@ WHERE individual_client_id IS NOT NULL;
 INSERT INTO ledger_entrykind (code, title, pools_max, clients_max, accounts_max, buckets_max,
                               needs_approval, needs_release, keeps_custody) VALUES
     ('segregation_move', 'Assets of a client to or from their own locations', 1, 1, 0, 0, true, false, true);
--- Between two locations of one client; the guard below keeps them apart from everybody's.
-UPDATE ledger_entrykind SET clients_max = 1 WHERE code = 'custody_move';
+-- What happens at a place also happens at a client's own; none of these kinds touches a claim, and
+-- the guard below keeps such places apart from everybody's.
+UPDATE ledger_entrykind SET clients_max = 1
+WHERE code IN ('custody_move', 'bank_error', 'residual_deposit', 'residual_withdrawal',
+               'shortfall_funding', 'unidentified_receipt', 'receipt_return');
 INSERT INTO ledger_kindleg (kind_id, account_class, owner_class, asset_kind, side, is_required)
 SELECT 'segregation_move', 'custody', 'CLIENT', asset, side, false
 FROM unnest('{money,security,derivative}'::text[]) asset, unnest('{debit,credit}'::text[]) side;
@@ -170,6 +173,7 @@ BEGIN
     ), sums AS (
         SELECT o.asset, o.asset_kind, o.amount AS owed, coalesce(sum(p.book), 0) AS held
         FROM owed o LEFT JOIN places p ON p.asset = o.asset GROUP BY 1, 2, 3
+        HAVING o.amount <> 0 OR coalesce(sum(p.book), 0) <> 0
     )
     SELECT coalesce((SELECT jsonb_agg(jsonb_build_object(
                  'asset', p.asset, 'location', p.location, 'book', trim_scale(p.book)::text,

@@ -76,13 +76,16 @@ def test_an_asset_of_theirs_goes_through_no_omnibus_location(apart: Book, owner:
 
 
 def test_nobody_elses_asset_lies_at_their_location(apart: Book, owner: Owner) -> None:
-    legs = ("carol_bank", "50"), ("alice", "-50")
+    # The place is of one client and the claim of another: two clients meet in no deposit.
+    with apart.refused("entry_fits_its_kind"):
+        apart.post("deposit", ("carol_bank", "50"), ("alice", "-50"))
+    legs = ("client_bank", "-50"), ("carol_bank", "50")
     with apart.refused("individual_client_keeps_own_locations"):
-        apart.post("deposit", *legs)
+        apart.post("custody_move", *legs)
     with refused_by_hand(apart, "individual_client_keeps_own_locations"):
-        Raw("deposit", legs).write(owner, apart)
+        Raw("custody_move", legs).write(owner, apart)
     with apart.refused("individual_client_keeps_own_locations"):
-        apart.post("custody_move", ("client_bank", "-50"), ("carol_bank", "50"))
+        apart.post("custody_move", ("client_bank", "50"), ("carol_bank", "-50"))
 
 
 def test_nothing_of_theirs_is_given_that_lies_elsewhere(apart: Book) -> None:
