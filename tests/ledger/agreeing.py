@@ -1,10 +1,16 @@
 """Two people who agree: a request of one, decided and applied by another."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from hashlib import sha256
 from uuid import UUID
 
+import pytest
+from django.db import connection
+
 from accounts.approvals import apply_approved, decide
+from accounts.audit import RefusedError
 from accounts.models import Approval, Operator, Role
 from ledger.locations import LetterDraft, request_letter
 from ledger.models import Location
@@ -45,3 +51,40 @@ def file_letter(
 def hash_of(content: bytes) -> str:
     """The name under which a document is kept."""
     return sha256(content).hexdigest()
+
+
+# What asking, deciding and signing in write; everything else stays where a rule refuses.
+ASKING = {
+    "accounts_act", "accounts_approval", "accounts_approvalrecord", "accounts_auditrow",
+    "accounts_limituse", "accounts_operatorsession",
+}  # fmt: skip
+
+
+def standing() -> str:
+    """Every row of every table, but for what asking and deciding write, and what was used."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r'"
+            " AND relnamespace = 'public'::regnamespace AND relname <> ALL (%s) ORDER BY 1",
+            [sorted(ASKING)],
+        )
+        parts = []
+        for (table,) in cursor.fetchall():
+            cursor.execute(
+                f"SELECT md5(coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), ''))"
+                f" FROM public.{table} t"
+            )
+            parts.append(f"{table} {cursor.fetchone()[0]}")
+        cursor.execute("SELECT count(*) FROM accounts_approval WHERE used_xid IS NOT NULL")
+        parts.append(f"used {cursor.fetchone()[0]}")
+    return "\n".join(parts)
+
+
+@contextmanager
+def refused(rule: str) -> Iterator[None]:
+    """What is asked, decided or applied inside is refused by this rule, and nothing moved."""
+    before = standing()
+    with pytest.raises(RefusedError) as refusal:
+        yield
+    assert refusal.value.rule == rule, f"{refusal.value.rule}: {refusal.value.detail}"
+    assert standing() == before, "a refusal moved something"
