@@ -6,12 +6,18 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     sealed_tables = (
+        "accounts_erasure",
+        "accounts_purge",
+        "accounts_redaction",
+        "accounts_retentionclass",
+        "accounts_retentionrule",
         "accounts_act",
         "accounts_auditrow",
         "accounts_sealblock",
         "accounts_sealepoch",
     )
     editable_tables = (
+        "accounts_legalhold",
         "accounts_accountagreement",
         "accounts_accountgroup",
         "accounts_agreement",
@@ -43,8 +49,9 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how requests of this app are shown and applied."""
-        from accounts import agreements, limits, people
+        from accounts import agreements, limits, people, retention
 
         agreements.register()
         limits.register()
         people.register()
+        retention.register()

@@ -221,6 +221,18 @@ TABLES = (
         },
         said={"is_used": "w.used_xid IS NOT NULL"},
     ),
+    DigestedTable("accounts_retentionclass", key=("code",)),
+    DigestedTable("accounts_retentionrule", key=("record_id", "effective_from")),
+    DigestedTable(
+        "accounts_legalhold",
+        key=("client_id", "reason"),
+        said={"is_lifted": "w.lifted_xid IS NOT NULL"},
+    ),
+    DigestedTable(
+        "accounts_erasure",
+        key=("client_id",),
+        left_out={"person_key_id": "random key", "kept_until": BY_CLOCK},
+    ),
     DigestedTable(
         "accounts_approvallimit", key=("legal_entity_id", "role", "asset", "effective_from")
     ),
@@ -232,6 +244,8 @@ LEFT_OUT = {
     "accounts_auditrow": "the trail: before and after of every change",
     "accounts_limituse": "follows from requests and decisions, by the clock's day",
     "accounts_personkey": "random keys",
+    "accounts_purge": "what went by the clock, and how much of it",
+    "accounts_redaction": "seals of rows from which a name was taken",
     "accounts_sealblock": "seals",
     "accounts_sealepoch": "seals",
     "accounts_sealleaf": "seals",

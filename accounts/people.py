@@ -8,6 +8,7 @@ from django.db import connection
 
 from accounts.approvals import Description, FieldChange, register_action, request_approval
 from accounts.audit import Actor, acting, refusals
+from accounts.erasure import check_reason, erase
 from accounts.models import Approval, Client, LegalEntity, Operator, Role, RoleGrant
 
 GRANT = "role.grant"
@@ -82,18 +83,25 @@ def request_revocation(
         )
 
 
-def request_erasure(*, client: Client, reason: str, actor: Actor, request_id: str = "") -> UUID:
+def request_erasure(
+    *, client: Client, reason: str, actor: Actor, request_id: str = "", lawful_reason: str = ""
+) -> UUID:
     """Ask that a client's name be erased for ever; somebody of compliance decides.
 
+    Args:
+        lawful_reason: why before the name's time has come; it stays in the record.
+
     Raises:
-        RefusedError: the maker may not ask, or nobody else could decide.
+        RefusedError: the maker may not ask, nobody else could decide, or a reason says the name.
     """
+    check_reason(client, f"{reason} {lawful_reason}")
     with acting(actor, reason=reason, request_id=request_id):
         return request_approval(
             legal_entity_id=client.legal_entity_id,
             action=ERASE,
             subject=f"Name of client {client.code}",
-            payload={"client": client.pk},
+            payload={"client": client.pk}
+            | ({"lawful_reason": lawful_reason} if lawful_reason else {}),
             reason=reason,
         )
 
@@ -140,7 +148,10 @@ def describe_erasure(approval: Approval) -> Description:
     client = Client.objects.named().get(pk=approval.payload["client"])
     return Description(
         headline=approval.subject,
-        facts=(("Client", client.code),),
+        facts=(
+            ("Client", client.code),
+            ("Lawful reason", approval.payload.get("lawful_reason", "none named")),
+        ),
         fields=(FieldChange("Name", client.name, "erased"),),
         note="The name cannot be read again, here or in the audit trail. Balances, calls and "
         "seals stay as they are.",
@@ -159,7 +170,7 @@ def revoke_role(approval: Approval) -> None:
 
 def erase_person(approval: Approval) -> None:
     """Destroy the key under which the client's name is sealed; call inside an act."""
-    spend("SELECT accounts.erase_person(%s)", approval)
+    erase(approval)
 
 
 def spend(statement: str, approval: Approval) -> None:

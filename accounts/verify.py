@@ -6,6 +6,7 @@
 from django.db.backends.utils import CursorWrapper
 
 from accounts.checks import Check, CheckFunction, Query, Wrong
+from accounts.erasure import signed_keys
 from accounts.guards import changed_guards, event_trigger_is_on, pinned_guards
 from accounts.seals.leaves import current_layouts
 from accounts.table_classes import missing_triggers, table_classes
@@ -61,6 +62,43 @@ SESSIONS = Query(
     ORDER BY a.xid
     """,
 )
+
+
+# What was taken out of sealed rows stands beside the leaf that they were sealed with; both are as
+# good as the erasure that they are of.
+ERASURES = Query(
+    "people_were_erased_as_agreed",
+    "accounts_erasure",
+    """
+    SELECT 'accounts_erasure', e.id::text, 'no approval was used for it, nor was it done again'
+    FROM accounts_erasure e
+    WHERE NOT EXISTS (
+        SELECT FROM accounts_approval a WHERE a.used_xid = e.xid AND a.action_id = 'person.erase'
+          AND (a.payload ->> 'client')::bigint = e.client_id)
+      AND NOT (e.is_again AND EXISTS (SELECT FROM accounts_act t WHERE t.xid = e.xid
+                                      AND t.actor = 'system:command:restore'))
+    UNION ALL
+    SELECT 'accounts_personkey', k.id::text, 'its key and its erasure do not agree'
+    FROM accounts_personkey k LEFT JOIN accounts_erasure e ON e.person_key_id = k.id
+    WHERE (k.key IS NULL) <> (e.id IS NOT NULL)
+    UNION ALL
+    SELECT 'accounts_redaction', d.id::text, 'it is not of the transaction that erased the person'
+    FROM accounts_redaction d JOIN accounts_erasure e ON e.id = d.erasure_id AND e.xid <> d.xid
+    """,
+)
+
+
+def check_erased(cursor: CursorWrapper) -> list[Check]:
+    """Every person who was erased is in the list outside, signed, and nobody else."""
+    cursor.execute("SELECT person_key_id FROM accounts_erasure ORDER BY id")
+    erased = [key for (key,) in cursor.fetchall()]
+    listed = signed_keys()
+    unlisted = next((key for key in erased if key not in listed), None)
+    wrong = None
+    if unlisted is not None:
+        detail = "the list of destroyed keys outside the database does not say so"
+        wrong = Wrong("accounts_erasure", str(unlisted), detail)
+    return [Check("erasures_are_listed_outside", len(erased), wrong)]
 
 
 def check_guards(cursor: CursorWrapper) -> list[Check]:
@@ -150,7 +188,12 @@ def _off_the_trail(
 
 def check_people(cursor: CursorWrapper) -> list[Check]:
     """Four eyes, roles, sessions."""
-    return [query.run(cursor, {}) for query in (FOUR_EYES, GIVEN_ROLES, SESSIONS)]
+    return [query.run(cursor, {}) for query in (FOUR_EYES, GIVEN_ROLES, SESSIONS, ERASURES)]
 
 
-CHECKS: tuple[CheckFunction, ...] = (check_trail, check_headers, check_people)
+CHECKS: tuple[CheckFunction, ...] = (
+    check_trail,
+    check_headers,
+    check_people,
+    check_erased,
+)

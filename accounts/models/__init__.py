@@ -19,6 +19,14 @@ from accounts.models.owners import (
     PersonKey,
     Scope,
 )
+from accounts.models.retention import (
+    Erasure,
+    LegalHold,
+    Purge,
+    Redaction,
+    RetentionClass,
+    RetentionRule,
+)
 from accounts.models.seals import SealEpoch
 from accounts.models.trail import (
     Act,
@@ -43,14 +51,20 @@ __all__ = [
     "AuditRow",
     "Bucket",
     "Client",
+    "Erasure",
     "GroupMember",
     "LegalEntity",
+    "LegalHold",
     "LimitUse",
     "MarginAccount",
     "Operator",
     "OperatorSession",
     "OwnerClass",
     "PersonKey",
+    "Purge",
+    "Redaction",
+    "RetentionClass",
+    "RetentionRule",
     "Role",
     "RoleGrant",
     "Scope",

@@ -108,11 +108,19 @@ class SourceLayout:
 
     # SQL
 
-    def rows_sql(self, *, marks: bool = False) -> str:
+    def rows_sql(self, *, marks: bool = False, redacted: bool = False) -> str:
         """Query of `xid, key, leaf` (and `marks`) of rows with `from <= xid < to`.
 
-        Parameters: `from` and `to`, transaction ids as text.
+        Parameters: `from` and `to`, transaction ids as text. With `redacted`, a row from which the
+        name of an erased person was taken counts as the leaf it was sealed with.
         """
+        if redacted:
+            return (
+                "SELECT n.xid, n.key, coalesce((SELECT d.leaf_sealed FROM accounts_redaction d"
+                f" WHERE d.table_name = '{self.table}' AND d.row_key = n.key"
+                " AND d.leaf_now = n.leaf ORDER BY d.id DESC LIMIT 1), n.leaf) AS leaf"
+                f" FROM ({self.rows_sql()}) n"
+            )
         texts = [_row_text(self.table, "w", self.columns)]
         texts += [f"coalesce(p{n}.text, '')" for n in range(len(self.parts))]
         joins = "".join(
@@ -235,6 +243,12 @@ def current_layouts(cursor: CursorWrapper, classes: TableClasses) -> dict[str, S
         )
         for table in sorted(classes.sealed)
     }
+
+
+def redacted_sources(cursor: CursorWrapper) -> frozenset[str]:
+    """Sources from whose sealed rows the name of an erased person was taken."""
+    cursor.execute("SELECT DISTINCT table_name FROM accounts_redaction WHERE leaf_now IS NOT NULL")
+    return frozenset(name for (name,) in cursor.fetchall())
 
 
 def set_canonical(cursor: CursorWrapper) -> None:

@@ -22,6 +22,7 @@ from accounts.seals.leaves import (
     LayoutError,
     SourceLayout,
     current_layouts,
+    redacted_sources,
 )
 from accounts.seals.tree import merkle_root, split
 from accounts.table_classes import table_classes
@@ -98,6 +99,7 @@ def _recomputed_leaves(
     found: dict[int, dict[str, Leaves]] = {}
     newest: dict[str, SourceLayout] = {}
     sources = sorted(set(current).union(*(block.layout for block in window)))
+    redacted = redacted_sources(cursor)
     for source in sources:
         for layout, blocks in _runs(window, source, current.get(source)):
             newest[source] = layout
@@ -107,7 +109,7 @@ def _recomputed_leaves(
                 " string_agg(leaf, ''::bytea ORDER BY key COLLATE \"C\"),"
                 " encode(sha256(convert_to(string_agg(key, E'\\n' ORDER BY key COLLATE \"C\"),"
                 " 'UTF8')), 'hex')"
-                f" FROM ({layout.rows_sql()}) r GROUP BY 1",
+                f" FROM ({layout.rows_sql(redacted=source in redacted)}) r GROUP BY 1",
                 {
                     "starts": "{" + ",".join(str(block.from_xid) for block in blocks) + "}",
                     "from": str(start),
@@ -186,8 +188,10 @@ def _wrong_leaf(
     block: SealedBlock,
 ) -> Wrong:
     """The first stored leaf of these sources that is not that of its row; the rows are sound."""
+    redacted = redacted_sources(cursor)
     for source in sources:
-        rows = layouts[source].rows_sql() if source in layouts else NO_ROWS
+        known = layouts.get(source)
+        rows = known.rows_sql(redacted=source in redacted) if known else NO_ROWS
         cursor.execute(
             "SELECT l.position FROM accounts_sealleaf l"
             f" LEFT JOIN ({rows}) r ON r.key = l.row_key AND r.leaf = l.leaf"
@@ -234,7 +238,7 @@ def _wrong_row(
     """The first row of a block that differs from its leaf, is gone, or was put in."""
     cursor.execute(
         "SELECT coalesce(r.key, l.row_key), r.key IS NULL, l.row_key IS NULL, l.marks"
-        f" FROM ({layout.rows_sql()}) r FULL JOIN"
+        f" FROM ({layout.rows_sql(redacted=source in redacted_sources(cursor))}) r FULL JOIN"
         " (SELECT * FROM accounts_sealleaf WHERE block_id = %(block)s AND source = %(source)s) l"
         " ON l.row_key = r.key WHERE r.leaf IS DISTINCT FROM l.leaf"
         ' ORDER BY coalesce(r.key, l.row_key) COLLATE "C" LIMIT 1',

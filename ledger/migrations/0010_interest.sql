@@ -646,6 +646,29 @@ REFERENCING NEW TABLE AS inserted
 FOR EACH STATEMENT EXECUTE FUNCTION ledger.borrow_stays_in_its_cap();
 ALTER TABLE ledger_entry ENABLE ALWAYS TRIGGER entry_92_borrows_in_its_cap;
 
+-- ---------------------------------------------------------------- erasure
+
+-- A client is not erased while the book owes them something, or they owe it.
+CREATE FUNCTION ledger.erased_client_has_nothing() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    left_over record;
+BEGIN
+    SELECT a.account_class, b.amount, t.code INTO left_over
+    FROM ledger_ledgeraccount a JOIN ledger_balance b ON b.account_id = a.id AND b.amount <> 0
+    JOIN ledger_asset t ON t.id = a.asset_id
+    WHERE a.client_id = NEW.client_id AND a.bucket_id IS NOT NULL LIMIT 1;
+    IF left_over.code IS NOT NULL AND NOT NEW.is_again THEN
+        PERFORM accounts.refuse('client_with_money_is_kept', format(
+            'the book still holds %s %s of this client (%s)', abs(left_over.amount), left_over.code,
+            left_over.account_class));
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER client_with_money_is_kept BEFORE INSERT ON accounts_erasure
+FOR EACH ROW EXECUTE FUNCTION ledger.erased_client_has_nothing();
+ALTER TABLE accounts_erasure ENABLE ALWAYS TRIGGER client_with_money_is_kept;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger.rates_of(bigint, date), ledger.on_curve(jsonb, numeric),
     ledger.accruals_of(bigint, date, bigint), ledger.corrections_of(bigint, bigint),
