@@ -16,10 +16,10 @@ from accounts.approvals import Description, FieldChange, register_action, reques
 from accounts.audit import Actor, RefusedError, acting, refusals
 from accounts.models import Approval, Client
 from ledger.models import Balance, ClientReconciliation, Location
+from ledger.models.pools import HELD_AT_PLACES
 
 HOLD_APART, SIGN = "client.segregation", "client.reconciliation"
 ZERO = Decimal(0)
-PLACES = ("custody", "delegated", "mirrored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def own_lines(clients: Collection[Client]) -> list[OwnLine]:
         .order_by("account__client__code", "account__asset__code", "account__location__code")
     ):  # fmt: skip
         line = lines.get((client, asset)) or OwnLine(by_id[client], asset, kind, scale, {}, ZERO)
-        if account_class in PLACES:
+        if account_class in HELD_AT_PLACES:
             held = line.held | {location: line.held.get(location, ZERO) + amount}
             line = OwnLine(line.client, asset, kind, scale, held, line.owed)
         else:

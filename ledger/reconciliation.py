@@ -26,6 +26,7 @@ from ledger.models import (
     StatementLine,
     StatementMatch,
 )
+from ledger.models.pools import HELD_AT_PLACES
 from ledger.statements import holdings as holding_rows
 from ledger.statements.gate import ExpectedStatement, Gated, gate
 from ledger.statements.rows import RejectedRow
@@ -299,11 +300,11 @@ def _compare_holdings(business_day: date) -> list[BreakFinding]:
         Decimal(0),
     )
     for code, asset, amount in (
-        Balance.objects.filter(account__account_class="custody")
+        Balance.objects.filter(account__account_class__in=HELD_AT_PLACES)
         .exclude(account__location__kind=Location.Kind.BANK)
         .values_list("account__location__code", "account__asset__code", "amount")
     ):
-        custody[code, asset] = amount
+        custody[code, asset] += amount
     held = holding_rows.held_quantities(
         holding_rows.Holding(location=row[0], asset=row[1], quantity=Decimal(row[2]), line=row[3])
         for row in Holding.objects.filter(business_day=business_day).values_list(

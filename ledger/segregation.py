@@ -16,6 +16,7 @@ from django.db.models.functions import Coalesce
 from accounts.figures import WIDE
 from accounts.models import OwnerClass
 from ledger.models import Balance, Location, LocationAsset, Pool
+from ledger.models.pools import HELD_AT_PLACES
 from ledger.times import ReadingPoint, known
 
 ZERO = Decimal(0)
@@ -26,7 +27,8 @@ class PoolAsset:
     """One asset of one pool, all figures as people say them (none stored negative).
 
     Attributes:
-        custody: by location, every location of the pool that carries the asset.
+        custody: by location, every location of the pool that carries the asset; what is delegated
+            to a venue or mirrored there counts where it lies.
         claims: what the pool owes to the owners of its accounts, unidentified receipts included.
         requirement: sum of the positive client claims (CFTC 1.20(i)(4): never reduced by debits).
     """
@@ -45,6 +47,8 @@ class PoolAsset:
     own_equity: Decimal
     loans_receivable: Decimal
     in_transit: Decimal
+    delegated: Decimal = ZERO
+    mirrored: Decimal = ZERO
 
     @property
     def resource(self) -> Decimal:
@@ -92,7 +96,9 @@ class Tally:
 
     def add(self, account_class: str, location: str | None, amount: Decimal, owed: Decimal) -> None:
         """Count balances of one class and place: their sum, and that of the credit ones."""
-        if account_class == "custody":
+        if account_class in HELD_AT_PLACES:
+            if account_class != "custody":
+                self.sums[account_class] += amount
             assert location, "custody lies at a location"
             self.custody[location] = WIDE.add(self.custody.get(location, ZERO), amount)
             return
@@ -224,6 +230,8 @@ def pool_asset(pool: Pool, name: AssetName, tally: Tally) -> PoolAsset:
         own_equity=-sums["own_equity"],
         loans_receivable=sums["loan_receivable"],
         in_transit=sums["in_transit"],
+        delegated=sums["delegated"],
+        mirrored=sums["mirrored"],
     )
 
 

@@ -90,7 +90,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     )
     SELECT coalesce(sum(-least(amount, 0)) FILTER (
                WHERE account_class IN ('claim', 'position', 'unallocated')), 0),
-           coalesce(sum(amount) FILTER (WHERE account_class IN ('custody', 'in_transit')), 0),
+           coalesce(sum(amount) FILTER (WHERE account_class IN
+               ('custody', 'delegated', 'mirrored', 'in_transit')), 0),
            coalesce(-sum(amount) FILTER (WHERE account_class = 'unallocated'), 0),
            coalesce(-sum(amount) FILTER (WHERE account_class = 'residual_interest'), 0),
            coalesce(sum(amount) FILTER (WHERE account_class = 'shortfall'), 0)

@@ -131,6 +131,10 @@ class AccountClass(models.TextChoices):
     OPENING = "opening", "Opening clearing"
 
 
+# What lies at a location: settled and at hand, delegated to a venue, mirrored there.
+HELD_AT_PLACES = (AccountClass.CUSTODY, AccountClass.DELEGATED, AccountClass.MIRRORED)
+
+
 class LedgerAccount(models.Model):
     """One asset in one pool for one purpose; append-only, so it never moves to another pool.
 

@@ -19,13 +19,13 @@ from accounts.roles import REQUEST, DeskRequest, may, require
 from ledger.letters import LetterState, letter_states
 from ledger.locations import OPEN
 from ledger.models import (
-    AccountClass,
     Balance,
     Break,
     Location,
     LocationAsset,
     Statement,
 )
+from ledger.models.pools import HELD_AT_PLACES
 from ledger.screens.identity import IdentityLine, line_of
 from ledger.screens.pools_then import pools_then
 from ledger.screens.reconciled import rejection_words
@@ -170,7 +170,7 @@ def held_at(locations: Iterable[Location]) -> dict[int, list[Held]]:
     amounts = {
         (location, asset): amount
         for location, asset, amount in Balance.objects.filter(
-            account__account_class=AccountClass.CUSTODY, account__location__in=list(locations)
+            account__account_class__in=HELD_AT_PLACES, account__location__in=list(locations)
         )
         .values_list("account__location_id", "account__asset_id")
         .annotate(total=Sum("amount"))
