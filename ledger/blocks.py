@@ -9,7 +9,14 @@ from django.utils import timezone
 
 from accounts.approvals import Description, register_action, request_approval
 from accounts.audit import Actor, RefusedError, acting
-from accounts.models import AccountGroup, Approval, Client, LegalEntity
+from accounts.models import (
+    AccountGroup,
+    Approval,
+    Client,
+    GroupMember,
+    LegalEntity,
+    MarginAccount,
+)
 from ledger.models import BlockLift, BlockRule, BlockSweep, OutflowBlock
 
 SET_RULE = "block.rule"
@@ -35,6 +42,20 @@ def blocks_on(account_id: int) -> list[Live]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, cause, lasts_until FROM ledger.blocks_on(%s)", [account_id])
         return [Live(*row) for row in cursor.fetchall()]
+
+
+def blocked_accounts() -> frozenset[str]:
+    """Codes of the accounts that some block covers now."""
+    covered: set[str] = set()
+    for block in live_blocks():
+        accounts = MarginAccount.objects.filter(legal_entity=block.legal_entity)
+        if block.client is not None:
+            accounts = accounts.filter(client=block.client)
+        if block.group is not None:
+            members = GroupMember.objects.filter(group=block.group, left_on__isnull=True)
+            accounts = accounts.filter(pk__in=members.values("account_id"))
+        covered.update(accounts.values_list("code", flat=True))
+    return frozenset(covered)
 
 
 def block_outflows(

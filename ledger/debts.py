@@ -121,6 +121,15 @@ def pledged_in(bucket_id: int, asset_id: int) -> Decimal:
     return Decimal(amount)
 
 
+def pledged_lots() -> dict[tuple[int, str], Decimal]:
+    """How much of each asset of each bucket is pledged and not released."""
+    lots: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
+    pledges = Obligation.objects.live().filter(kind=Obligation.Kind.PLEDGE)
+    for bucket, asset, amount in pledges.values_list("bucket_id", "asset__code", "amount"):
+        lots[bucket, asset] = WIDE.add(lots[bucket, asset], amount)
+    return dict(lots)
+
+
 def lot_holds(bucket_id: int, asset_id: int) -> Decimal:
     """How much of an asset a bucket holds, money or securities."""
     with connection.cursor() as cursor:

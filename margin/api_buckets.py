@@ -19,6 +19,7 @@ from accounts.models import Bucket
 from accounts.roles import check, permission
 from ledger.bucket_moves import BucketMove
 from ledger.models import Asset, Location, MoveGuard
+from ledger.posting import plain
 from margin.bucket_moves import MovePlan, MoveRefusedError, make_move, plan_move, request_move
 from margin.collateral import Payment, WithdrawalRefusedError, withdraw
 from margin.engine.gate import Standing
@@ -68,7 +69,7 @@ class BucketMoveViewSet(viewsets.ViewSet):
         key = typed["key"] or f"move:{uuid4()}"
         asked = BucketMove(
             key=key, source=buckets[typed["from_bucket"]], target=buckets[typed["to_bucket"]],
-            asset=typed["asset"], amount=typed["amount"], reference=key[-40:],
+            asset=typed["asset"], amount=Decimal(plain(typed["amount"])), reference=key[-40:],
             effective_at=datetime.now(tz=UTC),
         )  # fmt: skip
         return asked, typed["reason"]
@@ -173,7 +174,8 @@ class WithdrawalViewSet(viewsets.ViewSet):
         if bucket is None or location is None:
             raise NotFound("There is no such bucket or location.")
         payment = Payment(
-            key=typed["key"], bucket=bucket, asset=typed["asset"], amount=typed["amount"],
+            key=typed["key"], bucket=bucket, asset=typed["asset"],
+            amount=Decimal(plain(typed["amount"])),
             location=location, reference=typed["reference"], effective_at=datetime.now(tz=UTC),
         )  # fmt: skip
         return payment, typed["reason"]

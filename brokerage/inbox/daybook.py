@@ -6,10 +6,14 @@ floors, average costs, realised amounts and the versions that releases are bound
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 
-from accounts.models import Bucket, MarginAccount
-from ledger.models import Asset, Balance, Location, LocationAsset, Pool
+from accounts.models import Bucket, Client, MarginAccount
+from ledger.blocks import blocked_accounts
+from ledger.bucket_moves import matrix
+from ledger.debts import pledged_lots
+from ledger.models import Asset, Balance, Location, LocationAsset, MoveGuard, Pool
 from ledger.positions import Position
 from ledger.posting import AccountKey, Leg, open_accounts
 
@@ -27,6 +31,8 @@ class BucketInfo:
     mode: str
     owner_class: str
     is_margined: bool
+    role: str
+    client_id: int | None
 
 
 @dataclass(slots=True)
@@ -48,6 +54,10 @@ class DayBook:
     custody: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     versions: dict[int, int] = field(default_factory=dict)
     wanted: dict[AccountKey, None] = field(default_factory=dict)
+    guards: dict[tuple[str, str], MoveGuard] = field(default_factory=dict)
+    pledged: dict[tuple[int, str], Decimal] = field(default_factory=dict)
+    apart: frozenset[int] = frozenset()
+    blocked: frozenset[str] = frozenset()
 
     # ------------------------------------------------------------------ reading
 
@@ -56,6 +66,22 @@ class DayBook:
 
     def claim(self, bucket: BucketInfo, asset: str) -> Decimal:
         return self.claims.get((bucket.id, asset), ZERO)
+
+    def spare(self, bucket: BucketInfo, asset: str) -> Decimal:
+        """What of a claim or a security is not pledged."""
+        held = self.claim(bucket, asset) or self.position(bucket, asset).quantity
+        return held - self.pledged.get((bucket.id, asset), ZERO)
+
+    def lets(self, from_role: str, to_role: str) -> bool:
+        """Whether value may go from a role to another without a second person."""
+        return self.guards.get((from_role, to_role)) in (MoveGuard.FREE, MoveGuard.MARGIN)
+
+    def goes_through(self, bucket: BucketInfo, location: str) -> bool:
+        """Whether an owner's assets may lie at a location: a client held apart has their own."""
+        of_client = self.locations[location].individual_client_id
+        if bucket.client_id in self.apart:
+            return of_client == bucket.client_id
+        return of_client is None or of_client == bucket.client_id
 
     def position(self, bucket: BucketInfo, instrument: str) -> Position:
         return self.positions.get((bucket.id, instrument), FLAT)
@@ -172,8 +198,8 @@ class Move:
         )
 
 
-def read_day_book() -> DayBook:
-    """Read the whole book in a fixed number of queries."""
+def read_day_book(day: date) -> DayBook:
+    """Read the whole book in a fixed number of queries, with the rules of moves of a day."""
     assets = {a.code: a for a in Asset.objects.order_by("pk")}
     codes = {a.pk: a.code for a in assets.values()}
     pools = {p.code: p for p in Pool.objects.all()}
@@ -198,10 +224,18 @@ def read_day_book() -> DayBook:
                     "account__mode",
                     "account__owner_class",
                     "is_margined",
+                    "role",
+                    "account__client_id",
                 )
             )
         },
         accounts=set(MarginAccount.objects.values_list("code", flat=True)),
+        guards={pair: cell.guard for pair, cell in matrix(day).items()},
+        pledged=pledged_lots(),
+        apart=frozenset(
+            Client.objects.filter(is_individually_segregated=True).values_list("pk", flat=True)
+        ),
+        blocked=blocked_accounts(),
     )
     for account_class, asset, bucket, location, amount, seq, average in Balance.objects.values_list(
         "account__account_class",

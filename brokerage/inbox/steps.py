@@ -122,7 +122,7 @@ def apply_events(context: DayContext) -> dict[str, Any]:
     events = in_order(trades.rows, transfers.rows)
     known = InboxEvent.objects.filter(event_id__in={event.id for event in events})
     gate = InitialMarginGate.at_marks_before(day.day)
-    book = read_day_book()
+    book = read_day_book(day.day)
     decided = decide_events(
         events,
         book=book,

@@ -81,6 +81,9 @@ def _check_allowed(
         fits
         and location.pool.code == bucket.owner_class
         and book.carries(trade.location, instrument.code)
+        and book.goes_through(bucket, trade.location)
+        # Securities are paid for through the firm's banks for everybody.
+        and not (instrument.kind == "security" and bucket.client_id in book.apart)
     ):
         raise RefusedEventError("not_allowed")
 
@@ -148,7 +151,10 @@ def _decide_security(
     signed = trade.quantity if trade.side == "buy" else -trade.quantity
     cash = -half_even(signed * trade.price, FEE_SCALE)
     bank = CASH_BANK[bucket.owner_class]
-    if position.quantity + signed < 0 or book.claim(bucket, CASH) + cash - trade.fee_usd < 0:
+    change = cash - trade.fee_usd
+    if (signed < 0 and book.spare(bucket, trade.instrument) + signed < 0) or (
+        change < 0 and book.spare(bucket, CASH) + change < 0
+    ):
         raise RefusedEventError("claim_below_zero")
     if book.held(bank, CASH) + cash < 0 or book.held(trade.location, trade.instrument) + signed < 0:
         raise RefusedEventError("custody_below_zero")

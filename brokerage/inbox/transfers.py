@@ -6,6 +6,7 @@ from decimal import Decimal
 from brokerage.inbox.daybook import ZERO, BucketInfo, DayBook, Move
 from brokerage.inbox.decisions import Decision, RefusedEventError, ReleaseAsk, decimals_of
 from brokerage.inbox.rows import TransferRow
+from ledger.models.moves import OUTSIDE
 from margin.releases import InitialMarginGate
 
 CASH = "USD"
@@ -82,6 +83,7 @@ def _custody_move(transfer: TransferRow, *, book: DayBook) -> Decision:
     if (
         source.pk == target.pk
         or source.pool_id != target.pool_id
+        or source.individual_client_id != target.individual_client_id
         or not book.carries(source.code, transfer.asset)
         or not book.carries(target.code, transfer.asset)
     ):
@@ -102,6 +104,7 @@ def _check_cash_place(transfer: TransferRow, bucket: BucketInfo, book: DayBook) 
         or location.pool.code != bucket.owner_class
         or location.kind not in ("bank", "wallet")
         or not book.carries(location.code, transfer.asset)
+        or not book.goes_through(bucket, location.code)
     ):
         raise RefusedEventError("not_allowed")
 
@@ -121,7 +124,9 @@ def _withdrawal(
     transfer: TransferRow, *, bucket: BucketInfo, book: DayBook, gate: InitialMarginGate
 ) -> Decision:
     _check_cash_place(transfer, bucket, book)
-    if book.claim(bucket, transfer.asset) < transfer.amount:
+    if bucket.account in book.blocked or not book.lets(bucket.role, OUTSIDE):
+        raise RefusedEventError("not_allowed")
+    if book.spare(bucket, transfer.asset) < transfer.amount:
         raise RefusedEventError("claim_below_zero")
     if book.held(transfer.location, transfer.asset) < transfer.amount:
         raise RefusedEventError("custody_below_zero")
@@ -136,9 +141,9 @@ def _bucket_move(
     transfer: TransferRow, *, bucket: BucketInfo, book: DayBook, gate: InitialMarginGate
 ) -> Decision:
     target = book.bucket(transfer.account, transfer.to_bucket)
-    if target.id == bucket.id:
+    if target.id == bucket.id or not book.lets(bucket.role, target.role):
         raise RefusedEventError("not_allowed")
-    if book.claim(bucket, transfer.asset) < transfer.amount:
+    if book.spare(bucket, transfer.asset) < transfer.amount:
         raise RefusedEventError("claim_below_zero")
     moves = (
         _claim(transfer, bucket, -transfer.amount, book),
@@ -147,8 +152,8 @@ def _bucket_move(
     return Decision("bucket_move", moves, release=_released(transfer, bucket, book, gate))
 
 
-def _check_loan_place(transfer: TransferRow, bucket: BucketInfo) -> None:
-    if (
+def _check_loan_place(transfer: TransferRow, bucket: BucketInfo, book: DayBook) -> None:
+    if (transfer.location == CLIENT_BANK and not book.goes_through(bucket, CLIENT_BANK)) or (
         bucket.mode != "cross"
         or bucket.owner_class != "CLIENT"
         or bucket.code != "FREE"
@@ -166,7 +171,7 @@ def _loan(transfer: TransferRow, bucket: BucketInfo, amount: Decimal, book: DayB
 def _borrow(
     transfer: TransferRow, *, bucket: BucketInfo, book: DayBook, gate: InitialMarginGate
 ) -> Decision:
-    _check_loan_place(transfer, bucket)
+    _check_loan_place(transfer, bucket, book)
     if book.held(HOUSE_BANK, CASH) < transfer.amount:
         raise RefusedEventError("custody_below_zero")
     moves = (
@@ -181,10 +186,10 @@ def _borrow(
 def _repay(
     transfer: TransferRow, *, bucket: BucketInfo, book: DayBook, gate: InitialMarginGate
 ) -> Decision:
-    _check_loan_place(transfer, bucket)
+    _check_loan_place(transfer, bucket, book)
     if book.loans.get(bucket.id, ZERO) < transfer.amount:
         raise RefusedEventError("repay_exceeds_loan")
-    if book.claim(bucket, CASH) < transfer.amount:
+    if book.spare(bucket, CASH) < transfer.amount:
         raise RefusedEventError("claim_below_zero")
     if book.held(CLIENT_BANK, CASH) < transfer.amount:
         raise RefusedEventError("custody_below_zero")

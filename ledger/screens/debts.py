@@ -1,6 +1,7 @@
 """The register of debts: its rows, who stands for whom as a drawing, and what groups owe."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from math import cos, pi, sin
 
 from django import forms
@@ -31,6 +32,7 @@ from ledger.debts import (
     rings,
 )
 from ledger.models import Asset, Obligation
+from ledger.posting import plain
 from ledger.screens.visible import NO_PAGE, entity_here
 
 WIDTH, HEIGHT, MARGIN = 720, 380, 60
@@ -205,7 +207,7 @@ def asked_of(typed: dict[str, object], *, entity: LegalEntity) -> Asked:
             raise UnknownPartyError("bucket", "The account that is bound has no such bucket.")
     return Asked(
         reference=str(typed["reference"]), kind=str(typed["kind"]), by=by, to=to,
-        asset=typed["asset"], amount=typed["amount"],  # type: ignore[arg-type]
+        asset=typed["asset"], amount=Decimal(plain(Decimal(str(typed["amount"])))),  # type: ignore[arg-type]
         effective_on=typed["effective_on"],  # type: ignore[arg-type]
         secures=secures, bucket=bucket,
     )  # fmt: skip
