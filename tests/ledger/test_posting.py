@@ -130,11 +130,10 @@ def test_a_posting_keeps_the_order_and_the_balance_of_its_account(book: Book) ->
 def test_movements_add_up_by_the_day_on_which_they_count(book: Book) -> None:
     book.post("deposit", ("client_bank", "5"), ("alice", "-5"))
     book.post("withdrawal", ("alice", "2"), ("client_bank", "-2"))
-    book.post("fee", ("alice", "1"), ("residual", "-1"), at=NOON - timedelta(days=3))
+    book.post("fee", ("alice", "1"), ("residual", "-1"), at=NOON - timedelta(hours=20))
     days = DailyMovement.objects.filter(account_id=book["alice"]).order_by("effective_on")
     assert [(d.effective_on.day, d.debit, d.credit) for d in days] == [
-        (2, Decimal(1), Decimal(0)),
-        (4, Decimal(0), Decimal(1000)),
+        (4, Decimal(1), Decimal(1000)),
         (5, Decimal(2), Decimal(5)),
     ]
 
