@@ -31,7 +31,11 @@ TABLES = (
     ),
     DigestedTable("ledger_posting", key=("account_id", "account_seq")),
     DigestedTable("ledger_balance", key=("account_id",)),
-    DigestedTable("ledger_dailymovement", key=("account_id", "effective_on")),
+    DigestedTable(
+        "ledger_dailymovement",
+        key=("account_id", "effective_on"),
+        left_out={"first_seq": "follows from the postings and their entries"},
+    ),
     DigestedTable("ledger_loss", key=("entry_id",)),
     DigestedTable("ledger_release", key=("bucket_id", "kind_id", "asset_id", "scope_version")),
     DigestedTable("ledger_releaseuse", key=("release_id",)),

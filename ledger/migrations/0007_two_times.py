@@ -14,6 +14,11 @@ class Migration(migrations.Migration):
     dependencies = [("ledger", "0006_posting_paths")]
 
     operations = [
+        migrations.AddField(
+            model_name="dailymovement",
+            name="first_seq",
+            field=models.BigIntegerField(null=True),
+        ),
         migrations.CreateModel(
             name="DayClose",
             fields=[

@@ -130,7 +130,11 @@ class Balance(models.Model):
 
 
 class DailyMovement(models.Model):
-    """What moved on an account on a business date; so a balance by date needs no history."""
+    """What moved on an account on a business date; so a balance by date needs no history.
+
+    `first_seq` is the posting with which the account came to the date; null where it had been at
+    a later date by then.
+    """
 
     pk = models.CompositePrimaryKey("account_id", "effective_on")
     account = models.ForeignKey(
@@ -139,6 +143,7 @@ class DailyMovement(models.Model):
     effective_on = models.DateField()
     debit = ExactField()
     credit = ExactField()
+    first_seq = models.BigIntegerField(null=True)
 
 
 class Loss(models.Model):

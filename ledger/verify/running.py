@@ -75,16 +75,28 @@ MOVEMENTS = Query(
     """
     SELECT 'ledger_dailymovement',
            coalesce(m.account_id, s.account_id) || '/' || coalesce(m.effective_on, s.effective_on),
-           format('it says %%s debit and %%s credit, its postings %%s and %%s',
-                  m.debit, m.credit, s.debit, s.credit)
+           CASE WHEN m.debit IS DISTINCT FROM s.debit OR m.credit IS DISTINCT FROM s.credit
+           THEN format('it says %%s debit and %%s credit, its postings %%s and %%s',
+                       m.debit, m.credit, s.debit, s.credit)
+           ELSE format('it says that posting %%s brought the account to the date, it was %%s',
+                       coalesce(m.first_seq::text, 'none'),
+                       CASE WHEN s.is_first THEN s.first_seq::text ELSE 'none' END) END
     FROM ledger_dailymovement m
     FULL JOIN (
-        SELECT p.account_id, (e.effective_at AT TIME ZONE 'UTC')::date AS effective_on,
-               coalesce(sum(p.amount) FILTER (WHERE p.amount > 0), 0) AS debit,
-               coalesce(-sum(p.amount) FILTER (WHERE p.amount < 0), 0) AS credit
-        FROM ledger_posting p JOIN ledger_entry e ON e.id = p.entry_id GROUP BY 1, 2
+        SELECT d.*, (min(d.first_seq) OVER (
+                   PARTITION BY d.account_id ORDER BY d.effective_on DESC
+                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) < d.first_seq)
+                   IS NOT TRUE AS is_first
+        FROM (
+            SELECT p.account_id, (e.effective_at AT TIME ZONE 'UTC')::date AS effective_on,
+                   coalesce(sum(p.amount) FILTER (WHERE p.amount > 0), 0) AS debit,
+                   coalesce(-sum(p.amount) FILTER (WHERE p.amount < 0), 0) AS credit,
+                   min(p.account_seq) AS first_seq
+            FROM ledger_posting p JOIN ledger_entry e ON e.id = p.entry_id GROUP BY 1, 2
+        ) d
     ) s ON s.account_id = m.account_id AND s.effective_on = m.effective_on
     WHERE m.debit IS DISTINCT FROM s.debit OR m.credit IS DISTINCT FROM s.credit
+       OR m.first_seq IS DISTINCT FROM CASE WHEN s.is_first THEN s.first_seq END
     """,
 )
 
