@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
+from psycopg import IsolationLevel
 
 from accounts.approvals import AskRefusedError, describe, request_approval
 from accounts.audit import acting
@@ -248,3 +249,13 @@ def test_the_page_shows_limits_and_asks_for_others(book: Book) -> None:
     sign_in(auditor, book.desk[Role.AUDITOR])
     assert auditor.get(reverse("accounts:limits")).status_code == 200
     assert auditor.post(reverse("accounts:limit-new"), said).status_code == 403
+
+
+def test_a_days_limit_is_counted_as_it_stands(book: Book, connect: Connect) -> None:
+    set_limit(book, Role.TREASURY, approve_each="60", approve_day="100")
+    request = book.request(journal(book, "60"))
+    runtime, key = connect("runtime"), session_of(book.desk[Role.TREASURY])
+    runtime.isolation_level = IsolationLevel.REPEATABLE_READ
+    with raw_refused("limit_is_counted_as_it_stands"), act(runtime, key=key):
+        runtime.execute("SELECT accounts.decide_approval(%s, 'approved', %s)", [request, WHY])
+    assert Approval.objects.get(pk=request).decision == ""

@@ -9,7 +9,13 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client as Browser
 from django.urls import reverse
 
-from accounts.approvals import AskRefusedError, apply_approved, decide, describe
+from accounts.approvals import (
+    AskRefusedError,
+    apply_approved,
+    decide,
+    describe,
+    request_approval,
+)
 from accounts.audit import acting
 from accounts.models import Approval, AuditRow, Role
 from ledger.letters import letter_state
@@ -316,3 +322,24 @@ def test_a_letter_of_the_firms_own_location_is_not_filed(book: Book) -> None:
             actor=person(book.desk[Role.OPERATIONS]),
         )  # fmt: skip
     assert not LetterDocument.objects.exists()
+
+
+def test_a_location_is_of_the_firm_that_asks(book: Book) -> None:
+    asked = Approval.objects.get(pk=opening(book, code="other:new", pool=book.pools["HOUSE"]))
+    payload = asked.payload
+    payload["row"] |= {"code": "other:stolen", "pool_id": book.pools["OTHER"].pk}
+    with acting(person(book.desk[Role.OPERATIONS]), reason=WHY):
+        pk = request_approval(
+            legal_entity_id=book.desk.entity.pk, action="location.open", subject="x",
+            payload=payload, reason=WHY, records=("ledger_pool:1",),
+        )  # fmt: skip
+    with refused("location_is_of_the_firm"):
+        agreed(pk, book.desk[Role.TREASURY])
+    with (
+        refused("request_names_a_record_once"),
+        acting(person(book.desk[Role.OPERATIONS]), reason=WHY),
+    ):
+        request_approval(
+            legal_entity_id=book.desk.entity.pk, action="location.open", subject="x",
+            payload=payload, reason=WHY, records=("ledger_pool:1", "ledger_pool:1"),
+        )  # fmt: skip

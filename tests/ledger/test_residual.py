@@ -4,11 +4,15 @@ The firm of these tests has 100.00 of its own in the client pool as stated for 4
 withdrawals count on the 5th. A quarter of it is 25.00.
 """
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
+from json import dumps
+from typing import Any
 from uuid import UUID
 
 import pytest
+from psycopg import IsolationLevel
 
 from accounts.approvals import AskRefusedError, apply_approved, decide, describe
 from accounts.audit import RefusedError, acting
@@ -24,7 +28,9 @@ from ledger.residual import (
 )
 from ledger.transfers import TRANSFERS, request_transfer
 from tests.accounts.people import person
-from tests.ledger.agreeing import WHY, agreed, refused
+from tests.accounts.raw import act
+from tests.accounts.raw import refused as raw_refused
+from tests.ledger.agreeing import WHY, agreed, refused, standing
 from tests.ledger.book import DAY_BEFORE, DESK, NOON, Book
 from tests.ledger.raw import Owner, Raw, insert, refused_by_hand, run
 
@@ -276,3 +282,35 @@ def test_the_owner_of_the_tables_takes_nothing_past_the_rules(book: Book, owner:
     # Guards fire in the order of their names; whichever comes first, nothing moves.
     with refused_by_hand(book, "entry_has_its_approval"):
         raw.write(owner, book)
+
+
+def test_targets_and_rules_are_set_once_a_day_and_are_numbers(book: Book, owner: Owner) -> None:
+    row = {
+        "pool_id": book.pools["CLIENT"].pk, "asset_id": book.assets["USD"].pk,
+        "effective_from": TODAY, "amount": 90, "analysis": "x",
+    }  # fmt: skip
+    with refused_by_hand(book, "residual_target_is_not_negative"):
+        run(owner, insert("ledger_residualtarget", row | {"amount": -1}))
+    agreed(target(book, "90"), book.desk[Role.COMPLIANCE])
+    with refused_by_hand(book, "residual_target_is_set_once_a_day"):
+        run(owner, insert("ledger_residualtarget", row))
+    rule = {
+        "code": "residual_share", "regime": "", "effective_from": date(1970, 1, 1), "value": 1,
+        "source": "nowhere",
+    }  # fmt: skip
+    with refused_by_hand(book, "conduct_rule_is_set_once_a_day"):
+        run(owner, insert("ledger_conductrule", rule))
+    with refused_by_hand(book, "conduct_rule_is_a_number"):
+        run(owner, insert("ledger_conductrule", rule | {"regime": "X", "value": -1}))
+
+
+def test_the_series_is_read_as_it_stands(book: Book, connect: Callable[[str], Any]) -> None:
+    draft = book.approved(book.draft("residual_withdrawal", *legs("1")))
+    batch = dumps([draft.content() | {"approval": str(draft.approval_id)}])
+    runtime = connect("runtime")
+    runtime.isolation_level = IsolationLevel.REPEATABLE_READ
+    before = standing()
+    with raw_refused("residual_series_is_read_as_it_stands"), act(runtime):
+        runtime.execute("SELECT ledger.post_entries(%s::jsonb)", [batch])
+    assert standing() == before
+    book.post_drafts(draft)
