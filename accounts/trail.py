@@ -16,6 +16,7 @@ from django.db.models.functions import Cast, Coalesce
 from accounts.clock import desk_zone
 from accounts.models import Act, Approval, AuditRow, LegalEntity, RoleGrant, SealBlock
 from accounts.roles import Roles
+from accounts.seals.state import seal_state
 
 PAGE_SIZE = 25
 ROWS_SHOWN_MAX = 100
@@ -295,17 +296,19 @@ def approval_of(act: Act) -> Approval | None:
 
 @dataclass(frozen=True)
 class Sealed:
-    """How far the record is sealed."""
+    """How far the record is sealed, and what is the matter with it, a sentence each."""
 
     newest: SealBlock | None
     pending_count: int
+    alarms: tuple[str, ...] = ()
 
 
 def sealed() -> Sealed:
     """The newest block, and how many acts wait for the next one."""
     newest = SealBlock.objects.order_by("-number").first()
     acts = Act.objects.all() if newest is None else Act.objects.filter(xid__gte=newest.to_xid)
-    return Sealed(newest, acts.count())
+    alarms = () if newest is None else tuple(seal_state().alarms())
+    return Sealed(newest, acts.count(), alarms)
 
 
 EXPORT_COLUMNS = (

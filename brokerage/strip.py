@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import cast
 
-from django.db.models import Max, Q
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from accounts.clock import desk_city, desk_zone
-from accounts.models import Approval, LegalEntity, Role, SealBlock
+from accounts.models import Approval, LegalEntity, Role
 from accounts.roles import roles_in
+from accounts.seals.state import seal_state
 from brokerage.models import BusinessDay
 from ledger.models import Break
 from margin.models import MarginCall, MarginRun, Mark
@@ -27,11 +28,13 @@ class Strip:
     Attributes:
         stands_at: the instant deadlines are measured from: the wall clock on the desk's own day;
             on a past day its as-of, or every deadline of that day would read years over.
+        seal_alarm: what is the matter with the seals, in a few words; "" where nothing is.
     """
 
     drawn_at: datetime
     stands_at: datetime
     sealed_to: int | None
+    seal_alarm: str = ""
     day: date | None = None
     as_of: datetime | None = None
     is_closed: bool = False
@@ -76,9 +79,11 @@ def newest_day(entity: LegalEntity | None) -> BusinessDay | None:
 def strip_of(day: BusinessDay | None) -> Strip:
     """What pages about one business day rest on."""
     now = timezone.now()
-    sealed_to = SealBlock.objects.aggregate(newest=Max("number"))["newest"]
+    seals = seal_state()
+    sealed_to = seals.sealed_to or None
+    alarm = seals.word if sealed_to else ""
     if day is None:
-        return Strip(drawn_at=now, stands_at=now, sealed_to=sealed_to)
+        return Strip(drawn_at=now, stands_at=now, sealed_to=sealed_to, seal_alarm=alarm)
     runs = MarginRun.objects.filter(business_day=day.day).order_by("-pk")
     states = list(Mark.objects.filter(as_of=day.as_of).values_list("state", flat=True))
     is_past = day.day < now.astimezone(desk_zone()).date()
@@ -86,6 +91,7 @@ def strip_of(day: BusinessDay | None) -> Strip:
         drawn_at=now,
         stands_at=day.as_of if is_past else now,
         sealed_to=sealed_to,
+        seal_alarm=alarm,
         day=day.day,
         as_of=day.as_of,
         is_closed=day.closed_at is not None,

@@ -18,7 +18,7 @@ import ledger.verify
 import margin.verify
 from accounts.checks import Check, CheckFunction, Query, Wrong
 from accounts.reading import one_state
-from accounts.seals.chain import read_chain
+from accounts.seals.chain import Chain, read_chain, unreadable_chain
 from accounts.seals.counted import count_check
 from accounts.seals.recomputed import check_unsealed, leaf_checks
 from accounts.seals.state import SealState, seal_state
@@ -120,11 +120,11 @@ def verify(heads_file: Path | None = None, *, full: bool = True) -> Report:
     with one_state() as cursor:
         cursor.execute("SELECT pg_export_snapshot()")
         (snapshot,) = cursor.fetchone()
-        chain = read_chain(cursor, heads_file)
+        chain = _chain(cursor, heads_file)
         scope = choose_scope(cursor, chain, full=full)
         leaves = leaf_checks(cursor, scope.windows)
         found = _run([*leaves, *_rest(scope), check_guards], snapshot)
-        unsealed, unsealed_rows = check_unsealed(cursor, chain.newest)
+        unsealed, unsealed_rows = _unsealed(cursor, chain)
         seals = seal_state(cursor)
     sealed = found[: len(leaves)] or [Check("sealed_rows_are_as_they_were", 0)]
     ordered = [
@@ -136,6 +136,27 @@ def verify(heads_file: Path | None = None, *, full: bool = True) -> Report:
     if report.is_sound and heads_file is None:
         remember(chain, scope)
     return report
+
+
+def _chain(cursor: CursorWrapper, heads_file: Path | None) -> Chain:
+    cursor.execute("SAVEPOINT chain")
+    try:
+        return read_chain(cursor, heads_file)
+    except (DatabaseError, ArithmeticError, ValueError) as error:
+        cursor.execute("ROLLBACK TO SAVEPOINT chain")
+        return unreadable_chain(error)
+
+
+def _unsealed(cursor: CursorWrapper, chain: Chain) -> tuple[Check, int]:
+    count = 0
+
+    def unsealed_rows_are_of_the_past(cursor: CursorWrapper) -> list[Check]:
+        nonlocal count
+        check, count = check_unsealed(cursor, chain.newest)
+        return [check]
+
+    (check,) = _answer(cursor, unsealed_rows_are_of_the_past)
+    return check, count
 
 
 def _rest(scope: Scope) -> list[CheckFunction]:
@@ -176,12 +197,12 @@ def _run(functions: Sequence[CheckFunction], snapshot: str) -> list[Check]:
 
 
 def _answer(cursor: CursorWrapper, function: CheckFunction) -> list[Check]:
-    """What a check found; one that the database could not even run is not sound."""
+    """What a check found; one that could not even be run over what is stored is not sound."""
     cursor.execute("SAVEPOINT answer")
     try:
         return function(cursor)
-    except DatabaseError as error:
+    except (DatabaseError, ArithmeticError, ValueError) as error:
         cursor.execute("ROLLBACK TO SAVEPOINT answer")
-        first_line = str(error).splitlines()[0]
+        first_line = (str(error) or type(error).__name__).splitlines()[0]
         wrong = Wrong("pg_catalog", function.__name__, f"it could not be looked at: {first_line}")
         return [Check(function.__name__, 0, wrong)]

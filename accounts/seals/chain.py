@@ -9,8 +9,8 @@ from django.db.backends.utils import CursorWrapper
 
 from accounts.checks import Check, Wrong
 from accounts.seals.heads import GENESIS, Head, is_signed
-from accounts.seals.outside import Outside, epoch_flaw, read_epochs, wrong_block
-from accounts.seals.published import PublishedEpoch, place_key
+from accounts.seals.outside import Outside, epoch_flaw, read_epochs, trusted_key, wrong_block
+from accounts.seals.published import PublishedEpoch
 from accounts.seals.sinks import copies_kept
 from accounts.seals.state import SEALER
 
@@ -107,6 +107,21 @@ def _every_block(cursor: CursorWrapper) -> Iterator[SealedBlock]:
     if least is not None:
         for first in range(least, greatest + 1, BLOCKS_AT_ONCE):
             yield from read_blocks(cursor, first=first, last=first + BLOCKS_AT_ONCE - 1)
+
+
+def unreadable_chain(error: Exception) -> Chain:
+    """What there is to say of a chain that the database could not even give out."""
+    detail = f"the chain cannot be read: {str(error).splitlines()[0]}"
+    links = Check("seals_form_one_chain", 0, Wrong("accounts_sealblock", "", detail))
+    unseen = "not looked at, since the chain cannot be read"
+    return Chain(
+        links,
+        Check("leaves_stand_in_their_blocks", 0, None, unseen),
+        Check("heads_are_signed_and_published", 0, None, unseen),
+        windows=[],
+        newest=None,
+        leaves=0,
+    )
 
 
 def read_chain(cursor: CursorWrapper, heads_file: Path | None = None) -> Chain:
@@ -233,13 +248,17 @@ def _flaw(block: SealedBlock, before: SealedBlock) -> str:
         block.previous_hash, block.root, block.number, block.epoch, block.from_xid, block.to_xid,
         block.leaf_count, block.layout,
     )  # fmt: skip
-    if head.hash() != block.head_hash:
+    try:
+        hashed = head.hash()
+    except OverflowError:
+        return f"block {block.number} says numbers that no block has"
+    if hashed != block.head_hash:
         return f"the head of block {block.number} is not the hash of what the block says"
     return ""
 
 
 def _unsigned(newest: SealedBlock, heads: int) -> Wrong | None:
-    key = place_key()
+    key = trusted_key()
     if heads == 0:
         detail = "no head was published outside the database"
     elif key is None:

@@ -14,6 +14,7 @@ from accounts.seals.published import (
     PublishedEpoch,
     PublishedHead,
     given_up_of,
+    heads_file,
     place_key,
     read_published,
 )
@@ -66,13 +67,13 @@ class Outside:
         self._epochs = epochs
         self._is_whole = is_whole
         self._kept_back: SealedBlock | None = None
-        self._key = place_key()
+        self._key = trusted_key()
         self.wrong: Wrong | None = None
         try:
             self._published = read_published(path)
-        except SealRefusedError as refusal:
+        except (SealRefusedError, OSError, ValueError) as refusal:
             self._published = Published({}, {})
-            self.wrong = Wrong("heads", self._name, str(refusal))
+            self.wrong = Wrong("heads", self._name or str(heads_file()), str(refusal))
         self.heads = len(self._published.heads)
 
     def add(self, block: "SealedBlock") -> None:
@@ -108,7 +109,7 @@ class Outside:
 
     def _key_of(self, epoch: int, said: PublishedHead) -> bytes | None:
         """The key that signs in an epoch. Of the first nothing is known once another has begun."""
-        if epoch == self._epochs[-1].number:
+        if not self._epochs or epoch == self._epochs[-1].number:
             return self._key
         stored = next((one.public_key for one in self._epochs if one.number == epoch), b"")
         return stored or said.public_key
@@ -139,6 +140,14 @@ class Outside:
         return len(self._published.heads) if self.wrong is None else 0
 
 
+def trusted_key() -> bytes | None:
+    """The public key of this place; None where it cannot be read."""
+    try:
+        return place_key()
+    except (SealRefusedError, OSError, ValueError):
+        return None
+
+
 def epoch_flaw(epochs: list[PublishedEpoch]) -> Wrong | None:
     """The first epoch that nobody with its key began, or that does not go on from the last."""
     if not epochs or epochs[0].number != 1:
@@ -148,7 +157,7 @@ def epoch_flaw(epochs: list[PublishedEpoch]) -> Wrong | None:
             return wrong_epoch(epoch.number, f"epoch {epoch.number} is not signed by its key")
         if epoch.after_number < before.after_number:
             return wrong_epoch(epoch.number, f"epoch {epoch.number} begins before the one before")
-    key = place_key()
+    key = trusted_key()
     if len(epochs) > 1 and key is not None and epochs[-1].public_key != key:
         return wrong_epoch(
             epochs[-1].number, f"epoch {epochs[-1].number} was begun with another key than ours"

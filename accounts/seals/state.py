@@ -63,6 +63,15 @@ class SealState:
         seconds = max(self.held_seconds, WRITER_SECONDS_MAX)
         return f"A transaction has held back the seals for {seconds} s{who}."
 
+    @property
+    def word(self) -> str:
+        """What is the matter, in two or three words; "" where all is well."""
+        if self.held_back:
+            return "held back"
+        if self.lag_seconds > LAG_SECONDS_MAX:
+            return "seal is late"
+        return "heads not copied" if any(sink.is_failing for sink in self.sinks) else ""
+
     def alarms(self) -> list[str]:
         """What somebody must look at, a sentence each; empty where all is well."""
         found = [self.held_back] if self.held_back else []

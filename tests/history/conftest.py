@@ -1,8 +1,11 @@
 """A book under seal."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.history.book import Book, seal, small_book
+from tests.margin.firm import crashed_firm
 
 
 @pytest.fixture
@@ -17,3 +20,10 @@ def book(db: None) -> Book:
     book.deposit("A-1", "7.5", key="d-3")
     seal()
     return book
+
+
+@pytest.fixture
+def firm(db: None, tmp_path: Path) -> None:
+    """A firm after two days under seal, with roles, calls, breaks and statements."""
+    crashed_firm(tmp_path, accounts=8)
+    seal()

@@ -1,5 +1,7 @@
 """A superuser who changes rows past every trigger, and what `verify` says of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -24,6 +26,20 @@ def tamper(superuser: Superuser, *statements: str, must_move: bool = True) -> No
         for table in {table for table, _ in found}:
             superuser.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL")
         for table, name in found:
+            superuser.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
+
+
+@contextmanager
+def triggers_off(superuser: Superuser, table: str) -> Iterator[None]:
+    """As a superuser would: off, and on again as if nothing had been."""
+    names = superuser.execute(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND tgenabled = 'A'", [table]
+    ).fetchall()
+    with superuser.transaction():
+        superuser.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
+        yield
+        superuser.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL")
+        for (name,) in names:
             superuser.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
 
 
