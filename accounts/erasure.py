@@ -124,7 +124,8 @@ def written_folders() -> list[Path]:
 def server_folders() -> list[Path]:
     """The database's own files, secrets, and backups: nothing of it is text of ours."""
     root = Path(settings.VAR)
-    own = [root / "postgres", root / "keys", root / "run", root / "backups", root / "seals"]
+    own = [root / name for name in ("keys", "run", "backups", "seals", "upgrade")]
+    own += [folder for folder in root.glob("postgres*") if folder.is_dir()]
     if settings.EMBEDDED_SERVER is not None:
         own.append(Path(settings.EMBEDDED_SERVER.data))
     return own

@@ -52,6 +52,7 @@ app.conf.beat_schedule = {
     "watch the inbox": every(30, "watch_inbox"),
     "store the horizon": every(60, "store_horizon"),
     "accrue interest": every(300, "accrue_interest"),
+    "let go what is past its date": every(3600, "purge_records"),
     "seal history": every(60, "seal_history"),
     "prove the book": every(600, "prove_the_book"),
 }

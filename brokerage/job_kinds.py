@@ -13,10 +13,12 @@ from brokerage.inbox.cycle import run_day
 from brokerage.inbox.refusal import FolderRefusedError
 from brokerage.interest import accrue_all
 from brokerage.nightly import VERIFY, BookUnsoundError, run_proof
+from brokerage.purge import purge
 from ledger.accrual import AccrualRefusedError
 
 INBOX_DAY = "inbox.day"
 INTEREST = "interest.day"
+RETENTION = "retention.purge"
 
 
 class Progress(Protocol):
@@ -72,7 +74,14 @@ def run_interest(arguments: Mapping[str, Any], progress: Progress) -> dict[str, 
     )
 
 
+def run_purge(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Let go what is past its latest date."""
+    progress.report(0, 1, "Let go what is past its date")
+    return purge(actor=Actor.job(RETENTION))
+
+
 JOB_KINDS: dict[str, JobKind] = {
+    RETENTION: JobKind(title="Let go what is past its date", run=run_purge, topics=("record",)),
     INTEREST: JobKind(
         title="Interest of the day",
         run=run_interest,

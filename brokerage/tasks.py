@@ -13,6 +13,7 @@ from accounts.seals import sealer
 from brokerage import jobs, worker
 from brokerage.inbox.watch import ask_for_next_day
 from brokerage.interest_watch import ask_for_interest
+from brokerage.job_kinds import RETENTION
 from brokerage.nightly import VERIFY, due_proof
 from ledger import horizons
 
@@ -60,3 +61,10 @@ def prove_the_book() -> None:
 def accrue_interest() -> None:
     """Ask for the interest of the newest business day that is over."""
     ask_for_interest()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def purge_records() -> None:
+    """Ask once a day for letting go what is past its latest date."""
+    today = timezone.now().date()
+    jobs.ask_for_job(RETENTION, key=f"retention:{today}", arguments={})

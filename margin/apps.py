@@ -23,8 +23,9 @@ class MarginConfig(AppConfig):
     def ready(self) -> None:
         """Say how requests of this app are shown and applied, and which codes it knows."""
         from accounts.agreements import register_terms_check
-        from margin import bucket_moves, parameters
+        from margin import bucket_moves, parameters, retention
 
         bucket_moves.register()
         parameters.register()
+        retention.register()
         register_terms_check(parameters.check_terms)
