@@ -52,35 +52,27 @@ DECLARE
 BEGIN
     SELECT * INTO bound FROM ledger.party_of(o.by_account_id, o.by_client_id, o.by_entity_id);
     SELECT * INTO holder FROM ledger.party_of(o.to_account_id, o.to_client_id, o.to_entity_id);
-    IF o.kind = 'loan' THEN
-        IF bound.owner_class <> holder.owner_class
-           AND NOT (bound.owner_class = 'CLIENT' AND holder.owner_class = 'HOUSE') THEN
-            RETURN 'owner_classes_do_not_meet';
-        END IF;
-    ELSE
-        SELECT * INTO backed FROM ledger.party_of(o.secures_account_id, NULL, NULL);
-        IF backed.owner_class IS DISTINCT FROM bound.owner_class
-           OR bound.owner_class = 'CLIENT' AND holder.owner_class NOT IN ('CLIENT', 'HOUSE')
-           OR bound.owner_class <> 'CLIENT' AND holder.owner_class = 'CLIENT' THEN
-            RETURN 'owner_classes_do_not_meet';
-        END IF;
-    END IF;
-    IF o.legal_entity_id NOT IN (bound.legal_entity_id, holder.legal_entity_id) THEN
-        RETURN 'obligation_is_of_this_firm';
-    END IF;
-    IF o.kind = 'pledge' THEN
-        SELECT m.owner_class, m.client_id, m.id AS account_id INTO lot
-        FROM accounts_bucket b JOIN accounts_marginaccount m ON m.id = b.account_id
-        WHERE b.id = o.bucket_id;
-        IF lot.owner_class IS DISTINCT FROM backed.owner_class THEN
-            RETURN 'owner_classes_do_not_meet';
-        END IF;
-        IF o.by_account_id <> lot.account_id OR o.by_client_id <> lot.client_id
-           OR o.by_entity_id IS NOT NULL AND lot.owner_class = 'CLIENT' THEN
-            RETURN 'pledge_is_of_ones_own';
-        END IF;
-    END IF;
-    RETURN NULL;
+    SELECT * INTO backed FROM ledger.party_of(o.secures_account_id, NULL, NULL);
+    SELECT m.owner_class, m.client_id, m.id AS account_id INTO lot
+    FROM accounts_bucket b JOIN accounts_marginaccount m ON m.id = b.account_id
+    WHERE b.id = o.bucket_id;
+    RETURN CASE
+        WHEN o.kind = 'loan' AND bound.owner_class <> holder.owner_class
+             AND NOT (bound.owner_class = 'CLIENT' AND holder.owner_class = 'HOUSE')
+            THEN 'owner_classes_do_not_meet'
+        WHEN o.kind <> 'loan' AND (
+                 backed.owner_class IS DISTINCT FROM bound.owner_class
+                 OR bound.owner_class = 'CLIENT' AND holder.owner_class NOT IN ('CLIENT', 'HOUSE')
+                 OR bound.owner_class <> 'CLIENT' AND holder.owner_class = 'CLIENT')
+            THEN 'owner_classes_do_not_meet'
+        WHEN o.kind = 'pledge' AND lot.owner_class IS DISTINCT FROM backed.owner_class
+            THEN 'owner_classes_do_not_meet'
+        WHEN o.legal_entity_id NOT IN (bound.legal_entity_id, holder.legal_entity_id)
+            THEN 'obligation_is_of_this_firm'
+        WHEN o.kind = 'pledge' AND (
+                 o.by_account_id <> lot.account_id OR o.by_client_id <> lot.client_id
+                 OR o.by_entity_id IS NOT NULL AND lot.owner_class = 'CLIENT')
+            THEN 'pledge_is_of_ones_own' END;
 END $$;
 
 CREATE FUNCTION ledger.obligation_is_registered() RETURNS trigger
