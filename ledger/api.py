@@ -13,6 +13,7 @@ from accounts.api_fields import ExactText
 from accounts.roles import permission, roles_in
 from ledger.api_times import TWO_TIMES, accounts_known, balances_page, point_asked, reading
 from ledger.models import Balance, Break, Entry, Location, Posting
+from ledger.screens.visible import hidden_accounts, visible_entries
 from ledger.segregation import pool_assets
 from ledger.times import as_known, entries_at
 
@@ -49,11 +50,10 @@ class BalanceViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Balance]):
     permission_classes = [permission("read")]
 
     def get_queryset(self) -> Any:  # noqa: ANN401
-        """Balances of the legal entities this person reads."""
+        """Balances this person reads: pools of their legal entities, accounts of their desks."""
+        here: Any = self.request._request
         balances = (
-            Balance.objects.filter(
-                account__pool__legal_entity__in=roles_in(self.request).entities("read")
-            )
+            Balance.objects.exclude(hidden_accounts(here, path="account"))
             .select_related(
                 "account__pool",
                 "account__asset",
@@ -133,12 +133,10 @@ class EntryViewSet(
     lookup_value_regex = r"\d{1,18}"
 
     def get_queryset(self) -> Any:  # noqa: ANN401
-        """Entries that touch a pool this person reads."""
-        mine = Posting.objects.filter(
-            pool__legal_entity__in=roles_in(self.request).entities("read")
-        )
+        """Entries of which this person may read every leg."""
+        here: Any = self.request._request
         entries = (
-            Entry.objects.filter(pk__in=mine.values("entry_id"))
+            visible_entries(here)
             .prefetch_related("postings__account__pool", "postings__account__asset")
             .order_by("-pk")
         )

@@ -18,6 +18,7 @@ from accounts.roles import permission, refusal, roles_in
 from margin.calls import StaleCallError, acknowledge_call
 from margin.explanation import as_json
 from margin.models import CallEvent, MarginCall, MarginResult, MarginRun, Mark, Task
+from margin.screens.visible import CALL_ACCOUNT, of_accounts, tasks_here
 
 
 class CallEventSerializer(serializers.ModelSerializer[CallEvent]):
@@ -88,11 +89,12 @@ class MarginCallViewSet(
     lookup_value_regex = r"[A-Z0-9-]{1,40}"
 
     def get_queryset(self) -> Any:  # noqa: ANN401
-        """Calls of the legal entities this person reads."""
-        entities = roles_in(self.request).entities("read")
-        calls = MarginCall.objects.filter(
-            scope__bucket__account__legal_entity__in=entities
-        ).select_related("scope__bucket__account", "last_result", "owner", "acknowledged_by")
+        """Calls of the accounts this person reads."""
+        roles = roles_in(self.request)
+        mine = of_accounts(roles, roles.entities("read"), path=CALL_ACCOUNT)
+        calls = MarginCall.objects.filter(mine).select_related(
+            "scope__bucket__account", "last_result", "owner", "acknowledged_by"
+        )
         if self.request.query_params.get("open") == "true":
             calls = calls.open()
         return calls.order_by("-issued_at", "number")
@@ -183,9 +185,9 @@ class MarginRunViewSet(
     lookup_value_regex = r"[A-Z0-9-]{1,40}"
 
     def _results(self, run: MarginRun) -> Any:  # noqa: ANN401
-        entities = roles_in(self.request).entities("read")
+        roles = roles_in(self.request)
         return (
-            run.results.filter(scope__bucket__account__legal_entity__in=entities)
+            run.results.filter(of_accounts(roles, roles.entities("read"), path=CALL_ACCOUNT))
             .select_related("scope__bucket__account", "agreement_version__agreement")
             .order_by("scope__bucket__account__code", "scope__bucket__code")
         )
@@ -274,11 +276,15 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
 class TaskViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Task]):
     """Open tasks, soonest due first."""
 
-    queryset = (
-        Task.objects.filter(closed_at__isnull=True).select_related("owner").order_by("due_at", "pk")
-    )
+    queryset = Task.objects.all()
     serializer_class = TaskSerializer
     permission_classes = [permission("read")]
+
+    def get_queryset(self) -> Any:  # noqa: ANN401
+        """Tasks that this person may see."""
+        here: Any = self.request._request
+        open_ones = tasks_here(here).filter(closed_at__isnull=True)
+        return open_ones.select_related("owner").order_by("due_at", "pk")
 
 
 def register(router: BaseRouter) -> None:

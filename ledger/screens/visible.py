@@ -89,6 +89,21 @@ def hidden_postings(request: DeskRequest) -> Q:
     return hidden
 
 
+def hidden_accounts(request: DeskRequest, *, path: str) -> Q:
+    """Rows of ledger accounts the person may not read, by the path to the account."""
+    hidden = ~Q(**{f"{path}__pool__legal_entity__in": readable(request)})
+    for entity_id in readable(request):
+        desks = request.roles.desks("read", entity_id)
+        if desks is not None:
+            hidden |= Q(
+                **{
+                    f"{path}__pool__legal_entity": entity_id,
+                    f"{path}__margin_account__isnull": False,
+                }
+            ) & ~Q(**{f"{path}__margin_account__desk__in": desks})
+    return hidden
+
+
 def visible_entries(request: DeskRequest) -> "QuerySet[Entry]":
     """Entries of which the person may read every leg."""
     legs = Posting.objects.filter(entry=OuterRef("pk"))

@@ -32,7 +32,7 @@ from margin.screens.holdings import Holdings, holdings_of
 from margin.screens.scenarios import scenario_table
 from margin.screens.statement import NEWEST_SHOWN, lines_of, statement_lines, statement_listing
 from margin.screens.then import account_then
-from margin.screens.visible import account_or_404, newest_run
+from margin.screens.visible import CALL_ACCOUNT, account_or_404, newest_run, of_accounts
 
 TABS = {
     "overview": "Overview",
@@ -75,7 +75,7 @@ def account_page(request: DeskRequest, code: str, *, times: Times) -> HttpRespon
         "run": run,
         "worst": max(results, key=lambda each: SEVERITY[each.state]) if results else None,
         "agreement": account_terms(account.pk, day=day_of(run)),
-        "siblings": siblings(account, run),
+        "siblings": siblings(request, account, run),
         "tab": tab,
         "tabs": [(key, word, f"{request.path}?tab={key}") for key, word in TABS.items()],
         "explanation": explanation(request, results),
@@ -107,8 +107,10 @@ def results_of(account: MarginAccount, run: MarginRun | None) -> list[MarginResu
     )
 
 
-def siblings(account: MarginAccount, run: MarginRun | None) -> list[tuple[str, str]]:
-    """Code and worst state of the client's other accounts; one query."""
+def siblings(
+    request: DeskRequest, account: MarginAccount, run: MarginRun | None
+) -> list[tuple[str, str]]:
+    """Code and worst state of the client's other accounts that the person may see; one query."""
     if account.client_id is None:
         return []
     severity = Case(
@@ -116,7 +118,11 @@ def siblings(account: MarginAccount, run: MarginRun | None) -> list[tuple[str, s
         output_field=IntegerField(),
     )
     worst = (
-        MarginResult.objects.filter(run=run, scope__bucket__account__client=account.client_id)
+        MarginResult.objects.filter(
+            of_accounts(request.roles, [account.legal_entity_id], path=CALL_ACCOUNT),
+            run=run,
+            scope__bucket__account__client=account.client_id,
+        )
         .exclude(scope__bucket__account=account)
         .annotate(severity=severity)
         .order_by("scope__bucket__account__code", "-severity")
