@@ -2,6 +2,7 @@
 
 from brokerage.reports.book import BALANCES, BREAKS, SEGREGATION, TRIAL_BALANCE
 from brokerage.reports.margin import MARGIN_CALLS, MARGIN_RECORD
+from brokerage.reports.mingling import PROP_MINGLING
 from brokerage.reports.report import Report
 from brokerage.reports.trail import AUDIT_TRAIL
 
@@ -14,6 +15,7 @@ CATALOGUE: dict[str, Report] = {
         TRIAL_BALANCE,
         BALANCES,
         BREAKS,
+        PROP_MINGLING,
         AUDIT_TRAIL,
     )
 }

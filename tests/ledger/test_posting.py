@@ -95,7 +95,9 @@ KINDS: dict[str, tuple[tuple[str, Legs], ...]] = {
 # Where the others are worked: test_trades.py, test_releases.py, and the book's own opening.
 ELSEWHERE = {
     "opening", "security_trade", "derivative_trade", "covered_loss", "uncovered_loss",
-    "internal_trade", "deleveraging", "repay", "reversal",
+    "internal_trade", "deleveraging", "repay", "reversal", "position_move", "agreed_move",
+    "segregation_move", "delegation", "mirroring", "mirror_settlement", "borrow_in_transit",
+    "residual_deposit_in_transit", "shortfall_funding_in_transit",
 }  # fmt: skip
 
 
