@@ -5,12 +5,14 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
 from accounts import api as accounts_api
+from accounts import api_limits
 from brokerage import api_days, api_jobs
 from ledger import api as ledger_api
 from ledger import api_buckets as ledger_api_buckets
-from ledger import api_interest, api_times
+from ledger import api_conduct, api_interest, api_times
 from margin import api as margin_api
 from margin import api_buckets as margin_api_buckets
+from margin import api_terms
 
 router = DefaultRouter(trailing_slash=True)
 for resources in (
@@ -23,6 +25,9 @@ for resources in (
     api_jobs,
     ledger_api_buckets,
     margin_api_buckets,
+    api_limits,
+    api_conduct,
+    api_terms,
 ):
     resources.register(router)
 
