@@ -201,18 +201,19 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM accounts_erasure e
                    WHERE e.person_key_id = NEW.id AND e.xid = pg_current_xact_id()) THEN
-        PERFORM accounts.refuse(CASE WHEN EXISTS (
-                SELECT FROM accounts_legalhold h JOIN accounts_client c ON c.id = h.client_id
-                WHERE c.person_key_id = NEW.id AND h.lifted_xid IS NULL)
-            THEN 'held_person_is_kept' ELSE 'key_goes_with_its_person' END,
+        IF EXISTS (SELECT FROM accounts_legalhold h JOIN accounts_client c ON c.id = h.client_id
+                   WHERE c.person_key_id = NEW.id AND h.lifted_xid IS NULL) THEN
+            PERFORM accounts.refuse('held_person_is_kept', 'a legal hold is on this client');
+        END IF;
+        PERFORM accounts.refuse('key_goes_with_its_person',
             'the key of a person is destroyed with the erasure of that person alone');
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER person_key_goes_with_its_person BEFORE UPDATE ON accounts_personkey
+CREATE TRIGGER person_key_leaves_with_its_person BEFORE UPDATE ON accounts_personkey
 FOR EACH ROW WHEN (OLD.key IS NOT NULL AND NEW.key IS NULL)
 EXECUTE FUNCTION accounts.key_goes_with_its_person();
-ALTER TABLE accounts_personkey ENABLE ALWAYS TRIGGER person_key_goes_with_its_person;
+ALTER TABLE accounts_personkey ENABLE ALWAYS TRIGGER person_key_leaves_with_its_person;
 
 -- Destroys the key under which a client's name is kept, with an approval of `person.erase`; the
 -- payload names the client and, before the time has come, the lawful reason.

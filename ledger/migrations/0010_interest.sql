@@ -342,7 +342,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET jit =
                l.account_id IS NOT NULL OR x.account_id IS NULL AS begins_anew
         FROM rates r
         CROSS JOIN LATERAL ledger.closings(
-            entity, r.asset_id, CASE r.side WHEN 'borrow' THEN 'loan_receivable' ELSE 'claim' END,
+            entity, r.asset_id, CASE r.side WHEN 'credit' THEN 'claim' ELSE 'loan_receivable' END,
             CASE r.side WHEN 'borrow' THEN 'HOUSE' ELSE 'CLIENT' END, accruals_of.day) k
         LEFT JOIN late l ON l.account_id = k.account_id
         LEFT JOIN LATERAL (

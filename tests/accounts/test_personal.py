@@ -132,9 +132,15 @@ def test_a_key_is_made_once(
     assert rows_of(owner, "accounts_personkey") == before
 
 
-def test_a_destroyed_key_does_not_come_back(client_of_desk: Client, owner: Connection) -> None:
-    with act(owner):
-        owner.execute(KEY.format("key = NULL, destroyed_at = clock_timestamp()"))
+def test_a_destroyed_key_does_not_come_back(
+    desk: Desk, client_of_desk: Client, owner: Connection
+) -> None:
+    asked = people.request_erasure(
+        client=client_of_desk, reason=WHY, actor=person(desk[Role.OPERATIONS])
+    )
+    checker = person(desk[Role.COMPLIANCE])
+    decided = approvals.decide(asked, verdict="approved", reason=WHY, actor=checker)
+    approvals.apply_approved(decided, actor=checker)
     before = rows_of(owner, "accounts_personkey")
     for change in ("key = '\\x00', destroyed_at = NULL", "destroyed_at = NULL"):
         with refused("person_key_is_made_once"), act(owner):

@@ -4,8 +4,9 @@ import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from django.conf import settings
 
@@ -192,11 +193,66 @@ def test_the_owner_cannot_erase_place_or_lift_by_hand(
         ("SELECT accounts.redact('accounts_act', '(0,1)', '{\"reason\": \"x\"}')", [],
          "only_words_are_redacted"),
     ):  # fmt: skip
-        with pytest.raises(Exception) as refusal, owner.transaction():  # noqa: PT011, PT012
-            owner.execute("SELECT accounts.act('system:job:forger', NULL, 'job', '', 'forges')")
-            owner.execute(statement, values)
-        assert refusal.value.diag.constraint_name == rule, statement  # type: ignore[attr-defined]
+        assert rule_of_refusal(owner, statement, *values) == rule, statement
     assert Client.objects.get(pk=client.pk).name == NAME
+
+
+def rule_of_refusal(owner: Connection, statement: str, *values: object) -> str:
+    """The rule that refuses a statement of the owner, in an act of its own."""
+    with pytest.raises(psycopg.errors.IntegrityError) as refusal:
+        write(owner, statement, values)
+    return str(refusal.value.diag.constraint_name)
+
+
+def write(owner: Connection, statement: str, values: tuple[object, ...]) -> None:
+    with owner.transaction():
+        owner.execute("SELECT accounts.act('system:job:forger', NULL, 'job', '', 'forges')")
+        owner.execute(statement, values)
+
+
+def test_lifting_what_is_not_there_is_refused(desk: Desk) -> None:
+    client = client_of(desk, closed_on=LONG_AGO)
+    hold = placed(desk, client)
+    hold.id = uuid4()
+    asked = retention.request_lifting(hold=hold, reason=WHY, actor=person(desk[Role.OPERATIONS]))
+    decided, checker = agreed(desk, asked)
+    with pytest.raises(RefusedError) as refusal:
+        approvals.apply_approved(decided, actor=checker)
+    assert refusal.value.rule == "hold_is_there"
+    assert LegalHold.objects.filter(lifted_xid__isnull=True).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("keep", "gone", "day", "rule"),
+    [
+        (10, 5, "2030-01-01", "records_are_kept_before_they_go"),
+        (10, None, "1970-01-01", "retention_changes_once_a_day"),
+    ],
+)
+def test_rules_that_cannot_be_are_refused_after_two_agreed(
+    desk: Desk, keep: int, gone: int | None, day: str, rule: str
+) -> None:
+    record = retention.rule_of("jobs", on=TODAY).record
+    asked = retention.request_retention(
+        record=record, effective_from=date.fromisoformat(day), keep_days=keep, gone_days=gone,
+        basis="a mistake", legal_entity=desk.entity, reason=WHY,
+        actor=person(desk[Role.COMPLIANCE]),
+    )  # fmt: skip
+    checker = person(desk.administrators[0])
+    decided = approvals.decide(asked, verdict="approved", reason=WHY, actor=checker)
+    with pytest.raises(RefusedError) as refusal:
+        approvals.apply_approved(decided, actor=checker)
+    assert refusal.value.rule == rule
+
+
+def test_a_redaction_is_recorded_with_its_erasure_alone(desk: Desk, owner: Connection) -> None:
+    erased(desk, client_of(desk, closed_on=LONG_AGO))
+    rule = rule_of_refusal(
+        owner,
+        "INSERT INTO accounts_redaction (erasure_id, table_name, row_key, columns)"
+        " SELECT id, 'ledger_entry', '1', '[]' FROM accounts_erasure",
+    )
+    assert rule == "redaction_is_of_its_erasure"
 
 
 # ---------------------------------------------------------------- found nowhere
