@@ -100,6 +100,7 @@ STATES: dict[str, dict[str, Shown]] = {
         "no_agreement": Shown("call", "note", "No agreement"),
         "uncovered": Shown("def", "notequal", "Uncovered"),
         "job": Shown("liq", "x", "Job failed"),
+        "transit": Shown("liq", "clock", "In transit"),
     },
 }
 

@@ -30,7 +30,14 @@ from ledger.models import EntryKey, LedgerAccount, MoveGuard, Release
 from ledger.posting import Draft, Posted
 from margin.engine.exact import exact
 from margin.engine.gate import Standing
-from margin.holding import ScopeBalances, bad_price, balances_of, newest_gate, standing_of
+from margin.holding import (
+    ScopeBalances,
+    bad_price,
+    balances_of,
+    newest_gate,
+    standing_of,
+    unpriced,
+)
 from margin.releases import InitialMarginGate
 
 ZERO = Decimal(0)
@@ -76,6 +83,7 @@ class MovePlan:
     version: int
     price_snapshot: str
     refusal: tuple[str, str] | None
+    unpriced: str | None = None
 
     @property
     def needs_release(self) -> bool:
@@ -95,11 +103,14 @@ def plan_move(move: BucketMove) -> MovePlan:
     held, reached = balances_of(move.source), balances_of(move.target)
     guard = guard_between(move.source.role, move.target.role, day=move.day)
     left, raised = _after(move, held, reached)
-    source = _side(move.source, held, left, move=move, gate=gate)
-    target = _side(move.target, reached, raised, move=move, gate=gate)
+    pairs = (move.source, held), (move.target, raised)
+    nameless = unpriced(gate, *(each for bucket, each in pairs if bucket.is_margined))
+    said = None if nameless else gate
+    source = _side(move.source, held, left, move=move, gate=said)
+    target = _side(move.target, reached, raised, move=move, gate=said)
     plan = MovePlan(
         move=move, guard=guard, kind=kind_of(move, guard), source=source, target=target,
-        version=held.version, price_snapshot=gate.price_snapshot, refusal=None,
+        version=held.version, price_snapshot=gate.price_snapshot, refusal=None, unpriced=nameless,
     )  # fmt: skip
     return replace(plan, refusal=_refusal(plan, held, reached))
 
@@ -139,16 +150,15 @@ def _with(claims: Mapping[str, Decimal], asset: str, change: Decimal) -> dict[st
 
 def _side(
     bucket: Bucket, now: ScopeBalances, after: ScopeBalances, *, move: BucketMove,
-    gate: InitialMarginGate,
+    gate: InitialMarginGate | None,
 ) -> SideOfMove:  # fmt: skip
     code, is_position = move.asset.code, move.is_position
-    is_scope = bucket.is_margined
     return SideOfMove(
         bucket=bucket,
         amount_now=_amount(now, code, is_position=is_position),
         amount_after=_amount(after, code, is_position=is_position),
-        now=standing_of(bucket, now, gate=gate) if is_scope else None,
-        after=standing_of(bucket, after, gate=gate) if is_scope else None,
+        now=standing_of(bucket, now, gate=gate) if gate and bucket.is_margined else None,
+        after=standing_of(bucket, after, gate=gate) if gate and bucket.is_margined else None,
     )
 
 
@@ -199,6 +209,8 @@ def _position_refusal(plan: MovePlan) -> tuple[str, str] | None:
 def _margin_refusal(
     plan: MovePlan, held: ScopeBalances, reached: ScopeBalances
 ) -> tuple[str, str] | None:
+    if plan.unpriced is not None:
+        return "price", f"Not moved: {plan.unpriced} has no mark or no terms."
     for side in (plan.source, plan.target):
         if side.after is None or side.after.meets_initial:
             continue

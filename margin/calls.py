@@ -27,6 +27,7 @@ from margin.models import (
 )
 from margin.notices import Notice, deliver, notice_text
 from margin.sweeps import block_negative_accounts
+from margin.transit import transit_tasks
 from margin.worklist import OPERATIONS, RISK, TREASURY, Needed, close_tasks, open_tasks
 
 ZERO = Decimal(0)
@@ -195,6 +196,7 @@ def _settle_tasks(run: MarginRun, results: Iterable[MarginResult]) -> int:
         *_price_tasks(run),
         *_exception_tasks(run),
         *_shortfall_tasks(run),
+        *transit_tasks(run),
     ]
     at = run.as_of
     for kind in (
@@ -204,6 +206,7 @@ def _settle_tasks(run: MarginRun, results: Iterable[MarginResult]) -> int:
         Task.Kind.UNPRICED,
         Task.Kind.NO_AGREEMENT,
         Task.Kind.UNCOVERED,
+        Task.Kind.TRANSIT,
     ):
         keys = {each.key for each in needed if each.kind == kind}
         close_tasks(kind, still_needed=keys, at=at, reason=f"No longer so in run {run.number}")

@@ -16,7 +16,7 @@ from ledger.models import Asset, Balance, MoveGuard
 from ledger.models.moves import OUTSIDE
 from margin.engine.exact import exact
 from margin.engine.gate import Standing
-from margin.holding import ScopeBalances, bad_price, balances_of, standing_of
+from margin.holding import ScopeBalances, bad_price, balances_of, standing_of, unpriced
 from margin.marks import BASE
 from margin.releases import InitialMarginGate
 
@@ -60,7 +60,10 @@ def free_amount(bucket: Bucket, asset: Asset, *, gate: InitialMarginGate) -> Fre
         _pledges(bucket, asset, claim),
         _settled(bucket, asset),
     ]
-    if bucket.is_margined:
+    nameless = unpriced(gate, held) if bucket.is_margined else None
+    if nameless is not None:
+        terms.append(Term("price", ZERO, f"{nameless} has no mark or no terms"))
+    elif bucket.is_margined:
         standing = standing_of(bucket, held, gate=gate)
         terms.append(_initial_margin(bucket, asset, claim, standing, gate))
     group = _group_headroom(bucket, asset, claim, gate)
@@ -169,10 +172,14 @@ def _group_headroom(
     linked = linked_buckets(bucket.account)
     if not linked:
         return None
+    holdings = [(each, balances_of(each)) for each in linked]
+    nameless = unpriced(gate, *(held for _, held in holdings))
+    if nameless is not None:
+        return Term("group_headroom", ZERO, f"{nameless} of a linked account has no mark")
     with exact():
         spare = ZERO
-        for each in linked:
-            standing = standing_of(each, balances_of(each), gate=gate)
+        for each, held in holdings:
+            standing = standing_of(each, held, gate=gate)
             spare += standing.equity - standing.initial_margin
     why = f"the linked accounts together have {spare:,.2f} beyond what they need"
     return Term("group_headroom", _units(spare, claim, asset, gate), why)

@@ -69,3 +69,11 @@ def bad_price(*held: ScopeBalances) -> tuple[str, str] | None:
         if code in names and not PRICE_STATES[mark.state].withdraw:
             return code, mark.state.lower()
     return None
+
+
+def unpriced(gate: InitialMarginGate, *held: ScopeBalances) -> str | None:
+    """The first asset held that has no mark or no terms, so that nothing can be said of it."""
+    names = {code for each in held for code, amount in each.claims.items() if amount} | {
+        code for each in held for code, (quantity, _) in each.positions.items() if quantity
+    }
+    return next((n for n in sorted(names) if n not in gate.marks or n not in gate.terms), None)

@@ -79,6 +79,11 @@ def task_lines(request: DeskRequest, run: MarginRun | None, marks: Sequence[Mark
         address=f"{reverse('margin:tasks')}?{urlencode({'kind': Task.Kind.UNCOVERED.value})}",
     )
     lines += several(
+        by_kind.get(Task.Kind.TRANSIT, ()),
+        words="payments on their way for too long",
+        address=reverse("ledger:transit"),
+    )
+    lines += several(
         by_kind.get(Task.Kind.JOB, ()),
         words="jobs have failed",
         address=f"{reverse('brokerage:jobs')}?{urlencode({'state': 'failed'})}",

@@ -103,6 +103,7 @@ class Task(models.Model):
         NO_AGREEMENT = "no_agreement", "Account without an agreement"
         UNCOVERED = "uncovered", "Loss that nobody covered"
         JOB = "job", "Job that failed"
+        TRANSIT = "transit", "Money on its way for too long"
 
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=120)

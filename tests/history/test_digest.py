@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from accounts.audit import acting
-from accounts.models import Client
+from accounts.models import LegalEntity
 from accounts.table_classes import table_classes, tables_in_database
 from brokerage.digest import ALL_LEFT_OUT, ALL_TABLES, digest
 from ledger.horizons import store_horizon
@@ -64,10 +64,10 @@ def test_the_same_things_under_other_ids_give_the_same_digest(db: None, cluster:
 def test_a_word_more_changes_its_table_and_those_that_name_it(db: None) -> None:
     fill()
     before = digest()["tables"]
-    with acting(DESK, reason="a client asks for it"):
-        Client.objects.filter(code="C-2").update(is_individually_segregated=True)
+    with acting(DESK, reason="the firm has another name"):
+        LegalEntity.objects.update(name="Another name")
     after = digest()["tables"]
-    assert {table for table in after if after[table] != before[table]} == {"accounts_client"}
+    assert {table for table in after if after[table] != before[table]} == {"accounts_legalentity"}
 
 
 def test_reading_sealing_and_horizons_change_nothing(db: None) -> None:

@@ -42,6 +42,7 @@ from margin.free import free_amount
 from margin.holding import balances_of, newest_gate, standing_of
 from margin.models import MarginRun
 from margin.sweeps import block_negative_accounts, sweep
+from margin.transit import transit_tasks
 from tests.accounts.people import found_desk, person
 from tests.margin.test_collateral import claim_of, payment
 
@@ -326,3 +327,39 @@ def test_a_payment_beyond_the_claim_names_the_claim(firm: LegalEntity) -> None:
     with pytest.raises(WithdrawalRefusedError) as refused:
         withdraw(asked, actor=JOB, reason="Far too much")
     assert refused.value.term == free_amount(bucket, usd, gate=newest_gate()).binding.name
+
+
+def test_money_on_its_way_for_too_long_is_a_task_until_it_arrives(firm: LegalEntity) -> None:
+    client = Pool.objects.get(code="CLIENT")
+    usd = Asset.objects.get(code=USD)
+    bank = Location.objects.get(code="bank:client-usd")
+    house, house_bank = Pool.objects.get(code="HOUSE"), Location.objects.get(code="bank:house-usd")
+    bucket = margined("cross")
+    keys = (
+        AccountKey(client.pk, usd.pk, "in_transit"),
+        AccountKey(client.pk, usd.pk, "claim", bucket.pk),
+        AccountKey(house.pk, usd.pk, "custody", None, house_bank.pk),
+        AccountKey(house.pk, usd.pk, "loan_receivable", bucket.pk),
+        AccountKey(client.pk, usd.pk, "custody", None, bank.pk),
+    )
+
+    def post(kind: str, at: datetime, *legs: tuple[int, int]) -> None:
+        with acting(JOB, reason="A loan whose line the bank did not send"):
+            ids = open_accounts(keys)
+            post_entry(
+                Draft(
+                    key=kind, kind=kind, effective_at=at, reference="LOAN-7",
+                    legs=[Leg(ids[keys[place]], Decimal(amount)) for place, amount in legs],
+                )
+            )  # fmt: skip
+
+    run = MarginRun.objects.latest("pk")
+    left = datetime(2031, 3, 4, 20, tzinfo=UTC)
+    post("borrow_in_transit", left, (0, 40), (1, -40), (2, -40), (3, 40))
+    assert list(transit_tasks(run)) == []
+    run.business_day = date(2031, 3, 7)
+    (needed,) = transit_tasks(run)
+    assert needed.subject == "40.00 USD for CLIENT on the way since 2031-03-04"
+    assert "3 business days; 2 are allowed" in needed.detail
+    post("transit_in", AT, (0, -40), (4, 40))
+    assert list(transit_tasks(run)) == []
