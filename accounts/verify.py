@@ -83,7 +83,8 @@ ERASURES = Query(
     WHERE (k.key IS NULL) <> (e.id IS NOT NULL)
     UNION ALL
     SELECT 'accounts_redaction', d.id::text, 'it is not of the transaction that erased the person'
-    FROM accounts_redaction d JOIN accounts_erasure e ON e.id = d.erasure_id AND e.xid <> d.xid
+    FROM accounts_redaction d LEFT JOIN accounts_erasure e ON e.id = d.erasure_id
+    WHERE e.xid IS DISTINCT FROM d.xid
     """,
 )
 

@@ -7,6 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection
 
 from accounts.models import Act, SealBlock, SealEpoch
@@ -100,6 +102,23 @@ def test_an_epoch_takes_the_chain_up_and_names_what_was_lost(
     assert report.is_sound
     heads = next(c for c in report.checks if c.name == "heads_are_signed_and_published")
     assert "1 published blocks were given up by the restore that began epoch 2" in heads.detail
+
+
+def test_the_command_begins_an_epoch_or_says_why_not(
+    book: Book, superuser: Superuser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose_a_block(book, superuser)
+    call_command("epoch", reason="copied by hand")
+    assert capsys.readouterr().out == (
+        "Epoch 2 goes on from block 2; 1 published blocks are given up.\n"
+    )
+    assert verify().is_sound
+    path = Path(settings.SEAL_HEADS)
+    head = SealBlock.objects.get(number=2).head_hash
+    path.write_text(path.read_text().replace(bytes(head).hex(), "00" * 32))
+    with pytest.raises(CommandError, match="was published with another head"):
+        call_command("epoch", reason="copied by hand")
+    assert SealEpoch.objects.count() == 2
 
 
 def test_a_copy_of_the_heads_from_before_the_restore_tells_what_it_took(
