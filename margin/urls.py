@@ -9,6 +9,7 @@ from margin.screens import (
     bulk,
     call,
     calls,
+    clients,
     moves,
     prices,
     tasks,
@@ -36,6 +37,7 @@ urlpatterns: list[URLPattern] = [
     path("margin/tasks/<int:task_id>/close/", tasks.close, name="task-close"),
     path("margin/exceptions/", tasks.exception_list, name="exceptions"),
     path("margin/moves/", moves.move, name="move"),
+    path("margin/clients/<path:code>/", clients.client_page, name="client"),
     path("margin/blocks/", blocks.block_list, name="blocks"),
     path("margin/blocks/<int:block_id>/lift/", blocks.block_lift, name="block-lift"),
 ]
