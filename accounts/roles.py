@@ -35,6 +35,10 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
         "read people and roles",
         frozenset({Role.COMPLIANCE, Role.AUDITOR, Role.ADMINISTRATOR}),
     ),
+    "retention.read": (
+        "read how long records are kept, and of whom",
+        frozenset({Role.OPERATIONS, Role.COMPLIANCE, Role.AUDITOR}),
+    ),
     "role.manage": ("ask for changes of roles", frozenset({Role.ADMINISTRATOR})),
     "call.acknowledge": ("acknowledge a margin call", frozenset({Role.OPERATIONS, Role.RISK})),
     "task.take": ("take a task", frozenset({Role.OPERATIONS, Role.RISK})),

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path, re_path
 
-from accounts.screens import door, inbox, limits, people, record
+from accounts.screens import door, inbox, limits, people, record, retention
 
 app_name = "accounts"
 
@@ -19,6 +19,8 @@ urlpatterns: list[URLPattern] = [
     path("approvals/<uuid:approval_id>/apply/", inbox.apply, name="approval-apply"),
     path("audit/", record.audit, name="audit"),
     re_path(r"^audit/export\.(?P<form>csv|json)$", record.audit_export, name="audit-export"),
+    path("retention/", retention.retention_page, name="retention"),
+    path("retention/<path:code>/", retention.client_retention, name="client-retention"),
     path("people/", people.people_page, name="people"),
     path("people/grant/", people.request_grant, name="people-grant"),
     path("people/revoke/<int:grant_id>/", people.request_revocation, name="people-revoke"),
