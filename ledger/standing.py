@@ -200,7 +200,8 @@ def balances_at(point: ReadingPoint, *, account_ids: Collection[int]) -> dict[in
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT n.account_id, n.amount, n.account_seq, n.average_cost"
-            " FROM ledger.balances_at(%s::pg_snapshot, %s::date) n WHERE n.account_id = ANY (%s)",
-            [point.snapshot, point.as_of, list(account_ids)],
+            " FROM unnest(%s::bigint[]) a"
+            " CROSS JOIN LATERAL ledger.balance_of(a, %s::pg_snapshot, %s::date) n",
+            [list(account_ids), point.snapshot, point.as_of],
         )
         return {row[0]: Stood(*row[1:]) for row in cursor.fetchall()}
