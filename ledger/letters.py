@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from django.db import connection
 
-from accounts.models import OwnerClass
+from accounts.models import LegalEntity, OwnerClass
 from ledger.models import ConductRule, Letter, Location
 from ledger.residual import conduct_rule
 
@@ -63,6 +63,23 @@ def letter_states(locations: Iterable[Location], *, today: date) -> dict[int, Le
             else NOT_NEEDED
         )
     return states
+
+
+def letters_in_need(
+    legal_entity: LegalEntity, *, today: date
+) -> list[tuple[Location, LetterState]]:
+    """Locations of client assets whose letter is missing, void, running out or not on file."""
+    places = list(
+        Location.objects.filter(
+            pool__legal_entity=legal_entity,
+            pool__owner_class=OwnerClass.CLIENT,
+            closed_on__isnull=True,
+        )
+        .select_related("pool")
+        .order_by("code")
+    )
+    states = letter_states(places, today=today)
+    return [(p, states[p.pk]) for p in places if states[p.pk].needs_somebody]
 
 
 def letter_state(location: Location, *, today: date) -> LetterState:

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from accounts.approvals import pending_on
 from accounts.columns import Column
 from accounts.fields import ExactField
 from accounts.filters import Choice, Text
@@ -217,6 +218,7 @@ def price_page(request: DeskRequest, code: str) -> HttpResponse:
         "terms": terms_of(asset, days.day),
         "bracket": request.GET.get("bracket", ""),
         "history": history,
+        "pending": pending_on(f"ledger_asset:{asset.pk}", roles=request.roles),
     }
     return render(request, "margin/price.html", context)
 

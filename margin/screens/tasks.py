@@ -18,6 +18,9 @@ from accounts.listing import Listing, wants_rows
 from accounts.live import live_answer
 from accounts.models import Role
 from accounts.roles import DeskRequest, may, refusal, require
+from ledger.letters import letters_in_need
+from ledger.receipts import receipts_of
+from ledger.screens.locations import desk_today
 from margin.handover import CLOSED_BY_PEOPLE, StaleTaskError, close_task, take_task
 from margin.models import Task
 from margin.screens.visible import (
@@ -223,6 +226,12 @@ def exception_list(request: DeskRequest) -> HttpResponse:
         "run": run,
         "rows": [(each, REASONS.get(each.reason, each.reason)) for each in listing.page],
         "computed": results_here(request, run).count(),
+        "letters": letters_in_need(entity_here(request), today=desk_today()),
+        "receipts": [
+            each
+            for each in receipts_of(entity_here(request), today=desk_today(), is_open=True)
+            if each.alarms
+        ],
     }
     return live_answer(
         request,
