@@ -26,6 +26,7 @@ ENTRIES = Query(
     WHERE e.id IS NULL OR e.posting_count IS DISTINCT FROM s.postings OR s.is_unbalanced
        OR k.pools_max < 2 AND s.has_pools
     """,
+    in_order=True,
 )
 
 # Where a kind allows one owner or none, the least and the greatest tell; counting is for the rest.
@@ -170,8 +171,10 @@ RELEASES = Query(
     LEFT JOIN ledger_entry e ON e.id = u.entry_id
     WHERE r.kind_id IS DISTINCT FROM e.kind_id OR NOT EXISTS (
         SELECT FROM ledger_posting p JOIN ledger_ledgeraccount a ON a.id = p.account_id
-        WHERE p.entry_id = u.entry_id AND a.account_class = 'claim'
-          AND a.bucket_id = r.bucket_id AND a.asset_id = r.asset_id AND p.amount = r.amount)
+        WHERE p.entry_id = u.entry_id AND a.bucket_id = r.bucket_id AND a.asset_id = r.asset_id
+          AND (a.account_class = 'claim' AND p.amount = r.amount
+               OR a.account_class = 'position' AND abs(p.amount) = r.amount
+                  AND e.kind_id IN ('position_move', 'agreed_move')))
     """,
 )
 
