@@ -53,18 +53,24 @@ class Query(NamedTuple):
         name: the rule.
         counted: the table, or `table WHERE condition`, whose rows were looked at.
         sql: gives `table, key, detail` of rows that break the rule.
+        in_order: rows are added up in the order of an index, which is quicker here than by hash.
     """
 
     name: str
     counted: str
     sql: str
+    in_order: bool = False
 
     def run(self, cursor: CursorWrapper, parameters: Mapping[str, Any] | None = None) -> Check:
         """Look for the first row that breaks the rule."""
         # Materialized, so that the planner prepares for the usual case: all rows, none broken.
         sql = f"WITH broken AS MATERIALIZED ({self.sql}) SELECT * FROM broken LIMIT 1"  # noqa: S608
+        if self.in_order:
+            cursor.execute("SET LOCAL enable_hashagg = off")
         cursor.execute(sql, parameters)
         row = cursor.fetchone()
+        if self.in_order:
+            cursor.execute("SET LOCAL enable_hashagg = on")
         cursor.execute(f"SELECT count(*) FROM {self.counted}")  # noqa: S608 - both our own text
         (rows,) = cursor.fetchone()
         return Check(self.name, rows, None if row is None else Wrong(row[0], str(row[1]), row[2]))

@@ -98,6 +98,7 @@ MOVEMENTS = Query(
     WHERE m.debit IS DISTINCT FROM s.debit OR m.credit IS DISTINCT FROM s.credit
        OR m.first_seq IS DISTINCT FROM CASE WHEN s.is_first THEN s.first_seq END
     """,
+    in_order=True,
 )
 
 # Held and owed are the two signs of one sum, so a pool is whole when all of it comes to nothing.
