@@ -54,11 +54,6 @@ def sealed_tables() -> list[str]:
 Attack = Callable[[Target, random.Random], str | None]
 
 
-def other(column: str) -> str:
-    """A key that nobody has: numbers further on, texts with a letter more."""
-    return f"to_jsonb({column}) #>> '{{}}'"
-
-
 def delete_one(t: Target, chance: random.Random) -> str | None:
     return f"DELETE FROM {t.table} WHERE ctid = '{chance.choice(t.rows)}'"
 
@@ -165,13 +160,12 @@ def missed(superuser: Superuser, attack: Attack, table: str, chance: random.Rand
     return f"{table}: {statement}"
 
 
-@pytest.mark.parametrize("kind", ON_ANY_TABLE)
-def test_tampering_with_some_tables_is_found(
-    book: Book, superuser: Superuser, chance: random.Random, kind: str
+def test_each_kind_of_tampering_is_found_on_some_table(
+    book: Book, superuser: Superuser, chance: random.Random
 ) -> None:
     filled = [table for table in sealed_tables() if target_of(superuser, table).rows]
-    for table in chance.sample(filled, 2):
-        assert missed(superuser, ON_ANY_TABLE[kind], table, chance) == ""
+    for kind, attack in ON_ANY_TABLE.items():
+        assert missed(superuser, attack, chance.choice(filled), chance) == "", kind
     assert verify().is_sound
 
 
