@@ -10,7 +10,7 @@ PACKAGES := brokerage margin ledger accounts
 NO_DATABASE := DATABASE_URL="host=/nonexistent dbname=none" SECRET_KEY=unused BROKERAGE_VAR=/tmp
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup lint test soak browser clean
+.PHONY: help run setup lint test soak mutants browser clean backup restore
 
 help:
 	@echo "make run    the whole product on http://127.0.0.1:8000/ (PORT=... for another port)"
@@ -18,6 +18,9 @@ help:
 	@echo "make test   lint and all tests, on a throw-away database"
 	@echo "make lint   format, style, types, imports, migrations"
 	@echo "make soak   the tests at full figures"
+	@echo "make mutants  how the tests catch a book whose guards are broken on purpose"
+	@echo "make backup   the whole book into one file (FILE=... for another place)"
+	@echo "make restore  FILE=... into an empty place, proved and sealed on"
 	@echo "make clean  delete environment, database and caches"
 
 run: $(RUNTIME)
@@ -26,6 +29,13 @@ run: $(RUNTIME)
 
 setup: $(RUNTIME)
 	@$(BIN)/python manage.py setup
+
+backup: $(RUNTIME)
+	@$(BIN)/python manage.py backup $(FILE)
+
+restore: $(RUNTIME)
+	@test -n "$(FILE)" || { echo "Say which backup: make restore FILE=..." >&2; exit 2; }
+	@$(BIN)/python manage.py restore $(FILE)
 
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff format --check .
@@ -40,6 +50,9 @@ test: lint browser
 
 soak: $(DEVELOPMENT) browser
 	$(BIN)/python -m pytest -m soak
+
+mutants: $(DEVELOPMENT)
+	$(BIN)/python -m pytest -n 0 -q -s -m soak tests/bank/test_mutants.py
 
 # The browser tests need Chromium; without it they are left out, and the last lines say so.
 browser:
