@@ -21,6 +21,7 @@ MATRIX = {
     "audit.read": "yes yes yes yes yes yes yes",
     "audit.export": "no no no yes no yes yes",
     "people.read": "no no no yes no yes yes",
+    "retention.read": "yes no no yes no yes no",
     "role.manage": "no no no no no no yes",
     "call.acknowledge": "yes yes no no no no no",
     "task.take": "yes yes no no no no no",
@@ -38,7 +39,10 @@ MATRIX = {
     "job.cancel": "yes yes no no no no no",
     "report.export": "yes yes yes yes yes yes no",
 }
-READING = {"read", "approval.read", "audit.read", "audit.export", "people.read", "report.export"}
+READING = {
+    "read", "approval.read", "audit.read", "audit.export", "people.read", "retention.read",
+    "report.export",
+}  # fmt: skip
 
 
 @pytest.fixture
