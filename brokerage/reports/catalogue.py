@@ -1,6 +1,7 @@
 """Every report there is, by name."""
 
 from brokerage.reports.book import BALANCES, BREAKS, SEGREGATION, TRIAL_BALANCE
+from brokerage.reports.late import BACK_DATED
 from brokerage.reports.margin import MARGIN_CALLS, MARGIN_RECORD
 from brokerage.reports.mingling import PROP_MINGLING
 from brokerage.reports.report import Report
@@ -15,6 +16,7 @@ CATALOGUE: dict[str, Report] = {
         TRIAL_BALANCE,
         BALANCES,
         BREAKS,
+        BACK_DATED,
         PROP_MINGLING,
         AUDIT_TRAIL,
     )

@@ -10,6 +10,7 @@ INSERT INTO accounts_approvalaction (code, title, maker_roles, checker_roles, li
 
 SELECT accounts.make_append_only(t::regclass) FROM unnest(ARRAY[
     'ledger_dayclose', 'ledger_periodevent', 'ledger_backdatedentry']) t;
+CREATE INDEX day_close_by_day ON ledger_dayclose (day);
 CREATE INDEX back_dated_by_date ON ledger_backdatedentry (effective_on, entry_id);
 
 -- ---------------------------------------------------------------- closed periods
@@ -129,15 +130,6 @@ END $$;
 
 -- ---------------------------------------------------------------- entries before their date
 
--- From this instant on an entry can be neither back-dated nor in a closed period.
-CREATE FUNCTION ledger.book_frontier() RETURNS timestamptz
-LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
-    SELECT greatest(
-        date_trunc('day', (SELECT max(e.effective_at) FROM ledger_entry e), 'UTC'),
-        ((SELECT max(d.day) FROM ledger_dayclose d) + 1)::timestamp AT TIME ZONE 'UTC',
-        ((SELECT max(v.closed_through) FROM ledger_periodevent v) + 1)::timestamp AT TIME ZONE 'UTC')
-$$;
-
 -- The floors that some entries break at the end of earlier days: balances of the accounts they
 -- move, by business date, that stand on the wrong side because of them. `entries` move `account`
 -- before its newest movement.
@@ -194,7 +186,8 @@ LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
 $$;
 
 -- Entries of a statement against the calendar. Leaves at once where none is before the newest
--- business date of the book; an id between those of a statement is rarely another's.
+-- business date of the book, a day that is closed or the end of a closed period; an id between
+-- those of a statement is rarely another's.
 CREATE FUNCTION ledger.posting_minds_its_date() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
 DECLARE
@@ -208,7 +201,11 @@ BEGIN
         PERFORM accounts.refuse('entry_sees_closed_periods',
             'entries are posted in READ COMMITTED, so that they see a period that was closed');
     END IF;
-    SELECT min(e.effective_at) < ledger.book_frontier() INTO is_late
+    SELECT min(e.effective_at) < greatest(
+        date_trunc('day', (SELECT max(n.effective_at) FROM ledger_entry n), 'UTC'),
+        ((SELECT max(d.day) FROM ledger_dayclose d) + 1)::timestamp AT TIME ZONE 'UTC',
+        ((SELECT max(v.closed_through) FROM ledger_periodevent v) + 1)::timestamp
+            AT TIME ZONE 'UTC') INTO is_late
     FROM (SELECT min(i.entry_id) AS lo, max(i.entry_id) AS hi FROM inserted i) ids
     CROSS JOIN LATERAL (SELECT x.effective_at FROM ledger_entry x
                         WHERE x.id BETWEEN ids.lo AND ids.hi OFFSET 0) e;
@@ -309,7 +306,7 @@ ALTER TABLE ledger_backdatedentry ENABLE ALWAYS TRIGGER back_dated_entries_come_
 
 REVOKE ALL ON FUNCTION ledger.closed_periods(), ledger.period_waits_for_entries(),
     ledger.period_event_follows(), ledger.add_period_event(bigint, text, date, text, uuid),
-    ledger.close_period(bigint, date, text), ledger.reopen_period(uuid), ledger.book_frontier(),
+    ledger.close_period(bigint, date, text), ledger.reopen_period(uuid),
     ledger.broken_days(bigint[]), ledger.back_dating_approval(bigint),
     ledger.posting_minds_its_date(), ledger.back_dated_entries_come_from_postings() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger.closed_periods() TO bo_runtime, bo_auditor;

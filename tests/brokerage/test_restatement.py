@@ -62,15 +62,19 @@ class Firm:
 
 @pytest.fixture
 def firm(db: None, tmp_path: Path) -> Firm:
-    days = generated_days(tmp_path, 21, 8, 2)
-    for day in days:
+    for day in generated_days(tmp_path, 21, 8, 2):
         run_day(day.folder)
+    return found_firm()
+
+
+def found_firm() -> Firm:
+    """The firm of the days in the book."""
     usd = LedgerAccount.objects.filter(asset__code="USD")
     clients = usd.filter(account_class="claim", owner_class="CLIENT").order_by("pk")
     banks = usd.filter(account_class="custody", location__kind="bank")
-    first, last = BusinessDay.objects.order_by("day").values_list("day", flat=True)
+    days = list(BusinessDay.objects.order_by("day").values_list("day", flat=True))
     return Firm(
-        days=(first, last),
+        days=(days[0], days[-1]),
         bank=banks.filter(owner_class="CLIENT")[0].pk,
         house_bank=banks.filter(owner_class="HOUSE")[0].pk,
         house_equity=usd.get(account_class="own_equity", owner_class="HOUSE").pk,
@@ -356,6 +360,24 @@ def test_the_cells_a_restatement_names_are_those_in_which_the_files_differ(
         assert all(cells.values()), "entries alone moved the books"
     for entry in found["entries"]:
         assert any(entry["entry"] in by for by in said_cells(found, "balances").values())
+
+
+# ---------------------------------------------------------------- late entries in the day's report
+
+
+def test_a_day_reports_the_late_entries_that_it_found(db: None, tmp_path: Path) -> None:
+    first, second = generated_days(tmp_path, 21, 8, 2)
+    run_day(first.folder)
+    firm = found_firm()
+    (late,) = firm.post(firm.draft("deposit", "late", on=firm.days[0], amount="3.00"))
+    run_day(second.folder)
+    report = CATALOGUE["back-dated-entries"]
+    days = BusinessDay.objects.order_by("day").values_list("day", flat=True)
+    before, after = (write_report(report, day=day, file_format="csv").content for day in days)
+    assert rows_of(report.name, before) == {}
+    assert list(rows_of(report.name, after)) == [(str(late),)]
+    firm.post(firm.draft("deposit", "later", on=firm.days[0], amount="3.00"))
+    assert write_report(report, day=days[1], file_format="csv").content == after
 
 
 # ---------------------------------------------------------------- closed periods and the inbox
