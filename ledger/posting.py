@@ -169,15 +169,7 @@ def post_entries(drafts: Iterable[Draft]) -> list[Posted]:
         RefusedError: a rule of the book refused it; nothing moved (docs/segregation.md lists the
             rules).
     """
-    batch = []
-    for draft in drafts:
-        _check_texts(draft)
-        asked = draft.content()
-        if draft.approval_id is not None:
-            asked["approval"] = str(draft.approval_id)
-        if draft.release_id is not None:
-            asked["release"] = str(draft.release_id)
-        batch.append(asked)
+    batch = [drafted(draft) for draft in drafts]
     if not batch:
         return []
     with refusals(), connection.cursor() as cursor:
@@ -186,6 +178,21 @@ def post_entries(drafts: Iterable[Draft]) -> list[Posted]:
             [json.dumps(batch)],
         )
         return [Posted(*row) for row in cursor.fetchall()]
+
+
+def drafted(draft: Draft) -> dict[str, Any]:
+    """The draft as the posting functions read it.
+
+    Raises:
+        RefusedError: it holds what no text of the database can.
+    """
+    _check_texts(draft)
+    asked = draft.content()
+    if draft.approval_id is not None:
+        asked["approval"] = str(draft.approval_id)
+    if draft.release_id is not None:
+        asked["release"] = str(draft.release_id)
+    return asked
 
 
 def _check_texts(draft: Draft) -> None:
@@ -278,6 +285,7 @@ __all__ = [
     "Leg",
     "LossParts",
     "Posted",
+    "drafted",
     "lock_balances",
     "open_accounts",
     "plain",

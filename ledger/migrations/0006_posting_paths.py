@@ -2,10 +2,38 @@
 
 from pathlib import Path
 
-from django.db import migrations
+from django.db import migrations, models
+
+HERE = Path(__file__)
+PARTS = ("guards", "entries")
 
 
 class Migration(migrations.Migration):
     dependencies = [("ledger", "0005_shortfall")]
 
-    operations = [migrations.RunSQL(Path(__file__).with_suffix(".sql").read_text())]
+    operations = [
+        migrations.AddField(
+            "entrykey", "is_watched", models.BooleanField(db_default=True, default=True)
+        ),
+        migrations.CreateModel(
+            name="StagedDraft",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "batch", "ordinal", blank=True, editable=False, primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("batch", models.UUIDField()),
+                ("ordinal", models.BigIntegerField()),
+                ("draft", models.JSONField()),
+            ],
+        ),
+        migrations.RunSQL("ALTER TABLE ledger_stageddraft SET UNLOGGED"),
+        *(
+            migrations.RunSQL(HERE.with_name(f"{HERE.stem}_{part}.sql").read_text())
+            for part in PARTS
+        ),
+        migrations.RunSQL(HERE.with_suffix(".sql").read_text()),
+    ]

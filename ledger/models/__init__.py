@@ -18,6 +18,7 @@ from ledger.models.book import (
     Posting,
     Release,
     ReleaseUse,
+    StagedDraft,
 )
 from ledger.models.debts import Obligation, ObligationEnd
 from ledger.models.individual import ClientReconciliation, ReconciliationSignature
@@ -106,6 +107,7 @@ __all__ = [
     "ReconciliationSignature",
     "Release",
     "ReleaseUse",
+    "StagedDraft",
     "ResidualNotice",
     "ResidualTarget",
     "SegregationStatement",

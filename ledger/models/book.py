@@ -77,12 +77,26 @@ class Entry(models.Model):
 
 
 class EntryKey(models.Model):
-    """The idempotency key of an entry and the digest of its content; kept for ever."""
+    """The idempotency key of an entry and the digest of its content; kept for ever.
+
+    `is_watched` is set on one of the keys that a statement takes: when the transaction ends it
+    answers for all of them, that each has its entry.
+    """
 
     key = models.CharField(max_length=200, primary_key=True)
     entry = models.OneToOneField(Entry, models.PROTECT, related_name="key", db_constraint=False)
     digest = models.BinaryField()
+    is_watched = models.BooleanField(default=True, db_default=True)
     xid = TransactionIdField(db_default=CurrentTransaction())
+
+
+class StagedDraft(models.Model):
+    """A draft that waits to be posted with many others; nobody's money yet, and not kept."""
+
+    pk = models.CompositePrimaryKey("batch", "ordinal")
+    batch = models.UUIDField()
+    ordinal = models.BigIntegerField()
+    draft = models.JSONField()
 
 
 class Posting(models.Model):
