@@ -21,7 +21,11 @@ class Migration(migrations.Migration):
                 (
                     "pk",
                     models.CompositePrimaryKey(
-                        "batch", "ordinal", blank=True, editable=False, primary_key=True,
+                        "batch",
+                        "ordinal",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
                         serialize=False,
                     ),
                 ),
