@@ -151,6 +151,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = of
 DECLARE
     concern record;
     entries bigint[];
+    own ledger.own_leg[];
 BEGIN
     SELECT coalesce(bool_or(e.kind_id IN (
                'bucket_move', 'position_move', 'agreed_move', 'withdrawal', 'client_transfer',
@@ -176,7 +177,21 @@ BEGIN
         IF concern.blocks THEN PERFORM ledger.check_blocks(entries); END IF;
     END IF;
     IF concern.custody THEN PERFORM ledger.check_custody_kinds(entries); END IF;
-    IF concern.own THEN PERFORM ledger.check_own_locations(entries); END IF;
+    IF concern.own THEN
+        SELECT array_agg(s.leg) INTO own FROM (
+            SELECT ROW(i.entry_id, e.kind_id, i.amount, a.client_id, c.code,
+                       coalesce(c.is_individually_segregated, false), a.bucket_id, a.location_id,
+                       a.asset_id, a.asset_kind)::ledger.own_leg AS leg,
+                   bool_or(coalesce(c.is_individually_segregated, false)
+                           OR a.location_id IS NOT NULL AND a.client_id IS NOT NULL)
+                       OVER (PARTITION BY i.entry_id) AS is_concerned
+            FROM inserted i
+            JOIN ledger_entry e ON e.id = i.entry_id
+            JOIN ledger_ledgeraccount a ON a.id = i.account_id AND a.owner_class = 'CLIENT'
+            LEFT JOIN accounts_client c ON c.id = a.client_id
+        ) s WHERE s.is_concerned;
+        IF own IS NOT NULL THEN PERFORM ledger.check_own_locations(own); END IF;
+    END IF;
     IF concern.pledges THEN PERFORM ledger.check_pledges(entries); END IF;
     RETURN NULL;
 END $$;

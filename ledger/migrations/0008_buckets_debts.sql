@@ -194,12 +194,13 @@ DECLARE
     broken record;
 BEGIN
     SELECT a.bucket_id, a.asset_id, t.code INTO broken
-    FROM ledger_entry e
-    JOIN ledger_posting p ON p.entry_id = e.id
-    JOIN ledger_ledgeraccount a ON a.id = p.account_id
-        AND (a.account_class = 'claim' OR a.account_class = 'position' AND a.asset_kind = 'security')
+    FROM ledger_posting p
+    CROSS JOIN LATERAL (SELECT x.kind_id FROM ledger_entry x WHERE x.id = p.entry_id OFFSET 0) e
+    CROSS JOIN LATERAL (SELECT x.* FROM ledger_ledgeraccount x WHERE x.id = p.account_id OFFSET 0) a
     JOIN ledger_asset t ON t.id = a.asset_id
-    WHERE e.id = ANY (entries)
+    WHERE p.entry_id = ANY (entries)
+      AND (a.account_class = 'claim' OR a.account_class = 'position' AND a.asset_kind = 'security')
+      AND a.bucket_id IN (SELECT o.bucket_id FROM ledger_obligation o WHERE o.kind = 'pledge')
       AND e.kind_id NOT IN ('covered_loss', 'uncovered_loss', 'derivative_trade', 'fee',
                             'deleveraging', 'interest', 'reversal')
     GROUP BY a.bucket_id, a.asset_id, t.code

@@ -29,69 +29,57 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WHERE a.client_id = of_client AND a.asset_id = of_asset AND a.owner_class = 'CLIENT'
 $$;
 
+-- A leg in a client pool, of an entry that touches a client held apart or a location of one client.
+CREATE TYPE ledger.own_leg AS (
+    entry_id bigint, kind text, amount numeric, client_id bigint, client text, is_apart boolean,
+    bucket_id bigint, location_id bigint, asset_id bigint, asset_kind text);
+
 -- No asset of a client held apart is anywhere but at the client's own locations, and nobody else's
 -- is there. A loss or a bank's error may leave less than is owed, and nothing may make that worse.
-CREATE FUNCTION ledger.check_own_locations(entries bigint[]) RETURNS void
+CREATE FUNCTION ledger.check_own_locations(legs ledger.own_leg[]) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp SET jit = off AS $$
 DECLARE
     one record;
     stands numeric;
 BEGIN
-    SELECT e.id, e.kind_id, l.code, c.code AS client INTO one
-    FROM ledger_entry e
-    JOIN ledger_posting p ON p.entry_id = e.id
-    JOIN ledger_ledgeraccount place ON place.id = p.account_id AND place.location_id IS NOT NULL
-        AND place.owner_class = 'CLIENT'
-    JOIN ledger_location l ON l.id = place.location_id
-    JOIN ledger_posting q ON q.entry_id = e.id
-    JOIN ledger_ledgeraccount side ON side.id = q.account_id AND side.bucket_id IS NOT NULL
-        AND side.owner_class = 'CLIENT'
-    JOIN accounts_client c ON c.id = side.client_id
-    WHERE e.id = ANY (entries) AND place.client_id IS DISTINCT FROM side.client_id
-      AND (c.is_individually_segregated OR place.client_id IS NOT NULL)
-    ORDER BY e.id LIMIT 1;
-    IF one.id IS NOT NULL THEN
+    SELECT s.kind, s.client, place.location_id INTO one
+    FROM unnest(legs) place JOIN unnest(legs) s ON s.entry_id = place.entry_id
+    WHERE place.location_id IS NOT NULL AND s.bucket_id IS NOT NULL
+      AND place.client_id IS DISTINCT FROM s.client_id
+      AND (s.is_apart OR place.client_id IS NOT NULL) LIMIT 1;
+    IF one.kind IS NOT NULL THEN
         PERFORM accounts.refuse('individual_client_keeps_own_locations', format(
             '%s of %s through %s: assets of a client held apart lie at their own locations, and '
-            'nobody else''s lie there', one.kind_id, one.client, one.code));
+            'nobody else''s lie there', one.kind, one.client,
+            (SELECT l.code FROM ledger_location l WHERE l.id = one.location_id)));
     END IF;
 
-    SELECT e.id, e.kind_id INTO one
-    FROM ledger_entry e
-    JOIN ledger_posting p ON p.entry_id = e.id
-    JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.owner_class = 'CLIENT'
-    WHERE e.id = ANY (entries) AND e.kind_id NOT IN ('segregation_move', 'reversal')
-    GROUP BY e.id, e.kind_id
-    HAVING count(DISTINCT coalesce(a.client_id, 0)) FILTER (WHERE a.location_id IS NOT NULL) > 1
-    ORDER BY e.id LIMIT 1;
-    IF one.id IS NOT NULL THEN
+    SELECT l.entry_id, l.kind INTO one FROM unnest(legs) l
+    WHERE l.kind NOT IN ('segregation_move', 'reversal') AND l.location_id IS NOT NULL
+    GROUP BY l.entry_id, l.kind HAVING count(DISTINCT coalesce(l.client_id, 0)) > 1 LIMIT 1;
+    IF one.kind IS NOT NULL THEN
         PERFORM accounts.refuse('individual_client_keeps_own_locations', format(
-            '%s between a client''s own location and another', one.kind_id));
+            '%s between a client''s own location and another', one.kind));
     END IF;
 
     FOR one IN
-        SELECT a.client_id, a.asset_id, a.asset_kind, c.code, c.is_individually_segregated,
-               sum(p.amount) FILTER (
-                   WHERE e.kind_id NOT IN ('bank_error', 'uncovered_loss', 'reversal')) AS moved,
-               bool_or(e.kind_id = 'segregation_move' AND p.amount > 0) AS comes_in
-        FROM ledger_entry e
-        JOIN ledger_posting p ON p.entry_id = e.id
-        JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.owner_class = 'CLIENT'
-        JOIN accounts_client c ON c.id = a.client_id
-        WHERE e.id = ANY (entries) GROUP BY 1, 2, 3, 4, 5
-        HAVING c.is_individually_segregated
-            OR bool_or(e.kind_id = 'segregation_move' AND p.amount > 0)
+        SELECT l.client_id, l.asset_id, l.asset_kind, l.client, l.is_apart,
+               sum(l.amount) FILTER (
+                   WHERE l.kind NOT IN ('bank_error', 'uncovered_loss', 'reversal')) AS moved,
+               bool_or(l.kind = 'segregation_move' AND l.amount > 0) AS comes_in
+        FROM unnest(legs) l WHERE l.client_id IS NOT NULL GROUP BY 1, 2, 3, 4, 5
+        HAVING l.is_apart OR bool_or(l.kind = 'segregation_move' AND l.amount > 0)
         ORDER BY 1, 2
     LOOP
         -- Whoever moves something of this client waits for whoever did before.
         PERFORM FROM accounts_client c WHERE c.id = one.client_id FOR NO KEY UPDATE;
         stands := ledger.held_over_owed(one.client_id, one.asset_id);
-        IF one.is_individually_segregated AND (
+        IF one.is_apart AND (
                stands < 0 AND one.moved < 0
                OR one.asset_kind = 'derivative' AND stands <> 0 AND one.moved <> 0)
            OR one.comes_in AND stands > 0 AND one.moved > 0 THEN
             PERFORM accounts.refuse('individual_client_is_held_apart', format(
-                '%s: own locations would hold %s more than the client is owed there', one.code,
+                '%s: own locations would hold %s more than the client is owed there', one.client,
                 trim_scale(stands)));
         END IF;
     END LOOP;

@@ -116,11 +116,13 @@ LANGUAGE sql STABLE SET search_path = public, pg_temp SET jit = off AS $$
            a.bucket_id, b.role, b.instrument_code, a.account_class, a.asset_id,
            sum(CASE a.account_class WHEN 'claim' THEN -p.amount
                ELSE abs(p.balance_after) - abs(p.balance_after - p.amount) END)
-    FROM ledger_entry e
-    JOIN ledger_posting p ON p.entry_id = e.id
-    JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.account_class IN ('claim', 'position')
+    FROM ledger_posting p
+    CROSS JOIN LATERAL (SELECT x.kind_id, x.effective_at FROM ledger_entry x
+                        WHERE x.id = p.entry_id OFFSET 0) e
+    CROSS JOIN LATERAL (SELECT x.* FROM ledger_ledgeraccount x
+                        WHERE x.id = p.account_id OFFSET 0) a
     JOIN accounts_bucket b ON b.id = a.bucket_id
-    WHERE e.id = ANY (entries)
+    WHERE p.entry_id = ANY (entries) AND a.account_class IN ('claim', 'position')
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 $$;
 
@@ -195,13 +197,15 @@ BEGIN
                          SELECT o.average_after FROM ledger_posting o
                          WHERE o.account_id = p.account_id AND o.account_seq = p.account_seq - 1))
                 THEN 'position_moves_at_its_cost' END AS rule
-        FROM ledger_entry e
-        JOIN ledger_posting p ON p.entry_id = e.id
-        CROSS JOIN LATERAL (SELECT p.balance_after - p.amount) x(before)
-        JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.account_class = 'position'
+        FROM ledger_posting p
+        CROSS JOIN LATERAL (SELECT x.kind_id FROM ledger_entry x WHERE x.id = p.entry_id OFFSET 0) e
+        CROSS JOIN LATERAL (SELECT x.* FROM ledger_ledgeraccount x
+                            WHERE x.id = p.account_id OFFSET 0) a
+        CROSS JOIN LATERAL (SELECT p.balance_after - p.amount) y(before)
         JOIN accounts_bucket b ON b.id = a.bucket_id
         JOIN ledger_asset t ON t.id = a.asset_id
-        WHERE e.id = ANY (entries) AND e.kind_id IN ('position_move', 'agreed_move')
+        WHERE p.entry_id = ANY (entries) AND a.account_class = 'position'
+          AND e.kind_id IN ('position_move', 'agreed_move')
         WINDOW w AS (PARTITION BY p.entry_id, p.asset_id)
     ) s WHERE s.rule IS NOT NULL ORDER BY s.entry_id LIMIT 1;
     IF broken.rule IS NOT NULL THEN

@@ -109,11 +109,12 @@ DECLARE
     broken record;
 BEGIN
     SELECT e.id, e.kind_id, sum(p.amount) AS difference INTO broken
-    FROM ledger_entry e
-    JOIN ledger_posting p ON p.entry_id = e.id
+    FROM ledger_posting p
+    CROSS JOIN LATERAL (SELECT x.id, x.kind_id FROM ledger_entry x
+                        WHERE x.id = p.entry_id OFFSET 0) e
     JOIN ledger_ledgeraccount a ON a.id = p.account_id
         AND a.account_class IN ('custody', 'delegated', 'mirrored', 'in_transit')
-    WHERE e.id = ANY (entries)
+    WHERE p.entry_id = ANY (entries)
       AND e.kind_id IN ('borrow_in_transit', 'residual_deposit_in_transit',
                         'shortfall_funding_in_transit')
     GROUP BY e.id, e.kind_id, p.asset_id HAVING sum(p.amount) <> 0 LIMIT 1;
@@ -122,10 +123,11 @@ BEGIN
             '%s: what is on its way and what left differ by %s', broken.kind_id, broken.difference));
     END IF;
     SELECT e.id INTO broken
-    FROM ledger_entry e
-    JOIN ledger_posting p ON p.entry_id = e.id
+    FROM ledger_posting p
+    CROSS JOIN LATERAL (SELECT x.id, x.kind_id FROM ledger_entry x
+                        WHERE x.id = p.entry_id OFFSET 0) e
     JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.location_id IS NOT NULL
-    WHERE e.id = ANY (entries) AND e.kind_id = 'mirroring'
+    WHERE p.entry_id = ANY (entries) AND e.kind_id = 'mirroring'
     GROUP BY e.id HAVING count(DISTINCT a.location_id) > 1 LIMIT 1;
     IF broken.id IS NOT NULL THEN
         PERFORM accounts.refuse('mirrored_assets_stay_with_their_custodian',
