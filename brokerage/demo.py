@@ -170,4 +170,6 @@ def _ask_for_approvals(entity: LegalEntity) -> None:
         effective_at=timezone.now(),
         legal_entity=entity,
         actor=_as_person("s.iyer"),
+        recipients="The firm, at bank:house-usd",
+        complies=True,
     )
