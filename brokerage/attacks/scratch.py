@@ -23,9 +23,14 @@ from brokerage.postgres import binaries
 RULE_TABLES = (
     "ledger_entrykind",
     "ledger_kindleg",
+    "ledger_moverule",
+    "ledger_blockrule",
+    "ledger_transitrule",
     "ledger_conductrule",
     "accounts_approvalaction",
     "accounts_approvallimit",
+    "accounts_retentionclass",
+    "accounts_retentionrule",
     "django_migrations",
 )
 
