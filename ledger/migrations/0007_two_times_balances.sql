@@ -19,7 +19,8 @@ CREATE INDEX back_dated_by_dates ON ledger_backdatedentry
 -- As before, and `first_seq` says with which posting an account came to a date for the first time;
 -- null where it had been at a later date already.
 CREATE OR REPLACE FUNCTION ledger.posting_is_carried() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 BEGIN
     UPDATE ledger_balance b
     SET amount = l.balance_after, seq = l.account_seq, average_cost = l.average_after
