@@ -1,0 +1,18 @@
+"""Benchmarks: figures of this machine, each beside a baseline measured in the same run."""
+
+from collections.abc import Callable
+from typing import Any
+
+from brokerage.benchmarks import posting, reads, verifying
+
+# Measures in a scratch cluster; returns the object to print. `quick` is a minute's worth.
+Measure = Callable[[bool], dict[str, Any]]
+
+BENCHMARKS: dict[str, Measure] = {
+    "posting": posting.measure,
+    "reads": reads.measure,
+    "verify": verifying.measure,
+}
+"""By the name that `manage.py benchmark` is given."""
+
+__all__ = ["BENCHMARKS", "Measure"]

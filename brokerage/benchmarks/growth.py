@@ -1,0 +1,155 @@
+"""The same figures on an empty book and on one of ten million postings, by turns."""
+
+from statistics import median
+from typing import NamedTuple
+
+from psycopg import sql
+
+from brokerage.benchmarks.scratch import Connection, Scratch
+from brokerage.benchmarks.writers import (
+    fresh_start,
+    posts_batch,
+    posts_one,
+    rate,
+    together,
+)
+
+POSTINGS = 10_000_000
+CHUNK = 100_000
+DAYS = 50
+BATCH = 1_000
+ROUNDS = 5
+TABLES = (
+    "accounts_act", "ledger_entry", "ledger_entrykey", "ledger_posting", "ledger_balance",
+    "ledger_dailymovement",
+)  # fmt: skip
+
+
+class Growth(NamedTuple):
+    """Entries per second on both books, by figure, and the smallest share that the full one has."""
+
+    empty: dict[str, float]
+    full: dict[str, float]
+    shares: dict[str, float]
+    of_empty: float
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        return {"empty": self.empty, "full": self.full, "shares": self.shares}
+
+
+def measure(empty: Scratch, full: Scratch, *, seconds: float) -> Growth:
+    """Fill one of two equal books, then measure both by turns."""
+    fill(full, postings=POSTINGS)
+    found: dict[str, dict[str, list[float]]] = {"empty": {}, "full": {}}
+    for turn in range(ROUNDS):
+        books = [("empty", empty), ("full", full)]
+        for name, book in books if turn % 2 else reversed(books):
+            for figure, value in _figures(book, seconds).items():
+                found[name].setdefault(figure, []).append(value)
+    shares = {
+        figure: median(
+            of_full / of_empty
+            for of_full, of_empty in zip(values, found["empty"][figure], strict=True)
+        )
+        for figure, values in found["full"].items()
+    }
+    return Growth(
+        *({figure: median(values) for figure, values in found[name].items()} for name in found),
+        shares=shares,
+        of_empty=min(shares.values()),
+    )
+
+
+def _figures(book: Scratch, seconds: float) -> dict[str, float]:
+    with book.connect() as connection:
+        step = posts_batch(book, BATCH)(connection, fresh_start())
+        step()
+        batches = BATCH * rate(step, seconds=seconds)
+    return {
+        "batch_1000": batches,
+        "single_1": together(book, posts_one(book), writers=1, seconds=seconds),
+        "single_4": together(book, posts_one(book), writers=4, seconds=seconds),
+        "hot_4": together(book, posts_one(book, hot=True), writers=4, seconds=seconds),
+    }
+
+
+# ---------------------------------------------------------------- a large book
+
+ENTRIES = """
+    WITH act AS (
+        INSERT INTO accounts_act (actor, channel, request_id, reason)
+        VALUES ('system:command:benchmark', 'job', '', 'Fill the book')
+    ), many AS (
+        SELECT n, timestamptz '2025-01-01 12:00Z'
+                  + (n * %(days)s / %(all)s) * interval '1 day' AS at
+        FROM generate_series(%(first)s, %(last)s) n
+    ), entries AS (
+        INSERT INTO ledger_entry (id, kind_id, effective_at, reference, narrative, posting_count)
+        SELECT n + 1, 'deposit', at, 'REF-' || n, '', 2 FROM many
+    ), keys AS (
+        INSERT INTO ledger_entrykey (key, entry_id, digest)
+        SELECT 'filled:' || n, n + 1, sha256(n::text::bytea) FROM many
+    )
+    INSERT INTO ledger_posting (account_id, account_seq, entry_id, pool_id, asset_id, amount,
+                                balance_after)
+    SELECT s.account_id, s.seq, s.n + 1, %(pool)s, %(asset)s, s.side, s.side * s.seq
+    FROM (
+        SELECT n, 1 AS side, (%(banks)s::bigint[])[1 + n %% %(bank_count)s] AS account_id,
+               n / %(bank_count)s + 1 AS seq FROM many
+        UNION ALL
+        SELECT n, -1, (%(claims)s::bigint[])[1 + n * 7919 %% %(claim_count)s],
+               n / %(claim_count)s + 1 FROM many
+    ) s ORDER BY s.account_id, s.seq
+"""
+BALANCES = """
+    UPDATE ledger_balance b SET amount = l.balance_after, seq = l.account_seq
+    FROM (SELECT DISTINCT ON (account_id) account_id, account_seq, balance_after
+          FROM ledger_posting ORDER BY account_id, account_seq DESC) l
+    WHERE b.account_id = l.account_id
+"""
+MOVEMENTS = """
+    INSERT INTO ledger_dailymovement (account_id, effective_on, debit, credit, first_seq)
+    SELECT p.account_id, (e.effective_at AT TIME ZONE 'UTC')::date, sum(greatest(p.amount, 0)),
+           sum(greatest(-p.amount, 0)), min(p.account_seq)
+    FROM ledger_posting p JOIN ledger_entry e ON e.id = p.entry_id GROUP BY 1, 2
+"""
+
+
+def fill(scratch: Scratch, *, postings: int) -> None:
+    """Write a history of deposits past the guards, sound in every balance, and analyse it.
+
+    The number of clients must have no factor in common with the stride between them.
+    """
+    entries = postings // 2
+    values = {
+        "days": DAYS, "all": entries, "pool": scratch.pool, "asset": scratch.asset,
+        "banks": list(scratch.banks), "bank_count": len(scratch.banks),
+        "claims": list(scratch.claims), "claim_count": len(scratch.claims),
+    }  # fmt: skip
+    with scratch.connect_superuser() as superuser:
+        _switch_guards(superuser, "DISABLE")
+        superuser.execute("SET work_mem = '256MB'")
+        for first in range(0, entries, CHUNK):
+            last = min(first + CHUNK, entries) - 1
+            superuser.execute(ENTRIES, {**values, "first": first, "last": last})
+        superuser.execute("SELECT setval('ledger_entry_id', %s)", [entries])
+        superuser.execute(BALANCES)
+        superuser.execute(MOVEMENTS)
+        _switch_guards(superuser, "ENABLE")
+        superuser.execute("VACUUM ANALYZE")
+        superuser.execute("CHECKPOINT")
+
+
+def _switch_guards(superuser: Connection, how: str) -> None:
+    for (name,) in superuser.execute("SELECT evtname FROM pg_event_trigger").fetchall():
+        superuser.execute(
+            sql.SQL("ALTER EVENT TRIGGER {} DISABLE").format(sql.Identifier(str(name)))
+        )
+    for table in TABLES:
+        ways = ("DISABLE TRIGGER ALL",) if how == "DISABLE" else (
+            "ENABLE TRIGGER ALL", "ENABLE ALWAYS TRIGGER USER",
+        )  # fmt: skip
+        for way in ways:
+            superuser.execute(
+                sql.SQL("ALTER TABLE {} {}").format(sql.Identifier(table), sql.SQL(way))
+            )

@@ -1,0 +1,44 @@
+"""Figures of this machine, with the baseline measured in the same run."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from brokerage.benchmarks import BENCHMARKS
+from brokerage.benchmarks.scratch import BenchmarkRefusedError, is_scratch, run_in_scratch
+
+
+class Command(BaseCommand):
+    help = (
+        "Measure the product on this machine, in a cluster made for it and removed after; the "
+        "firm's own database is not touched."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", choices=sorted(BENCHMARKS))
+        parser.add_argument("--json", action="store_true", help="print one object")
+        parser.add_argument("--quick", action="store_true", help="a minute's worth")
+
+    def handle(self, *args: object, **options: Any) -> None:  # noqa: ANN401
+        name, quick = options["name"], options["quick"]
+        if is_scratch():
+            self.stdout.write(json.dumps(BENCHMARKS[name](quick)))
+            return
+        again = ["--quick"] if quick else []
+        try:
+            result = json.loads(run_in_scratch("benchmark", name, "--json", *again))
+        except BenchmarkRefusedError as refusal:
+            raise CommandError(str(refusal), returncode=2) from refusal
+        self.stdout.write(json.dumps(result) if options["json"] else _told(result))
+
+
+def _told(result: dict[str, Any], indent: str = "") -> str:
+    lines = []
+    for name, value in result.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}:", _told(value, indent + "  ")]
+        else:
+            shown = f"{value:,.3f}" if isinstance(value, float) else str(value)
+            lines.append(f"{indent}{name}: {shown}")
+    return "\n".join(lines)
