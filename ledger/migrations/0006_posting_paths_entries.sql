@@ -203,7 +203,8 @@ ALTER TABLE ledger_entrykey ENABLE ALWAYS TRIGGER keys_are_watched;
 
 DROP TRIGGER key_has_its_entry ON ledger_entrykey;
 CREATE OR REPLACE FUNCTION ledger.key_has_its_entry() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 DECLARE
     alone text;
 BEGIN
