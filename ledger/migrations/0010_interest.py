@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
                     "paid_from",
                     models.CharField(
                         choices=[
-                            ("claim", "The client's money; what it lacks raises the loan"),
+                            ("claim", "The client's money, then the loan"),
                             ("loan", "The loan"),
                         ],
                         max_length=5,

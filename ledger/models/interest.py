@@ -61,7 +61,7 @@ class RateVersion(models.Model):
         MONTHLY = "monthly", "At the end of each month"
 
     class PaidFrom(models.TextChoices):
-        CLAIM = "claim", "The client's money; what it lacks raises the loan"
+        CLAIM = "claim", "The client's money, then the loan"
         LOAN = "loan", "The loan"
 
     id = models.UUIDField(primary_key=True, default=uuid4)
