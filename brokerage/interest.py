@@ -10,6 +10,7 @@ from brokerage.models import BusinessDay
 from ledger.accrual import accrue, exact_amount, preview
 from ledger.models import LedgerAccount, RateCurve
 from ledger.posting import plain
+from margin.repayments import repay_from_free_money
 
 Report = Callable[[int, int, str], None]
 
@@ -26,13 +27,16 @@ def accrue_all(
     """Accrue and post interest up to a date; see `ledger.accrual.accrue`."""
     firms = []
     for firm in firms_with_rates():
-        done = accrue(firm, on=on, actor=actor or Actor.command("accrue"), report=report)
+        who = actor or Actor.command("accrue")
+        done = accrue(firm, on=on, actor=who, report=report)
+        repaid = repay_from_free_money(firm, on=on, actor=who)
         firms.append(
             {
                 "legal_entity": firm.code,
                 "days": [day.isoformat() for day in done.days],
                 "accounts": done.accounts,
                 "entries": done.entries,
+                "repaid": repaid,
             }
         )
     return {"on": on.isoformat(), "preview": False, "legal_entities": firms}

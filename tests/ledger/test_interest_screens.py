@@ -108,6 +108,7 @@ def test_the_command_previews_accrues_and_does_it_once(book: Book) -> None:
             "days": ["2026-02-05", "2026-02-06"],
             "accounts": 2,
             "entries": 2,
+            "repaid": 0,
         }
     ]
     assert command("--on", "2026-02-06")["legal_entities"][0]["days"] == []
