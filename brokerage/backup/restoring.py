@@ -13,7 +13,7 @@ from django.conf import settings
 
 from accounts.audit import Actor
 from accounts.erasure import destroyed_keys, erase_again
-from accounts.seals import seal_history
+from accounts.seals import SealRefusedError, seal_history
 from accounts.seals.epochs import begin_epoch
 from brokerage import server_user
 from brokerage.backup.archive import BackupRefusedError, unpack
@@ -57,13 +57,15 @@ def restore_backup(file: Path) -> Restored:
     work = Path(tempfile.mkdtemp(prefix="restore.", suffix=".unfinished", dir=root))
     try:
         said = unpack(file, work)
+        heads = work / "seal_heads"
+        heads_then = heads.read_bytes() if heads.exists() else b""
         data = _unpack_database(server, work)
         _place_outside(work, root)
         data.rename(server.data)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     _bring_up_to_date()
-    return _go_on(said, file)
+    return _go_on(said, file, heads_then)
 
 
 def _refuse_occupied(server: Server) -> None:
@@ -140,16 +142,26 @@ def _bring_up_to_date() -> None:
         )
 
 
-def _go_on(said: dict[str, Any], file: Path) -> Restored:
-    """Prove the book before anything is written to it, then seal on in a new epoch."""
-    report = verify()
+def _go_on(said: dict[str, Any], file: Path, heads_then: bytes) -> Restored:
+    """Prove the book before anything is written to it, then seal on in a new epoch.
+
+    It is held against the heads that came with it: those kept elsewhere may be newer, and know of
+    blocks that the epoch is about to give up by name.
+    """
+    with tempfile.NamedTemporaryFile() as copy:
+        copy.write(heads_then)
+        copy.flush()
+        report = verify(Path(copy.name) if heads_then else None)
     content = str(digest()["digest"])
     if not report.is_sound:
         first = next(check for check in report.checks if check.wrong is not None)
         assert first.wrong is not None
         detail = f"{first.name}: {first.wrong.table} {first.wrong.key}: {first.wrong.detail}"
         return Restored(said["made_at"], content, False, 0, detail)
-    epoch = begin_epoch(f"Restored the backup {file.name} of {said['made_at']}")
+    try:
+        epoch = begin_epoch(f"Restored the backup {file.name} of {said['made_at']}")
+    except SealRefusedError as refused:
+        return Restored(said["made_at"], content, False, 0, str(refused))
     erase_again(destroyed_keys(), actor=Actor.command("restore"))
     seal_history()
     return Restored(said["made_at"], content, True, epoch.number, "")

@@ -137,6 +137,30 @@ def test_a_backup_is_restored_proved_and_sealed_on(
 
 
 @pytest.mark.soak
+def test_heads_that_were_kept_elsewhere_tell_what_the_backup_lacks(
+    place: Callable[[], Place],
+    days: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, there, file = place(), place(), tmp_path / "book.tar"
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    monkeypatch.setenv("SEAL_HEADS", str(outside / "heads.ndjson"))
+    at_work(here, days[0])
+    code, _, complaint = here.manage("backup", str(file))
+    assert code == 0, complaint
+    here.answer("cycle", "--inbox", str(days[1]), "--json")
+    here.seal()
+    restored = there.answer("restore", str(file), "--json")
+    assert (restored["is_sound"], restored["epoch"]) == (True, 2)
+    report = there.answer("verify", "--json")
+    assert report["sound"]
+    (said,) = [c for c in report["checks"] if c["name"] == "heads_are_signed_and_published"]
+    assert "were given up by the restore that began epoch 2" in said["detail"]
+
+
+@pytest.mark.soak
 def test_a_backup_taken_in_the_middle_of_a_day_ends_as_the_day_did(
     place: Callable[[], Place], days: list[Path], tmp_path: Path
 ) -> None:
