@@ -35,6 +35,16 @@ def _request(**changed: str) -> str:
     return row("accounts_approval", **right | changed)
 
 
+def _block(**changed: str) -> str:
+    """The first seal, written by hand over the oldest history."""
+    right = {
+        "number": "1", "epoch": "1", "from_xid": "'3'", "to_xid": "'4'", "leaf_count": "0",
+        "layout": "'{}'", "root": "''", "previous_hash": "decode(repeat('00', 32), 'hex')",
+        "head_hash": "''", "signature": "''", "sealed_at": "now()",
+    }  # fmt: skip
+    return row("accounts_sealblock", **right | changed)
+
+
 ACTORS = [
     by_nobody("change_has_an_actor", "a client that nobody adds",
               "UPDATE accounts_legalentity SET name = name || '.' WHERE id = $entity"),
@@ -65,10 +75,14 @@ ACTORS = [
     by_owner("trail_writes_itself", "a line of the trail written by hand",
              row("accounts_auditrow", table_name="'accounts_client'", operation="'update'",
                  row_key="'1'", before="'{}'", after="'{}'")),
-    by_owner("seal_block_goes_forward", "a seal over nothing",
-             row("accounts_sealblock", number="1", epoch="1", from_xid="'3'", to_xid="'3'",
-                 leaf_count="0", layout="'{}'", root="''", signature="''", sealed_at="now()",
-                 previous_hash="decode(repeat('00', 32), 'hex')", head_hash="''")),
+    *(by_owner(rule, says, _block(**changed)) for rule, says, changed in (
+        ("seal_block_goes_forward", "a seal over nothing", {"to_xid": "'3'"}),
+        ("block_follows_the_chain", "a seal out of its turn", {"number": "900000"}),
+        ("block_follows_the_chain", "a seal after another history", {"previous_hash": "'x'"}),
+        ("block_ends_below_the_horizon", "a seal over what is still being written",
+         {"to_xid": "'999999999999'"}),
+        ("block_has_its_leaves", "a seal that counts leaves it has not", {"leaf_count": "5"}),
+    )),
 ]  # fmt: skip
 
 _SEALED = (

@@ -27,7 +27,7 @@ STATEMENTS = {
     "another rounding": "CREATE OR REPLACE FUNCTION ledger.half_even(value numeric,"
     " decimals integer) RETURNS numeric LANGUAGE sql IMMUTABLE AS 'SELECT value'",
     "another search path": "ALTER FUNCTION ledger.post_entries(jsonb) SET search_path = mine",
-    "no guard": "DROP FUNCTION ledger.posting_is_whole() CASCADE",
+    "no guard": "DROP FUNCTION ledger.posting_is_sound() CASCADE",
     "a large object of a file": "SELECT lo_import('/etc/hostname')",
     "a file of the server": "SELECT pg_read_file('/etc/hostname')",
     "a program on the server": "COPY (SELECT 1) TO PROGRAM 'true'",
@@ -77,12 +77,11 @@ KEPT_ON = "guards_stay_on"
 GUARDS = [
     by_nobody(KEPT_ON, what, statement)
     for what, statement in {
-        "a guard dropped": "DROP TRIGGER posting_2_balances ON ledger_posting",
-        "a guard switched off": "ALTER TABLE ledger_posting DISABLE TRIGGER posting_1_is_whole",
+        "a guard dropped": "DROP TRIGGER posting_6_is_carried ON ledger_posting",
+        "a guard switched off": "ALTER TABLE ledger_posting DISABLE TRIGGER posting_1_is_sound",
         "all guards switched off": "ALTER TABLE ledger_posting DISABLE TRIGGER ALL",
-        "a guard that replicas skip": "ALTER TABLE ledger_entry"
-        " ENABLE TRIGGER entry_1_is_written_whole",
-        "a guard that does nothing": "CREATE OR REPLACE FUNCTION ledger.posting_balances()"
+        "a guard that replicas skip": "ALTER TABLE ledger_entry ENABLE TRIGGER entry_1_is_sound",
+        "a guard that does nothing": "CREATE OR REPLACE FUNCTION ledger.posting_is_sound()"
         " RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
         "a rule dropped": "ALTER TABLE ledger_entrykey DROP CONSTRAINT key_is_used_once CASCADE",
         "a right given away": "GRANT UPDATE ON ledger_balance TO bo_runtime",

@@ -61,7 +61,7 @@ def test_every_attack_is_refused_by_its_rule(db: None, superuser: psycopg.Connec
 
 
 def test_what_was_opened_is_found(db: None, superuser: psycopg.Connection[Any]) -> None:
-    superuser.execute("DROP TRIGGER posting_2_balances ON ledger_posting")
+    superuser.execute("DROP TRIGGER posting_1_is_sound ON ledger_posting")
     superuser.execute("GRANT INSERT ON ledger_balance TO bo_runtime")
     superuser.execute("ALTER TABLE ledger_break DROP CONSTRAINT break_is_unique")
     superuser.execute("ALTER TABLE accounts_client DISABLE TRIGGER client_stays_itself")
