@@ -102,13 +102,14 @@ SET enable_nestloop = off SET enable_mergejoin = off AS $$
 $$;
 
 -- Takes keys, in key order; a transaction that holds the same key is waited for. Returns the ids of
--- the entries whose keys are new.
-CREATE FUNCTION ledger.take_keys(keys text[], digests bytea[], ids bigint[]) RETURNS bigint[]
+-- the entries whose keys are new. The first key answers for all, or each for itself.
+CREATE FUNCTION ledger.add_keys(keys text[], digests bytea[], ids bigint[], each_is_watched boolean)
+RETURNS bigint[]
 LANGUAGE sql SET search_path = public, pg_temp SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
     WITH taken AS (
         INSERT INTO ledger_entrykey (key, digest, entry_id, is_watched)
-        SELECT d.key, d.digest, d.id, row_number() OVER (ORDER BY d.key) = 1
+        SELECT d.key, d.digest, d.id, each_is_watched OR row_number() OVER (ORDER BY d.key) = 1
         FROM (SELECT DISTINCT ON (u.key) u.* FROM unnest(keys, digests, ids) AS u(key, digest, id)
               ORDER BY u.key, u.id) d
         ORDER BY d.key
@@ -116,6 +117,19 @@ SET plan_cache_mode = force_generic_plan AS $$
     )
     SELECT coalesce(array_agg(t.entry_id), '{}') FROM taken t
 $$;
+CREATE FUNCTION ledger.take_keys(keys text[], digests bytea[], ids bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    IF cardinality(keys) = 1 THEN
+        RETURN ledger.add_keys(keys, digests, ids, true);
+    END IF;
+    BEGIN
+        RETURN ledger.add_keys(keys, digests, ids, false);
+    EXCEPTION WHEN check_violation THEN
+        -- The first key was used before, so it cannot answer for the others.
+        RETURN ledger.add_keys(keys, digests, ids, true);
+    END;
+END $$;
 
 -- Posts drafts in their order: `drafts` are objects as `post_entries` describes them. Returns the
 -- entry of each, and whether it is new.
@@ -132,16 +146,16 @@ DECLARE
     clash text;
     one record;
 BEGIN
-    SELECT array_agg(s.id ORDER BY s.ord) AS ids, array_agg(s.key ORDER BY s.ord) AS keys,
-           array_agg(s.digest ORDER BY s.ord) AS digests, array_agg(s.kind ORDER BY s.ord) AS kinds,
-           array_agg(s.effective_at ORDER BY s.ord) AS times,
-           array_agg(s.reference ORDER BY s.ord) AS refs,
-           array_agg(s.narrative ORDER BY s.ord) AS narratives,
-           array_agg(s.reverses ORDER BY s.ord) AS undone,
-           array_agg(s.approval ORDER BY s.ord) AS approvals,
-           array_agg(s.release ORDER BY s.ord) AS releases,
-           array_agg(s.loss ORDER BY s.ord) AS losses,
-           array_agg(s.legs ORDER BY s.ord) AS legs, array_agg(s.legs_count ORDER BY s.ord) AS counts,
+    SELECT array_agg(s.id) AS ids, array_agg(s.key) AS keys,
+           array_agg(s.digest) AS digests, array_agg(s.kind) AS kinds,
+           array_agg(s.effective_at) AS times,
+           array_agg(s.reference) AS refs,
+           array_agg(s.narrative) AS narratives,
+           array_agg(s.reverses) AS undone,
+           array_agg(s.approval) AS approvals,
+           array_agg(s.release) AS releases,
+           array_agg(s.loss) AS losses,
+           array_agg(s.legs) AS legs, array_agg(s.legs_count) AS counts,
            bool_and(coalesce(s.is_complete, false)) IS NOT TRUE AS is_broken
     INTO d
     FROM (

@@ -187,13 +187,20 @@ ALTER TABLE ledger_entry ENABLE ALWAYS TRIGGER entry_1_is_sound;
 
 -- ---------------------------------------------------------------- keys
 
--- A key is kept for ever, so it is never taken without its entry. Whoever takes keys marks one of
--- them to be looked at when the transaction ends; it answers for all of its transaction.
+-- A key is kept for ever, so it is never taken without its entry. One key of a statement answers,
+-- when the transaction ends, for all from its entry to `watches_to`; a key that says nothing of it
+-- answers for itself.
 CREATE FUNCTION ledger.keys_are_watched() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+DECLARE
+    seen record;
 BEGIN
-    IF EXISTS (SELECT FROM inserted) AND NOT EXISTS (SELECT FROM inserted k WHERE k.is_watched) THEN
-        PERFORM accounts.refuse('key_is_watched', 'one of the keys answers for all of them');
+    SELECT min(k.entry_id) AS first_id, max(k.entry_id) AS last_id,
+           bool_and(k.watches_to IS NOT NULL) AS each_itself INTO seen FROM inserted k;
+    IF NOT seen.each_itself AND NOT EXISTS (
+        SELECT FROM inserted k
+        WHERE k.entry_id = seen.first_id AND k.watches_to >= seen.last_id) THEN
+        PERFORM accounts.refuse('key_is_watched', 'the first of the keys answers for all of them');
     END IF;
     RETURN NULL;
 END $$;
@@ -209,7 +216,8 @@ DECLARE
     alone text;
 BEGIN
     SELECT k.key INTO alone FROM ledger_entrykey k
-    WHERE k.xid = NEW.xid
+    WHERE k.entry_id BETWEEN NEW.entry_id AND greatest(NEW.entry_id, NEW.watches_to)
+      AND k.xid = NEW.xid
       AND NOT EXISTS (SELECT FROM ledger_entry e WHERE e.id = k.entry_id AND e.xid = k.xid) LIMIT 1;
     IF alone IS NOT NULL THEN
         PERFORM accounts.refuse('key_has_its_entry', format('the key %s has no entry', alone));
@@ -217,7 +225,7 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE CONSTRAINT TRIGGER key_has_its_entry AFTER INSERT ON ledger_entrykey
-DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.is_watched)
+DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.watches_to IS NOT NULL)
 EXECUTE FUNCTION ledger.key_has_its_entry();
 ALTER TABLE ledger_entrykey ENABLE ALWAYS TRIGGER key_has_its_entry;
 
