@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
-            "entrykey", "is_watched", models.BooleanField(db_default=True, default=True)
+            "entrykey", "watches_to", models.BigIntegerField(db_default=0, default=0, null=True)
         ),
         migrations.CreateModel(
             name="StagedDraft",

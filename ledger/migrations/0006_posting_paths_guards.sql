@@ -257,84 +257,103 @@ END $$;
 
 -- ---------------------------------------------------------------- the pass over postings
 
--- What an entry of each kind needs in one pool: the sum of the marks of its required legs.
+-- Whether entries of a kind may have these legs in one pool, `class owner asset side` each, and
+-- touch a client, an account and a bucket. Kinds of several pools are looked at one by one.
+CREATE FUNCTION ledger.is_plain_shape(
+    kind text, owner text, legs text[], has_client boolean, has_account boolean, has_bucket boolean,
+    leaves_custody boolean
+) RETURNS boolean LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    SELECT k.pools_max = 1 AND (k.clients_max > 0 OR NOT has_client)
+       AND (k.accounts_max > 0 OR NOT has_account) AND (k.buckets_max > 0 OR NOT has_bucket)
+       AND NOT (k.keeps_custody AND leaves_custody) AND s.permitted = cardinality(legs)
+       AND s.is_complete
+    FROM ledger_entrykind k CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE l.leg = ANY (legs)) AS permitted,
+               bool_and(NOT l.is_required OR l.account_class = ANY (
+                   SELECT split_part(u, ' ', 1) FROM unnest(legs) u)) AS is_complete
+        FROM (SELECT n.*, concat_ws(' ', n.account_class, n.owner_class, n.asset_kind, n.side) AS leg
+              FROM ledger_kindleg n WHERE n.kind_id = kind AND n.owner_class = owner) l
+    ) s WHERE k.code = kind
+$$;
+
 CREATE FUNCTION ledger.posting_is_sound() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 DECLARE
-    seen record;
+    shape record;
+    doubtful bigint[] := '{}';
+    traded bigint[] := '{}';
+    pools smallint[] := '{}';
 BEGIN
-    SELECT count(*) AS entries,
-           array_agg(s.entry_id) FILTER (WHERE NOT s.is_beyond_doubt) AS doubtful,
-           array_agg(s.entry_id) FILTER (WHERE s.has_positions) AS traded,
-           array_agg(DISTINCT s.pool_id) FILTER (WHERE NOT s.is_opening) AS pools
-    INTO seen
-    FROM (
-        SELECT w.entry_id, min(w.pool_id) AS pool_id,
-               coalesce(bool_or(w.account_class = 'position'), false) AS has_positions,
-               coalesce(bool_or(w.kind_id = 'opening'), false) AS is_opening,
-               coalesce(bool_and(w.is_fine), false)
-               AND count(*) = min(w.posting_count)
-               AND (SELECT count(*) FROM ledger_posting p WHERE p.entry_id = w.entry_id) = count(*)
-               AND sum(w.amount) = 0
-               AND min(w.pool_id) = max(w.pool_id) AND min(w.asset_id) = max(w.asset_id)
-               AND min(w.client_id) IS NOT DISTINCT FROM max(w.client_id)
-               AND min(w.margin_account_id) IS NOT DISTINCT FROM max(w.margin_account_id)
-               AND min(w.bucket_id) IS NOT DISTINCT FROM max(w.bucket_id)
-               AND min(k.pools_max) = 1
-               AND (max(w.client_id) IS NULL OR min(k.clients_max) > 0)
-               AND (max(w.margin_account_id) IS NULL OR min(k.accounts_max) > 0)
-               AND (max(w.bucket_id) IS NULL OR min(k.buckets_max) > 0)
-               AND NOT EXISTS (
-                   SELECT FROM ledger_kindleg l
-                   WHERE l.kind_id = min(w.kind_id) AND l.owner_class = min(w.owner_class)
-                     AND l.is_required
-                     AND NOT l.account_class = ANY (array_agg(w.account_class::text)))
-               AND (NOT bool_or(k.keeps_custody)
-                    OR coalesce(sum(w.amount) FILTER (WHERE w.account_class = 'custody'), 0) = 0)
-               AS is_beyond_doubt
+    FOR shape IN
+        -- Entries of one look together: those of a batch rarely have more than a few.
+        SELECT s.kind_id, s.owner_class, s.legs, s.has_client, s.has_account, s.has_bucket,
+               s.leaves_custody, s.has_positions, array_agg(s.entry_id) AS entries,
+               array_agg(s.entry_id) FILTER (WHERE NOT s.is_fine) AS odd,
+               array_agg(DISTINCT s.pool_id) AS pools
         FROM (
-            SELECT i.entry_id, i.amount, i.pool_id, i.asset_id, a.account_class, a.owner_class,
-                   a.client_id, a.margin_account_id, a.bucket_id, e.kind_id, e.posting_count,
-                   i.xid = pg_current_xact_id() AND e.xid = pg_current_xact_id()
-                   AND i.pool_id = a.pool_id AND i.asset_id = a.asset_id
-                   AND i.amount = trunc(i.amount, a.scale) AND abs(i.amount) < 1e100
-                   AND a.account_class <> 'position'
-                   AND num_nulls(i.price, i.average_after, i.realised) = 3
-                   AND ledger.broken_floor(a.account_class, a.asset_kind, i.balance_after) IS NULL
-                   AND l.id IS NOT NULL
-                   AND i.account_seq = b.seq + row_number() OVER running
-                   AND i.balance_after = b.amount + sum(i.amount) OVER running AS is_fine
-            FROM inserted i
-            LEFT JOIN ledger_ledgeraccount a ON a.id = i.account_id
-            LEFT JOIN ledger_balance b ON b.account_id = i.account_id
-            LEFT JOIN ledger_entry e ON e.id = i.entry_id
-            LEFT JOIN ledger_kindleg l ON l.kind_id = e.kind_id
-                AND l.account_class = a.account_class AND l.owner_class = a.owner_class
-                AND l.asset_kind = a.asset_kind
-                AND l.side = CASE WHEN i.amount > 0 THEN 'debit' ELSE 'credit' END
-            WINDOW running AS (PARTITION BY i.account_id ORDER BY i.account_seq)
-        ) w
-        LEFT JOIN ledger_entrykind k ON k.code = w.kind_id
-        GROUP BY w.entry_id
-    ) s;
-    IF seen.entries = 0 THEN RETURN NULL; END IF;
-    PERFORM accounts.require_act();
-    IF seen.doubtful IS NOT NULL THEN
-        PERFORM ledger.check_postings(seen.doubtful);
-        PERFORM ledger.check_running(seen.doubtful);
-        PERFORM ledger.check_zero(seen.doubtful);
-        PERFORM ledger.check_kinds(seen.doubtful);
-        PERFORM ledger.check_trades(seen.doubtful);
-        IF seen.traded IS NOT NULL THEN
-            PERFORM ledger.check_valuation(seen.traded);
+            SELECT w.entry_id, e.kind_id::text AS kind_id, min(w.pool_id) AS pool_id,
+                   min(w.owner_class) AS owner_class, array_agg(DISTINCT w.leg) AS legs,
+                   bool_or(w.account_class = 'position') AS has_positions,
+                   max(w.client_id) IS NOT NULL AS has_client,
+                   max(w.margin_account_id) IS NOT NULL AS has_account,
+                   max(w.bucket_id) IS NOT NULL AS has_bucket,
+                   coalesce(sum(w.amount) FILTER (WHERE w.account_class = 'custody'), 0) <> 0
+                       AS leaves_custody,
+                   coalesce(bool_and(coalesce(w.is_fine, false))
+                       AND e.xid = pg_current_xact_id() AND count(*) = e.posting_count
+                       AND (SELECT count(*) FROM ledger_posting p
+                            WHERE p.entry_id = w.entry_id) = count(*)
+                       AND sum(w.amount) = 0
+                       AND min(w.pool_id) = max(w.pool_id) AND min(w.asset_id) = max(w.asset_id)
+                       AND min(w.client_id) IS NOT DISTINCT FROM max(w.client_id)
+                       AND min(w.margin_account_id) IS NOT DISTINCT FROM max(w.margin_account_id)
+                       AND min(w.bucket_id) IS NOT DISTINCT FROM max(w.bucket_id), false) AS is_fine
+            FROM (
+                SELECT i.entry_id, i.amount, i.pool_id, i.asset_id, a.account_class::text,
+                       a.owner_class::text, a.client_id, a.margin_account_id, a.bucket_id,
+                       a.account_class || ' ' || a.owner_class || ' ' || a.asset_kind
+                           || CASE WHEN i.amount > 0 THEN ' debit' ELSE ' credit' END AS leg,
+                       i.xid = pg_current_xact_id()
+                       AND i.pool_id = a.pool_id AND i.asset_id = a.asset_id
+                       AND i.amount = trunc(i.amount, a.scale) AND abs(i.amount) < 1e100
+                       AND a.account_class <> 'position'
+                       AND num_nulls(i.price, i.average_after, i.realised) = 3
+                       AND ledger.broken_floor(a.account_class, a.asset_kind, i.balance_after) IS NULL
+                       AND i.account_seq = b.seq + row_number() OVER running
+                       AND i.balance_after = b.amount + sum(i.amount) OVER running AS is_fine
+                FROM inserted i
+                LEFT JOIN ledger_ledgeraccount a ON a.id = i.account_id
+                LEFT JOIN ledger_balance b ON b.account_id = i.account_id
+                WINDOW running AS (PARTITION BY i.account_id ORDER BY i.account_seq)
+            ) w
+            LEFT JOIN ledger_entry e ON e.id = w.entry_id
+            GROUP BY w.entry_id, e.id
+        ) s
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+    LOOP
+        IF ledger.is_plain_shape(shape.kind_id, shape.owner_class, shape.legs, shape.has_client,
+                shape.has_account, shape.has_bucket, shape.leaves_custody) THEN
+            doubtful := doubtful || coalesce(shape.odd, '{}');
+        ELSE
+            doubtful := doubtful || shape.entries;
         END IF;
-        seen.pools := ARRAY(SELECT DISTINCT i.pool_id FROM inserted i
-                            JOIN ledger_entry e ON e.id = i.entry_id AND e.kind_id <> 'opening');
+        IF shape.has_positions THEN traded := traded || shape.entries; END IF;
+        IF shape.kind_id <> 'opening' THEN pools := pools || shape.pools; END IF;
+    END LOOP;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+    PERFORM accounts.require_act();
+    IF cardinality(doubtful) > 0 THEN
+        PERFORM ledger.check_postings(doubtful);
+        PERFORM ledger.check_running(doubtful);
+        PERFORM ledger.check_zero(doubtful);
+        PERFORM ledger.check_kinds(doubtful);
+        PERFORM ledger.check_trades(doubtful);
+        IF cardinality(traded) > 0 THEN PERFORM ledger.check_valuation(traded); END IF;
+        pools := ARRAY(SELECT DISTINCT i.pool_id FROM inserted i
+                       JOIN ledger_entry e ON e.id = i.entry_id AND e.kind_id <> 'opening');
     END IF;
-    IF seen.pools IS NOT NULL THEN
-        PERFORM ledger.check_openings(seen.pools);
-    END IF;
+    IF cardinality(pools) > 0 THEN PERFORM ledger.check_openings(pools); END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER posting_1_is_sound AFTER INSERT ON ledger_posting REFERENCING NEW TABLE AS inserted

@@ -79,14 +79,14 @@ class Entry(models.Model):
 class EntryKey(models.Model):
     """The idempotency key of an entry and the digest of its content; kept for ever.
 
-    `is_watched` is set on one of the keys that a statement takes: when the transaction ends it
-    answers for all of them, that each has its entry.
+    When the transaction ends, a key answers for all keys from its entry to `watches_to` that each
+    has its entry; 0 is itself alone, and null leaves it to the first key of its statement.
     """
 
     key = models.CharField(max_length=200, primary_key=True)
     entry = models.OneToOneField(Entry, models.PROTECT, related_name="key", db_constraint=False)
     digest = models.BinaryField()
-    is_watched = models.BooleanField(default=True, db_default=True)
+    watches_to = models.BigIntegerField(null=True, default=0, db_default=0)
     xid = TransactionIdField(db_default=CurrentTransaction())
 
 
