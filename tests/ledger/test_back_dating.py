@@ -177,7 +177,8 @@ def test_what_two_people_agreed_to_is_posted_listed_and_spends_the_agreement(boo
         entry_id, "claim_not_below_zero", book["alice"], Decimal(100),
     )  # fmt: skip
     assert row.broken_on == (NOON + 3 * DAY).date()
-    given_leave = Approval.objects.get(pk=row.approval_id)
+    given_leave = row.approval
+    assert given_leave is not None
     assert (given_leave.action_id, given_leave.used_xid) == ("entry.back_dated", row.xid)
 
 
@@ -208,7 +209,7 @@ def test_an_agreement_counts_for_exactly_what_was_agreed_and_once(book: Book, fl
         agreed(book, draft)
     if flaw == "used":
         book.post_drafts(draft)
-    others = {
+    others: dict[str, dict[str, Any]] = {
         "amount": {"legs": withdrawal(book, "alice", "201", days=3).legs},
         "day": {"effective_at": NOON + 4 * DAY},
         "key": {"key": "another"},
