@@ -108,8 +108,9 @@ RETURNS bigint[]
 LANGUAGE sql SET search_path = public, pg_temp SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
     WITH taken AS (
-        INSERT INTO ledger_entrykey (key, digest, entry_id, is_watched)
-        SELECT d.key, d.digest, d.id, each_is_watched OR row_number() OVER (ORDER BY d.key) = 1
+        INSERT INTO ledger_entrykey (key, digest, entry_id, watches_to)
+        SELECT d.key, d.digest, d.id,
+               CASE WHEN each_is_watched THEN 0 WHEN d.id = ids[1] THEN ids[cardinality(ids)] END
         FROM (SELECT DISTINCT ON (u.key) u.* FROM unnest(keys, digests, ids) AS u(key, digest, id)
               ORDER BY u.key, u.id) d
         ORDER BY d.key
