@@ -88,3 +88,11 @@ def test_nobody_elses_client_is_there(desk: Desk) -> None:
     client_of(desk, closed_on=LONG_AGO)
     other = found_desk(code="EB-UK")
     assert signed_in(other, Role.COMPLIANCE).get("/retention/C1/").status_code == 404
+
+
+def test_programs_read_how_clients_stand(desk: Desk) -> None:
+    client_of(desk, closed_on=LONG_AGO)
+    (row,) = signed_in(desk, Role.COMPLIANCE).get("/api/retention/").json()
+    assert (row["client"], row["verdict"], row["gone_by"]) == ("C1", "must_go", "2011-03-02")
+    assert NAME not in str(row)
+    assert signed_in(desk, Role.RISK).get("/api/retention/").status_code == 403
