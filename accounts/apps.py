@@ -12,7 +12,10 @@ class AccountsConfig(AppConfig):
         "accounts_retentionclass",
         "accounts_retentionrule",
         "accounts_act",
+        "accounts_approvallimit",
+        "accounts_approvalrecord",
         "accounts_auditrow",
+        "accounts_limituse",
         "accounts_sealblock",
         "accounts_sealepoch",
     )

@@ -73,6 +73,9 @@ class LedgerConfig(AppConfig):
         "ledger_locationuse": ("location_use_follows_its_letters", "row_is_kept"),
     }
 
+    # What is being handed over, until it is posted.
+    transient_tables = ("ledger_stageddraft",)
+
     def ready(self) -> None:
         """Say how requests for entries are shown and applied."""
         from ledger import (

@@ -88,6 +88,7 @@ TABLES = (
 )
 
 LEFT_OUT = {
+    "ledger_stageddraft": "waits to be posted, and does not stay",
     "ledger_blocklift": "ends by the clock what began by the clock",
     "ledger_blocksweep": "a look by the clock at what a margin run found",
     "ledger_outflowblock": "begins and ends by the clock of whoever acted",

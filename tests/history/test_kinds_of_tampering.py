@@ -342,7 +342,8 @@ def test_a_guard_switched_off_is_found_and_switched_on_again_hides_nothing(
 ) -> None:
     superuser.execute("ALTER TABLE ledger_posting DISABLE TRIGGER history_is_append_only")
     assert named(verify())[0] == "pg_catalog"
-    superuser.execute("UPDATE ledger_posting SET reference = 'x' WHERE account_seq = 1")
+    with triggers_off(superuser, "ledger_posting"):
+        superuser.execute("UPDATE ledger_posting SET reference = 'x' WHERE account_seq = 1")
     superuser.execute("ALTER TABLE ledger_posting ENABLE ALWAYS TRIGGER history_is_append_only")
     assert named(verify())[0] == "ledger_posting"
 
