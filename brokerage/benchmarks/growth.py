@@ -53,11 +53,11 @@ def measure(empty: Scratch, full: Scratch, *, seconds: float) -> Growth:
         )
         for figure, values in found["full"].items()
     }
-    return Growth(
-        *({figure: median(values) for figure, values in found[name].items()} for name in found),
-        shares=shares,
-        of_empty=min(shares.values()),
-    )
+    medians = {
+        name: {figure: median(values) for figure, values in by_figure.items()}
+        for name, by_figure in found.items()
+    }
+    return Growth(medians["empty"], medians["full"], shares, of_empty=min(shares.values()))
 
 
 def _figures(book: Scratch, seconds: float) -> dict[str, float]:

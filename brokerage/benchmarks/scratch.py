@@ -142,9 +142,9 @@ def found_scratch(*, clients: int, banks: int) -> Scratch:
     Raises:
         BenchmarkRefusedError: this is not a cluster of a benchmark's own.
     """
-    if not is_scratch():
+    server = settings.EMBEDDED_SERVER
+    if not is_scratch() or server is None:
         raise BenchmarkRefusedError("A benchmark works in a cluster of its own.")
-    server: Server = settings.EMBEDDED_SERVER
     server.hold()
     with acting(BENCH, reason="Found the firm"):
         entity = LegalEntity.objects.create(code="BENCH", name="Benchmark")
