@@ -39,7 +39,7 @@ BATCHES = (3, 10, 25, 60)
 REPEATED, CHANGED = 0.3, 0.1
 HELD_SHARE = {"perpetual": 0.02, "released": 0.01, "reversal": 0.004}
 REMEMBERED = 4_000
-READ_EVERY = 0.05  # seconds
+READ_EVERY = 0.25  # seconds
 VIOLATIONS_MAX = 20
 
 
@@ -326,7 +326,7 @@ def _watch(reader: Reader, tally: Tally, stop: Event) -> None:
 
 
 def _beside(work: Callable[[], None], tally: Tally, stop: Event) -> None:
-    while not stop.wait(10 * READ_EVERY) and not tally.over.is_set():
+    while not stop.wait(2 * READ_EVERY) and not tally.over.is_set():
         work()
 
 
