@@ -27,7 +27,11 @@ TABLES = (
     DigestedTable(
         "ledger_entrykey",
         key=("key",),
-        left_out={"entry_id": ENTRY, "digest": "hash of a content that holds ids"},
+        left_out={
+            "entry_id": ENTRY,
+            "digest": "hash of a content that holds ids",
+            "watches_to": "which entries were posted together",
+        },
     ),
     DigestedTable("ledger_posting", key=("account_id", "account_seq")),
     DigestedTable("ledger_balance", key=("account_id",)),
