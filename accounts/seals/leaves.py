@@ -108,23 +108,28 @@ class SourceLayout:
 
     # SQL
 
-    def rows_sql(self, *, marks: bool = False, redacted: bool = False) -> str:
+    def rows_sql(
+        self, *, marks: bool = False, redacted: bool = False, at_once: bool = False
+    ) -> str:
         """Query of `xid, key, leaf` (and `marks`) of rows with `from <= xid < to`.
 
         Parameters: `from` and `to`, transaction ids as text. With `redacted`, a row from which the
-        name of an erased person was taken counts as the leaf it was sealed with.
+        name of an erased person was taken counts as the leaf it was sealed with. With `at_once`,
+        rows that hang on others are read in one go, for a long stretch where loops are off.
         """
         if redacted:
             return (
                 "SELECT n.xid, n.key, coalesce((SELECT d.leaf_sealed FROM accounts_redaction d"
                 f" WHERE d.table_name = '{self.table}' AND d.row_key = n.key"
                 " AND d.leaf_now = n.leaf ORDER BY d.id DESC LIMIT 1), n.leaf) AS leaf"
-                f" FROM ({self.rows_sql()}) n"
+                f" FROM ({self.rows_sql(at_once=at_once)}) n"
             )
         texts = [_row_text(self.table, "w", self.columns)]
         texts += [f"coalesce(p{n}.text, '')" for n in range(len(self.parts))]
         joins = "".join(
-            f"\nCROSS JOIN LATERAL ({_part_sql(part, self, marks=marks)}) p{n}"
+            f"\nLEFT JOIN ({_stretch_sql(part, self)}) p{n} ON p{n}.link = w.{self.key[0]}"
+            if at_once
+            else f"\nCROSS JOIN LATERAL ({_part_sql(part, self, marks=marks)}) p{n}"
             for n, part in enumerate(self.parts)
         )
         return (
@@ -185,6 +190,21 @@ def _part_sql(part: PartLayout, whole: SourceLayout, *, marks: bool) -> str:
     return (
         f"SELECT string_agg({text}, '' ORDER BY {order}) AS text{marked}"
         f" FROM public.{part.table} x WHERE x.{part.link} = w.{whole.key[0]}"
+    )
+
+
+def _stretch_sql(part: PartLayout, whole: SourceLayout) -> str:
+    """For every whole of a stretch its rows as one text, found by the least and greatest key."""
+    text = _row_text(part.table, "x", part.columns)
+    key, link = whole.key[0], f"x.{part.link}"
+    ends = (
+        f"(SELECT {end}(s.{key}) FROM (SELECT {key} FROM public.{whole.table}"
+        " WHERE xid >= %(from)s::xid8 AND xid < %(to)s::xid8 OFFSET 0) s)"
+        for end in ("min", "max")
+    )
+    return (
+        f"SELECT {link} AS link, string_agg({text}, '' ORDER BY {_columns('x', part.key)}) AS text"
+        f" FROM public.{part.table} x WHERE {link} BETWEEN {' AND '.join(ends)} GROUP BY 1"
     )
 
 

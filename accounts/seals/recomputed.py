@@ -100,16 +100,19 @@ def _recomputed_leaves(
     newest: dict[str, SourceLayout] = {}
     sources = sorted(set(current).union(*(block.layout for block in window)))
     redacted = redacted_sources(cursor)
+    # Right after a bulk load the planner's figures are stale; a join by loops could take hours.
+    cursor.execute("SET LOCAL enable_nestloop = off")
     for source in sources:
         for layout, blocks in _runs(window, source, current.get(source)):
             newest[source] = layout
             start = 0 if blocks[0].number == 1 else blocks[0].from_xid
+            rows = layout.rows_sql(redacted=source in redacted, at_once=True)
             cursor.execute(
                 "SELECT width_bucket(xid, %(starts)s::xid8[]),"
                 " string_agg(leaf, ''::bytea ORDER BY key COLLATE \"C\"),"
                 " encode(sha256(convert_to(string_agg(key, E'\\n' ORDER BY key COLLATE \"C\"),"
                 " 'UTF8')), 'hex')"
-                f" FROM ({layout.rows_sql(redacted=source in redacted)}) r GROUP BY 1",
+                f" FROM ({rows}) r GROUP BY 1",
                 {
                     "starts": "{" + ",".join(str(block.from_xid) for block in blocks) + "}",
                     "from": str(start),
@@ -119,6 +122,7 @@ def _recomputed_leaves(
             for nth, joined, keys in cursor.fetchall():
                 number = blocks[nth - 1].number if nth else blocks[0].number - 1
                 found.setdefault(number, {})[source] = Leaves(bytes(joined), keys)
+    cursor.execute("SET LOCAL enable_nestloop = on")
     return found, newest
 
 
