@@ -10,7 +10,9 @@ import psycopg
 import pytest
 from django.db import connection
 
+from ledger.account_statement import statement_page
 from ledger.horizons import store_horizon
+from ledger.times import at_horizon, reading_point
 from tests.ledger.book import NOON, Book
 
 Connection = psycopg.Connection[Any]
@@ -114,3 +116,83 @@ def snapshot_seen() -> str:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_current_snapshot()::text")
         return str(cursor.fetchone()[0])
+
+
+# ---------------------------------------------------------------- a statement, page by page
+
+
+def test_a_statement_is_turned_over_page_by_page_without_a_gap(book: Book) -> None:
+    for amount in range(1, 8):
+        deposit(book, "alice", amount, 0)
+    first = statement_page(book["alice"], size=3)
+    assert [line.amount for line in first.lines] == [-7, -6, -5]
+    assert (first.balance, first.newest) == (book.balance("alice"), 8)
+    second = statement_page(book["alice"], before=first.before, size=3)
+    assert [line.amount for line in second.lines] == [-4, -3, -2]
+    last = statement_page(book["alice"], before=second.before, size=3)
+    assert [line.amount for line in last.lines] == [-1, -1000]
+    assert last.before is None
+
+
+def test_a_statement_stays_as_it_was_known(book: Book) -> None:
+    deposit(book, "alice", 5, 0)
+    known = at_horizon(store_horizon("test"))
+    deposit(book, "alice", 7, 0)
+    page = statement_page(book["alice"], point=known)
+    assert [line.amount for line in page.lines] == [-5, -1000]
+    assert page.balance == -1005
+
+
+def test_a_statement_of_a_date_has_what_came_late_for_it_and_nothing_later(book: Book) -> None:
+    deposit(book, "alice", 5, 0)
+    deposit(book, "alice", 7, 2)
+    deposit(book, "alice", 9, 1)
+    page = statement_page(book["alice"], point=reading_point(as_of=noon(1).date()))
+    assert [line.amount for line in page.lines] == [-9, -5, -1000]
+    assert page.balance == -1014
+
+
+# ---------------------------------------------------------------- what a reading costs
+
+READINGS_OF_AN_ACCOUNT = 10
+
+
+def test_a_reading_takes_a_few_postings_of_each_account_however_many_there_are(
+    book: Book, owner: Connection
+) -> None:
+    early = store_horizon("test").snapshot
+    for turn in range(3):
+        book.post_drafts(
+            *(
+                book.draft("deposit", ("client_bank", "1"), ("alice", "-1"), at=noon(turn))
+                for _ in range(250)
+            )
+        )
+    middle = store_horizon("test").snapshot
+    book.post_drafts(
+        *(
+            book.draft("deposit", ("client_bank", "1"), ("alice", "-1"), at=noon(3))
+            for _ in range(250)
+        )
+    )
+    for known in (early, middle, store_horizon("test").snapshot):
+        for as_of in (None, noon(0).date(), noon(2).date()):
+            taken = postings_taken(owner, READ, {"known": known, "as_of": as_of})
+            assert 0 <= taken <= READINGS_OF_AN_ACCOUNT * len(book.ids), f"{known} {as_of}"
+    everything = postings_taken(owner, ADDED_UP, {"known": middle, "as_of": None})
+    assert everything > READINGS_OF_AN_ACCOUNT * len(book.ids), "the measure sees no reading"
+
+
+def postings_taken(owner: Connection, question: str, asked: dict[str, Any]) -> int:
+    """How many postings a statement looks at, where the table is too large to be read whole."""
+    count = (
+        "SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid)) FROM pg_index"
+        " WHERE indrelid = 'ledger_posting'::regclass"
+    )
+    with owner.transaction():
+        owner.execute("SET LOCAL enable_seqscan = off")
+        owner.execute("SET LOCAL enable_bitmapscan = off")
+        before = owner.execute(count).fetchall()
+        owner.execute(question, asked)
+        after = owner.execute(count).fetchall()
+    return int(after[0][0]) - int(before[0][0])
