@@ -82,7 +82,7 @@ ENTRIES = """
     ), many AS (
         SELECT n, timestamptz '2025-01-01 12:00Z'
                   + (n * %(days)s / %(all)s) * interval '1 day' AS at
-        FROM generate_series(%(first)s, %(last)s) n
+        FROM generate_series(%(first)s::bigint, %(last)s) n
     ), entries AS (
         INSERT INTO ledger_entry (id, kind_id, effective_at, reference, narrative, posting_count)
         SELECT n + 1, 'deposit', at, 'REF-' || n, '', 2 FROM many
