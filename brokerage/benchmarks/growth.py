@@ -1,5 +1,7 @@
 """The same figures on an empty book and on one of ten million postings, by turns."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from statistics import median
 from typing import NamedTuple
 
@@ -127,29 +129,45 @@ def fill(scratch: Scratch, *, postings: int) -> None:
         "claims": list(scratch.claims), "claim_count": len(scratch.claims),
     }  # fmt: skip
     with scratch.connect_superuser() as superuser:
-        _switch_guards(superuser, "DISABLE")
         superuser.execute("SET work_mem = '256MB'")
-        for first in range(0, entries, CHUNK):
-            last = min(first + CHUNK, entries) - 1
-            superuser.execute(ENTRIES, {**values, "first": first, "last": last})
-        superuser.execute("SELECT setval('ledger_entry_id', %s)", [entries])
-        superuser.execute(BALANCES)
-        superuser.execute(MOVEMENTS)
-        _switch_guards(superuser, "ENABLE")
+        with _without_guards(superuser):
+            for first in range(0, entries, CHUNK):
+                last = min(first + CHUNK, entries) - 1
+                superuser.execute(ENTRIES, {**values, "first": first, "last": last})
+            superuser.execute("SELECT setval('ledger_entry_id', %s)", [entries])
+            superuser.execute(BALANCES)
+            superuser.execute(MOVEMENTS)
         superuser.execute("VACUUM ANALYZE")
         superuser.execute("CHECKPOINT")
 
 
-def _switch_guards(superuser: Connection, how: str) -> None:
+GUARDS = """
+    SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger
+    WHERE tgrelid = ANY (%s::regclass[]) AND NOT tgisinternal ORDER BY 1, 2
+"""
+HOW = {"A": "ENABLE ALWAYS", "O": "ENABLE", "R": "ENABLE REPLICA", "D": "DISABLE"}
+
+
+@contextmanager
+def _without_guards(superuser: Connection) -> Iterator[None]:
+    """Have the body write past the guards; afterwards each stands as it stood."""
     for (name,) in superuser.execute("SELECT evtname FROM pg_event_trigger").fetchall():
         superuser.execute(
             sql.SQL("ALTER EVENT TRIGGER {} DISABLE").format(sql.Identifier(str(name)))
         )
+    guards = superuser.execute(GUARDS, [list(TABLES)]).fetchall()
     for table in TABLES:
-        ways = ("DISABLE TRIGGER ALL",) if how == "DISABLE" else (
-            "ENABLE TRIGGER ALL", "ENABLE ALWAYS TRIGGER USER",
-        )  # fmt: skip
-        for way in ways:
-            superuser.execute(
-                sql.SQL("ALTER TABLE {} {}").format(sql.Identifier(table), sql.SQL(way))
+        superuser.execute(
+            sql.SQL("ALTER TABLE {} DISABLE TRIGGER ALL").format(sql.Identifier(table))
+        )
+    yield
+    for table in TABLES:
+        superuser.execute(
+            sql.SQL("ALTER TABLE {} ENABLE TRIGGER ALL").format(sql.Identifier(table))
+        )
+    for table, name, state in guards:
+        superuser.execute(
+            sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(
+                sql.Identifier(str(table)), sql.SQL(HOW[str(state)]), sql.Identifier(str(name))
             )
+        )
