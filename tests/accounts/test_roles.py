@@ -28,6 +28,7 @@ MATRIX = {
     "break.take": "yes no yes no no no no",
     "break.explain": "yes no yes no no no no",
     "break.close": "yes no yes no no no no",
+    "period.close": "no no yes yes no no no",
     "receipt.book": "yes no yes no no no no",
     "segregation.state": "yes no yes yes no no no",
     "release.withdrawal": "yes no yes no no no no",

@@ -149,7 +149,12 @@ def test_a_row_of_history_has_an_actor(
 ) -> None:
     bare(superuser, table)
     columns = primary_key(superuser, table)
-    samples = {"uuid": "gen_random_uuid()", "text": "'7'", "pg_snapshot": "pg_current_snapshot()"}
+    samples = {
+        "uuid": "gen_random_uuid()",
+        "text": "'7'",
+        "date": "date '2031-03-03'",
+        "pg_snapshot": "pg_current_snapshot()",
+    }
     names = ", ".join(f'"{name}"' for name, _ in columns)
     values = ", ".join(
         samples.get(kind, "'7'" if kind.startswith("character") else "777") for _, kind in columns
