@@ -61,6 +61,7 @@ def matrix_page(request: DeskRequest) -> HttpResponse:
         "targets": list(ROLE_WORDS.values()),
         "rows": rows,
         "can_ask": may(request, f"{REQUEST}{SET_RULE}", entity_here(request)),
+        "can_move": may(request, "bucket.move", entity_here(request)),
     }
     return render(request, "ledger/buckets.html", context)
 
