@@ -151,23 +151,22 @@ HOW = {"A": "ENABLE ALWAYS", "O": "ENABLE", "R": "ENABLE REPLICA", "D": "DISABLE
 @contextmanager
 def _without_guards(superuser: Connection) -> Iterator[None]:
     """Have the body write past the guards; afterwards each stands as it stood."""
-    for (name,) in superuser.execute("SELECT evtname FROM pg_event_trigger").fetchall():
-        superuser.execute(
-            sql.SQL("ALTER EVENT TRIGGER {} DISABLE").format(sql.Identifier(str(name)))
-        )
+    watchers = superuser.execute("SELECT evtname, evtenabled FROM pg_event_trigger").fetchall()
+    for watcher, _ in watchers:
+        _stand(superuser, "ALTER EVENT TRIGGER {} {}", watcher, state="D")
     guards = superuser.execute(GUARDS, [list(TABLES)]).fetchall()
-    for table in TABLES:
-        superuser.execute(
-            sql.SQL("ALTER TABLE {} DISABLE TRIGGER ALL").format(sql.Identifier(table))
-        )
+    for name in TABLES:
+        _stand(superuser, "ALTER TABLE {} {} TRIGGER ALL", name, state="D")
     yield
-    for table in TABLES:
-        superuser.execute(
-            sql.SQL("ALTER TABLE {} ENABLE TRIGGER ALL").format(sql.Identifier(table))
-        )
-    for table, name, state in guards:
-        superuser.execute(
-            sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(
-                sql.Identifier(str(table)), sql.SQL(HOW[str(state)]), sql.Identifier(str(name))
-            )
-        )
+    for name in TABLES:
+        _stand(superuser, "ALTER TABLE {} {} TRIGGER ALL", name, state="O")
+    for table, guard, state in guards:
+        _stand(superuser, "ALTER TABLE {} {} TRIGGER {}", table, guard, state=state)
+    for watcher, state in watchers:
+        _stand(superuser, "ALTER EVENT TRIGGER {} {}", watcher, state=state)
+
+
+def _stand(superuser: Connection, order: str, *names: object, state: object) -> None:
+    """Set one guard, or all of a table, to a state as the catalogue spells it."""
+    first, *others = (sql.Identifier(str(name)) for name in names)
+    superuser.execute(sql.SQL(order).format(first, sql.SQL(HOW[str(state)]), *others))
