@@ -375,8 +375,8 @@ FOR EACH ROW EXECUTE FUNCTION accounts.redaction_is_of_its_erasure();
 ALTER TABLE accounts_redaction ENABLE ALWAYS TRIGGER redaction_is_of_its_erasure;
 
 GRANT INSERT ON accounts_redaction, accounts_purge TO bo_runtime;
-GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO bo_runtime;
-REVOKE USAGE ON SEQUENCE accounts_approval_number FROM bo_runtime;
+GRANT USAGE ON SEQUENCE accounts_retentionrule_id_seq, accounts_erasure_id_seq,
+    accounts_redaction_id_seq, accounts_purge_id_seq TO bo_runtime;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA accounts FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA accounts TO bo_owner;
 GRANT EXECUTE ON FUNCTION accounts.erase_person(uuid), accounts.erase_again(uuid[]),

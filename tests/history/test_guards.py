@@ -25,8 +25,8 @@ Connect = Callable[[str], psycopg.Connection[Any]]
 # What an owner could try: the statement, and what the check calls it where nothing stops it.
 ATTACKS = {
     "drop a trigger": (
-        "DROP TRIGGER posting_1_is_whole ON ledger_posting",
-        "trigger posting_1_is_whole of table public.ledger_posting is gone",
+        "DROP TRIGGER posting_1_is_sound ON ledger_posting",
+        "trigger posting_1_is_sound of table public.ledger_posting is gone",
     ),
     "disable a trigger": (
         "ALTER TABLE ledger_posting DISABLE TRIGGER history_is_append_only",
@@ -37,8 +37,8 @@ ATTACKS = {
         "trigger audit_update of table public.accounts_client was changed",
     ),
     "rename a trigger": (
-        "ALTER TRIGGER entry_1_is_written_whole ON ledger_entry RENAME TO entry_1_too",
-        "trigger entry_1_is_written_whole of table public.ledger_entry is gone",
+        "ALTER TRIGGER entry_1_is_sound ON ledger_entry RENAME TO entry_1_too",
+        "trigger entry_1_is_sound of table public.ledger_entry is gone",
     ),
     "replace a function": (
         "CREATE OR REPLACE FUNCTION accounts.require_act() RETURNS void"
@@ -217,13 +217,13 @@ def test_the_command_lists_what_differs_and_exits_1(
     out = StringIO()
     call_command("guards", stdout=out)
     assert out.getvalue() == "All guards are as they must be, and the server keeps them on.\n"
-    superuser.execute("ALTER TABLE ledger_posting DISABLE TRIGGER posting_1_is_whole")
+    superuser.execute("ALTER TABLE ledger_posting DISABLE TRIGGER posting_1_is_sound")
     out = StringIO()
     with pytest.raises(CommandError) as refused:
         call_command("guards", stdout=out)
     assert refused.value.returncode == 1
     assert (
-        out.getvalue() == "trigger posting_1_is_whole of table public.ledger_posting was changed\n"
+        out.getvalue() == "trigger posting_1_is_sound of table public.ledger_posting was changed\n"
     )
 
 

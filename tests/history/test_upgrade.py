@@ -9,6 +9,8 @@ from brokerage.server_upgrade import binaries_of
 from tests.history.old_books import SCHEMAS, Old, laid_out
 
 BEFORE = 16
+# What the product itself knows, of which a new version knows more.
+WORDS = {"ledger_entrykind", "ledger_kindleg", "accounts_approvalaction"}
 
 
 @pytest.fixture(params=SCHEMAS, ids=[path.name.removesuffix(".tar.xz") for path in SCHEMAS])
@@ -30,9 +32,9 @@ def test_a_book_of_an_earlier_schema_is_brought_forward(old: Old) -> None:
 
     # Every row is there still; where columns were added, the old ones say what they said.
     before, after = old.said()["tables"], old.answer("digest", "--json")["tables"]
-    assert {name: table["rows"] for name, table in before.items()} == {
-        name: after[name]["rows"] for name in before
-    }
+    rows = {name: (table["rows"], after[name]["rows"]) for name, table in before.items()}
+    assert {name: pair for name, pair in rows.items() if pair[0] != pair[1]}.keys() <= WORDS
+    assert all(rows[name][0] <= rows[name][1] for name in WORDS)
     for name in ("ledger_entry", "ledger_posting", "ledger_balance", "margin_marginresult"):
         assert after[name] == before[name], name
 

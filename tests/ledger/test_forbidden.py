@@ -356,6 +356,20 @@ def test_a_key_is_not_taken_without_its_entry(book: Book, owner: Owner) -> None:
         run(owner, insert("ledger_entrykey", DEPOSIT._key(900)))
 
 
+def test_somebody_answers_for_every_key(book: Book, owner: Owner) -> None:
+    DEPOSIT.write(owner, book)
+    one, another = DEPOSIT._key(900), DEPOSIT._key(901) | {"key": "another"}
+    with refused_by_hand(book, "key_is_watched"):
+        run(owner, insert("ledger_entrykey", one | {"watches_to": None}))
+    with refused_by_hand(book, "key_is_watched"):
+        watched = one | {"watches_to": 900}, another | {"watches_to": None}
+        run(owner, insert("ledger_entrykey", *watched))
+    # Where the first answers for both, what it answers for has to be there.
+    with refused_by_hand(book, "key_has_its_entry"):
+        watched = one | {"watches_to": 901}, another | {"watches_to": None}
+        run(owner, insert("ledger_entrykey", *watched))
+
+
 def test_a_key_is_used_once(book: Book, owner: Owner) -> None:
     entry = DEPOSIT.write(owner, book)
     with refused_by_hand(book, "key_is_used_once"):

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "segregation.md"
 ROW = re.compile(
-    r"^\| `(?P<rule>\w+)` \| (?P<refuses>.+?) \| .+?"
+    r"^\| `(?P<rule>\w+)` \| (?P<refuses>.+?) \| (?P<kept_by>.+?)"
     r" \| `(?P<where>[^`]+)` \| `(?P<test>[^`]+)` \|$",
     re.MULTILINE,
 )
@@ -53,3 +53,16 @@ def test_a_rule_stands_where_the_page_says_and_is_tested_there(row: dict[str, st
     tested = shown[1] if shown else row["rule"]
     assert re.search(rf"\b{row['rule']}\b", (ROOT / row["where"]).read_text())
     assert re.search(rf"\b{tested}\b", (ROOT / row["test"]).read_text())
+
+
+def test_a_trigger_that_the_page_names_is_there(
+    db: None, superuser: psycopg.Connection[tuple[str, str]]
+) -> None:
+    found = superuser.execute(
+        "SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
+    ).fetchall()
+    named = {
+        pair for row in ROWS for pair in re.findall(r"trigger `(\w+)` of `(\w+)`", row["kept_by"])
+    }
+    assert named
+    assert named <= set(found)
