@@ -16,7 +16,7 @@ from tests.bank.mutants import MUTANTS, Mutant, MutantDoesNotFitError
 Connection = psycopg.Connection[Any]
 Connect = Callable[[str], Connection]
 OPERATIONS = 800
-SAMPLE = 6
+SAMPLE = 4
 
 
 def caught(mutant: Mutant, connect: Connect, chance: Random) -> str | None:

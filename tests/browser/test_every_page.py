@@ -39,12 +39,12 @@ def judged(page: "Page", address: str) -> list[str]:
     wrong: list[str] = []
     if page.request.get(address, max_redirects=0).status in (403, 405, 422):
         return []  # a page that another role reads, or an address of a form
+    answer = page.goto(address)
+    assert answer is not None
+    if answer.status != 200:
+        wrong.append(f"{address} answered {answer.status}")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        answer = page.goto(address)
-        assert answer is not None
-        if answer.status != 200:
-            wrong.append(f"{address} answered {answer.status}")
         wrong += [f"{address} {scheme}: {fault}" for fault in violations(page)]
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})

@@ -92,7 +92,7 @@ KINDS: dict[str, tuple[tuple[str, Legs], ...]] = {
     ),
     "manual_journal": (("manual_journal", (("house_savings", "2"), ("house_equity", "-2"))),),
 }  # fmt: skip
-# Where the others are worked: test_trades.py, test_releases.py, test_accrual.py, the book's opening.
+# The others: test_trades.py, test_releases.py, test_accrual.py and the book's own opening.
 ELSEWHERE = {
     "opening", "security_trade", "derivative_trade", "covered_loss", "uncovered_loss",
     "internal_trade", "deleveraging", "repay", "reversal", "position_move", "agreed_move",
