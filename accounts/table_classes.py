@@ -5,6 +5,8 @@ Every app says of its own tables, in its `apps.py`:
 - `sealed_tables`: rows are added under a header and never change; the sealer covers them.
 - `sealed_parts`: sealed tables whose rows are covered by the leaf of another table's row.
 - `editable_tables`: rows change; before and after of every change is in the audit trail.
+- `asked_by_a_guard`: sealed tables whose own guard asks who acts, together with all else it asks;
+  the guard's trigger is named beside them.
 - `derived_tables`: rows repeat what sealed rows say, so `verify` recomputes them; the triggers
   that keep them true are named beside them.
 - `transient_tables`: sessions, the queue, the framework's own; no business fact stands there.
@@ -45,6 +47,7 @@ class TableClasses(NamedTuple):
 
     sealed: tuple[str, ...]
     parts: tuple[SealedPart, ...]
+    guarded: Mapping[str, str]
     editable: tuple[str, ...]
     derived: Mapping[str, Sequence[str]]
     transient: tuple[str, ...]
@@ -60,6 +63,7 @@ class TableClasses(NamedTuple):
             [*self.sealed, *(part.table for part in self.parts)], SEALED_TRIGGERS
         )
         needed[HEADER_TABLE] = HEADER_TRIGGERS
+        needed |= {table: (SEALED_TRIGGERS[0], guard) for table, guard in self.guarded.items()}
         needed |= dict.fromkeys(self.editable, EDITABLE_TRIGGERS)
         return needed | {table: tuple(names) for table, names in self.derived.items()}
 
@@ -68,11 +72,14 @@ def table_classes() -> TableClasses:
     """What the apps say of their tables, united."""
     configs = [apps.get_app_config(label) for label in LAYERS]
     derived: dict[str, Sequence[str]] = {}
+    guarded: dict[str, str] = {}
     for config in configs:
         derived |= getattr(config, "derived_tables", {})
+        guarded |= getattr(config, "asked_by_a_guard", {})
     return TableClasses(
         sealed=_united(configs, "sealed_tables"),
         parts=tuple(part for config in configs for part in getattr(config, "sealed_parts", ())),
+        guarded=guarded,
         editable=_united(configs, "editable_tables"),
         derived=derived,
         transient=_united(configs, "transient_tables"),

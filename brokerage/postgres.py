@@ -45,6 +45,8 @@ SERVER_OPTIONS = {
     "unix_socket_permissions": "0700",
     "shared_buffers": "256MB",
     "max_connections": "100",
+    # A posting touches more tables and indexes than a backend can lock on its own by default.
+    "max_locks_per_transaction": "256",
     "timezone": "UTC",
     "log_timezone": "UTC",
     # Statements can carry personal data and secrets; the log must not.

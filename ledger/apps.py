@@ -56,6 +56,11 @@ class LedgerConfig(AppConfig):
         SealedPart("ledger_entrykey", whole="ledger_entry", link="entry_id"),
         SealedPart("ledger_posting", whole="ledger_entry", link="entry_id"),
     )
+    asked_by_a_guard = {
+        "ledger_entry": "entry_1_is_sound",
+        "ledger_entrykey": "keys_are_watched",
+        "ledger_posting": "posting_1_is_sound",
+    }
     editable_tables = (
         "ledger_break",
         "ledger_entrykind",

@@ -16,8 +16,12 @@ class Act(models.Model):
 
     xid = TransactionIdField(primary_key=True, db_default=CurrentTransaction())
     actor = models.CharField(max_length=120)
-    operator = models.ForeignKey(Operator, models.PROTECT, null=True, related_name="+")
-    session = models.ForeignKey(OperatorSession, models.PROTECT, null=True, related_name="+")
+    operator = models.ForeignKey(
+        Operator, models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    session = models.ForeignKey(
+        OperatorSession, models.PROTECT, null=True, related_name="+", db_index=False
+    )
     channel = models.CharField(max_length=12)
     request_id = models.CharField(max_length=64)
     reason = models.TextField()
@@ -28,6 +32,13 @@ class Act(models.Model):
             models.Index(name="act_by_time", fields=["recorded_at"]),
             models.Index(name="act_by_actor", fields=["actor", "recorded_at"]),
             models.Index(name="act_by_request", fields=["request_id"]),
+            # A machine's act is filed under no person.
+            *(
+                models.Index(
+                    name=f"act_by_{name}", fields=[name], condition=Q(**{f"{name}__isnull": False})
+                )
+                for name in ("operator", "session")
+            ),
         ]
 
 

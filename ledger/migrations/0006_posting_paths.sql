@@ -137,7 +137,7 @@ END $$;
 CREATE FUNCTION ledger.post_drafts(
     drafts jsonb[], OUT entries bigint[], OUT are_new boolean[]
 ) LANGUAGE plpgsql SET search_path = public, pg_temp SET jit = off
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET work_mem = '64MB' AS $$
 DECLARE
     d record;
     l record;

@@ -215,10 +215,11 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS
 DECLARE
     alone text;
 BEGIN
+    -- Each entry is looked up by its id and nothing else; all of them share the transaction.
     SELECT k.key INTO alone FROM ledger_entrykey k
     WHERE k.entry_id BETWEEN NEW.entry_id AND greatest(NEW.entry_id, NEW.watches_to)
       AND k.xid = NEW.xid
-      AND NOT EXISTS (SELECT FROM ledger_entry e WHERE e.id = k.entry_id AND e.xid = k.xid) LIMIT 1;
+      AND k.xid IS DISTINCT FROM (SELECT e.xid FROM ledger_entry e WHERE e.id = k.entry_id) LIMIT 1;
     IF alone IS NOT NULL THEN
         PERFORM accounts.refuse('key_has_its_entry', format('the key %s has no entry', alone));
     END IF;

@@ -265,7 +265,7 @@ CREATE FUNCTION ledger.is_plain_shape(
 ) RETURNS boolean LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
     SELECT k.pools_max = 1 AND (k.clients_max > 0 OR NOT has_client)
        AND (k.accounts_max > 0 OR NOT has_account) AND (k.buckets_max > 0 OR NOT has_bucket)
-       AND NOT (k.keeps_custody AND leaves_custody) AND s.permitted = cardinality(legs)
+       AND NOT (k.keeps_custody AND leaves_custody) AND s.permitted = (SELECT count(DISTINCT u) FROM unnest(legs) u)
        AND s.is_complete
     FROM ledger_entrykind k CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE l.leg = ANY (legs)) AS permitted,
@@ -293,7 +293,7 @@ BEGIN
                array_agg(DISTINCT s.pool_id) AS pools
         FROM (
             SELECT w.entry_id, e.kind_id::text AS kind_id, min(w.pool_id) AS pool_id,
-                   min(w.owner_class) AS owner_class, array_agg(DISTINCT w.leg) AS legs,
+                   min(w.owner_class) AS owner_class, array_agg(w.leg) AS legs,
                    bool_or(w.account_class = 'position') AS has_positions,
                    max(w.client_id) IS NOT NULL AS has_client,
                    max(w.margin_account_id) IS NOT NULL AS has_account,

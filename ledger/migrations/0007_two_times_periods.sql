@@ -185,34 +185,18 @@ LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
     ORDER BY a.number LIMIT 1
 $$;
 
--- Entries of a statement against the calendar. Leaves at once where none is before the newest
--- business date of the book, a day that is closed or the end of a closed period; an id between
--- those of a statement is rarely another's.
-CREATE FUNCTION ledger.posting_minds_its_date() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+-- Entries of a statement that may be late, against the calendar.
+CREATE FUNCTION ledger.check_dates(entries bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp SET jit = off AS $$
 DECLARE
-    is_late boolean;
     one record;
     late record;
     agreed accounts_approval;
     broke jsonb := '[]';
 BEGIN
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
-        PERFORM accounts.refuse('entry_sees_closed_periods',
-            'entries are posted in READ COMMITTED, so that they see a period that was closed');
-    END IF;
-    SELECT min(e.effective_at) < greatest(
-        date_trunc('day', (SELECT max(n.effective_at) FROM ledger_entry n), 'UTC'),
-        ((SELECT max(d.day) FROM ledger_dayclose d) + 1)::timestamp AT TIME ZONE 'UTC',
-        ((SELECT max(v.closed_through) FROM ledger_periodevent v) + 1)::timestamp
-            AT TIME ZONE 'UTC') INTO is_late
-    FROM (SELECT min(i.entry_id) AS lo, max(i.entry_id) AS hi FROM inserted i) ids
-    CROSS JOIN LATERAL (SELECT x.effective_at FROM ledger_entry x
-                        WHERE x.id BETWEEN ids.lo AND ids.hi OFFSET 0) e;
-    IF is_late IS NOT TRUE THEN RETURN NULL; END IF;
-
     SELECT e.id, e.effective_at, c.closed_through INTO one
-    FROM (SELECT DISTINCT i.entry_id, i.pool_id FROM inserted i) i
+    FROM (SELECT DISTINCT p.entry_id, p.pool_id FROM ledger_posting p
+          WHERE p.entry_id = ANY (entries)) i
     JOIN ledger_entry e ON e.id = i.entry_id
     JOIN ledger_pool o ON o.id = i.pool_id
     JOIN ledger.closed_periods() c ON c.legal_entity_id = o.legal_entity_id
@@ -229,8 +213,9 @@ BEGIN
     WITH dated AS (
         SELECT i.entry_id, i.account_id, i.account_seq, abs(i.amount) AS moved, o.legal_entity_id,
                (e.effective_at AT TIME ZONE 'UTC')::date AS effective_on
-        FROM inserted i JOIN ledger_entry e ON e.id = i.entry_id
+        FROM ledger_posting i JOIN ledger_entry e ON e.id = i.entry_id
         JOIN ledger_pool o ON o.id = i.pool_id
+        WHERE i.entry_id = ANY (entries)
     ), own AS (
         SELECT d.account_id, d.effective_on, sum(d.moved) AS moved FROM dated d GROUP BY 1, 2
     ), since AS (
@@ -258,7 +243,7 @@ BEGIN
         FROM legs d LEFT JOIN closed c ON c.legal_entity_id = d.legal_entity_id
         GROUP BY d.entry_id, d.effective_on
     ) l WHERE l.overtaken_on IS NOT NULL;
-    IF late.entries IS NULL THEN RETURN NULL; END IF;
+    IF late.entries IS NULL THEN RETURN; END IF;
 
     FOR one IN SELECT b.*, e.effective_at FROM ledger.broken_days(late.entries) b
                JOIN ledger_entry e ON e.id = b.entry_id ORDER BY b.entry_id
@@ -283,12 +268,7 @@ BEGIN
     FROM unnest(late.entries, late.dates, late.overtaken) l(entry_id, effective_on, overtaken_on)
     LEFT JOIN jsonb_to_recordset(broke) AS b(entry bigint, rule text, account bigint, day date,
                                              balance numeric, approval uuid) ON b.entry = l.entry_id;
-    RETURN NULL;
 END $$;
-CREATE TRIGGER posting_8_minds_its_date AFTER INSERT ON ledger_posting
-REFERENCING NEW TABLE AS inserted
-FOR EACH STATEMENT EXECUTE FUNCTION ledger.posting_minds_its_date();
-ALTER TABLE ledger_posting ENABLE ALWAYS TRIGGER posting_8_minds_its_date;
 
 -- The list of entries before their date is written by that guard and by nobody else.
 CREATE FUNCTION ledger.back_dated_entries_come_from_postings() RETURNS trigger
@@ -308,7 +288,7 @@ REVOKE ALL ON FUNCTION ledger.closed_periods(), ledger.period_waits_for_entries(
     ledger.period_event_follows(), ledger.add_period_event(bigint, text, date, text, uuid),
     ledger.close_period(bigint, date, text), ledger.reopen_period(uuid),
     ledger.broken_days(bigint[]), ledger.back_dating_approval(bigint),
-    ledger.posting_minds_its_date(), ledger.back_dated_entries_come_from_postings() FROM PUBLIC;
+    ledger.check_dates(bigint[]), ledger.back_dated_entries_come_from_postings() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger.closed_periods() TO bo_runtime, bo_auditor;
 GRANT EXECUTE ON FUNCTION ledger.close_period(bigint, date, text), ledger.reopen_period(uuid)
     TO bo_runtime;

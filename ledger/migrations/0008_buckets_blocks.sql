@@ -142,15 +142,22 @@ BEGIN
     END IF;
 END $$;
 
--- ---------------------------------------------------------------- the one guard
+-- ---------------------------------------------------------------- whether they are asked
 
--- Asks these rules of what a statement posts. Each is left at once where nothing concerns it; ids
--- between those of a statement are rarely another's.
-CREATE FUNCTION ledger.posting_keeps_its_bucket() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+-- Whether any rule about clients held apart or pledges can concern anybody at all.
+CREATE FUNCTION ledger.somebody_is_held_apart() RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM accounts_client c WHERE c.is_individually_segregated)
+        OR EXISTS (SELECT FROM ledger_location l WHERE l.individual_client_id IS NOT NULL)
+        OR EXISTS (SELECT FROM ledger_obligation o WHERE o.kind = 'pledge');
+END $$;
+
+-- Asks what is said of buckets, own locations, pledges and blocks of entries that a statement wrote.
+CREATE FUNCTION ledger.check_buckets(entries bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp SET jit = off AS $$
 DECLARE
     concern record;
-    entries bigint[];
     own ledger.own_leg[];
 BEGIN
     SELECT coalesce(bool_or(e.kind_id IN (
@@ -158,47 +165,33 @@ BEGIN
                'internal_trade', 'deleveraging')), false) AS moves,
            coalesce(bool_or(e.kind_id IN (
                'mirroring', 'borrow_in_transit', 'residual_deposit_in_transit',
-               'shortfall_funding_in_transit')), false) AS custody,
-           EXISTS (SELECT FROM accounts_client c WHERE c.is_individually_segregated)
-               OR EXISTS (SELECT FROM ledger_location l WHERE l.individual_client_id IS NOT NULL)
-               AS own,
-           EXISTS (SELECT FROM ledger_obligation o WHERE o.kind = 'pledge') AS pledges,
-           EXISTS (SELECT FROM ledger_outflowblock) AS blocks
-    INTO concern
-    FROM (SELECT min(i.entry_id) AS lo, max(i.entry_id) AS hi FROM inserted i) ids
-    CROSS JOIN LATERAL (SELECT x.kind_id FROM ledger_entry x
-                        WHERE x.id BETWEEN ids.lo AND ids.hi OFFSET 0) e;
-    IF NOT (concern.moves OR concern.custody OR concern.own OR concern.pledges) THEN
-        RETURN NULL;
-    END IF;
-    entries := ARRAY(SELECT DISTINCT i.entry_id FROM inserted i);
+               'shortfall_funding_in_transit')), false) AS custody
+    INTO concern FROM ledger_entry e WHERE e.id = ANY (entries);
     IF concern.moves THEN
         PERFORM ledger.check_moves(entries);
-        IF concern.blocks THEN PERFORM ledger.check_blocks(entries); END IF;
+        IF EXISTS (SELECT FROM ledger_outflowblock) THEN PERFORM ledger.check_blocks(entries); END IF;
     END IF;
     IF concern.custody THEN PERFORM ledger.check_custody_kinds(entries); END IF;
-    IF concern.own THEN
-        SELECT array_agg(s.leg) INTO own FROM (
-            SELECT ROW(i.entry_id, e.kind_id, i.amount, a.client_id, c.code,
-                       coalesce(c.is_individually_segregated, false), a.bucket_id, a.location_id,
-                       a.asset_id, a.asset_kind)::ledger.own_leg AS leg,
-                   bool_or(coalesce(c.is_individually_segregated, false)
-                           OR a.location_id IS NOT NULL AND a.client_id IS NOT NULL)
-                       OVER (PARTITION BY i.entry_id) AS is_concerned
-            FROM inserted i
-            JOIN ledger_entry e ON e.id = i.entry_id
-            JOIN ledger_ledgeraccount a ON a.id = i.account_id AND a.owner_class = 'CLIENT'
-            LEFT JOIN accounts_client c ON c.id = a.client_id
-        ) s WHERE s.is_concerned;
-        IF own IS NOT NULL THEN PERFORM ledger.check_own_locations(own); END IF;
+    IF NOT ledger.somebody_is_held_apart() THEN RETURN; END IF;
+    SELECT array_agg(s.leg) INTO own FROM (
+        SELECT ROW(i.entry_id, e.kind_id, i.amount, a.client_id, c.code,
+                   coalesce(c.is_individually_segregated, false), a.bucket_id, a.location_id,
+                   a.asset_id, a.asset_kind)::ledger.own_leg AS leg,
+               bool_or(coalesce(c.is_individually_segregated, false)
+                       OR a.location_id IS NOT NULL AND a.client_id IS NOT NULL)
+                   OVER (PARTITION BY i.entry_id) AS is_concerned
+        FROM ledger_posting i
+        JOIN ledger_entry e ON e.id = i.entry_id
+        JOIN ledger_ledgeraccount a ON a.id = i.account_id AND a.owner_class = 'CLIENT'
+        LEFT JOIN accounts_client c ON c.id = a.client_id
+        WHERE i.entry_id = ANY (entries)
+    ) s WHERE s.is_concerned;
+    IF own IS NOT NULL THEN PERFORM ledger.check_own_locations(own); END IF;
+    IF EXISTS (SELECT FROM ledger_obligation o WHERE o.kind = 'pledge') THEN
+        PERFORM ledger.check_pledges(entries);
     END IF;
-    IF concern.pledges THEN PERFORM ledger.check_pledges(entries); END IF;
-    RETURN NULL;
 END $$;
-CREATE TRIGGER posting_7_keeps_its_bucket AFTER INSERT ON ledger_posting
-REFERENCING NEW TABLE AS inserted
-FOR EACH STATEMENT EXECUTE FUNCTION ledger.posting_keeps_its_bucket();
-ALTER TABLE ledger_posting ENABLE ALWAYS TRIGGER posting_7_keeps_its_bucket;
+
 
 -- ---------------------------------------------------------------- what the runtime may do
 

@@ -299,17 +299,14 @@ $$;
 
 -- Residual interest is taken after yesterday's statement, down to its target, and beyond the share
 -- of that statement, at once or in steps, with a principal's approval and a notice.
-CREATE FUNCTION ledger.entry_takes_residual_interest() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+CREATE FUNCTION ledger.check_residual(entries bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp SET jit = off AS $$
 DECLARE
-    entries bigint[] := (SELECT array_agg(e.id) FROM inserted e
-                         WHERE e.kind_id = 'residual_withdrawal' OR e.reverses_id IS NOT NULL);
     one record;
     broken record;
     stated ledger_segregationstatement;
     given accounts_approval;
 BEGIN
-    IF entries IS NULL THEN RETURN NULL; END IF;
     FOR one IN SELECT t.*, e.kind_id FROM ledger.residual_taken(entries) t
                JOIN ledger_entry e ON e.id = t.entry_id WHERE t.amount > 0
                ORDER BY t.account_id, t.account_seq
@@ -341,12 +338,7 @@ BEGIN
             PERFORM accounts.refuse(broken.rule, broken.why);
         END IF;
     END LOOP;
-    RETURN NULL;
 END $$;
-CREATE TRIGGER entry_91_takes_residual_interest AFTER INSERT ON ledger_entry
-REFERENCING NEW TABLE AS inserted
-FOR EACH STATEMENT EXECUTE FUNCTION ledger.entry_takes_residual_interest();
-ALTER TABLE ledger_entry ENABLE ALWAYS TRIGGER entry_91_takes_residual_interest;
 
 -- What a request would take from residual interest: the debits of its legs there, where the firm's
 -- own equity is on the other side.

@@ -115,24 +115,20 @@ ON (s.account_id, s.amount, s.nth) = (r.account_id, r.amount, r.nth);
 
 -- A receipt goes whole to one owner, or back, once. Its settlement names it in its key:
 -- receipt:ENTRY:anything.
-CREATE FUNCTION ledger.entry_settles_its_receipt() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+CREATE FUNCTION ledger.settle_receipts(entries bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp SET jit = off AS $$
 DECLARE
     one record;
     given record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM inserted e
-                   WHERE e.kind_id IN ('receipt_allocation', 'receipt_return')) THEN
-        RETURN NULL;
-    END IF;
     FOR one IN
         SELECT e.id, ledger.plain_number(substring(k.key FROM '^receipt:([0-9]{1,18}):')) AS receipt,
                p.account_id, sum(p.amount) AS amount
-        FROM inserted e
+        FROM ledger_entry e
         JOIN ledger_posting p ON p.entry_id = e.id
         JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.account_class = 'unallocated'
         LEFT JOIN ledger_entrykey k ON k.entry_id = e.id
-        WHERE e.kind_id IN ('receipt_allocation', 'receipt_return')
+        WHERE e.id = ANY (entries) AND e.kind_id IN ('receipt_allocation', 'receipt_return')
         GROUP BY e.id, k.key, p.account_id ORDER BY e.id
     LOOP
         SELECT r.* INTO given FROM ledger.receipts r WHERE r.entry_id = one.receipt;
@@ -147,12 +143,7 @@ BEGIN
         END IF;
         INSERT INTO ledger_receiptsettlement (entry_id, receipt_id) VALUES (one.id, given.entry_id);
     END LOOP;
-    RETURN NULL;
 END $$;
-CREATE TRIGGER entry_93_settles_its_receipt AFTER INSERT ON ledger_entry
-REFERENCING NEW TABLE AS inserted
-FOR EACH STATEMENT EXECUTE FUNCTION ledger.entry_settles_its_receipt();
-ALTER TABLE ledger_entry ENABLE ALWAYS TRIGGER entry_93_settles_its_receipt;
 
 CREATE FUNCTION ledger.settlement_is_its_entry() RETURNS trigger
 LANGUAGE plpgsql AS $$

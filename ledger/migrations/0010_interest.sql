@@ -564,42 +564,36 @@ LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
     FROM accrued x, legs l, left_over r
 $$;
 
-CREATE FUNCTION ledger.entry_follows_its_accrual() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+CREATE FUNCTION ledger.check_interest(entries bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp SET jit = off AS $$
 DECLARE
     broken bigint;
 BEGIN
-    SELECT e.id INTO broken FROM inserted e
-    WHERE e.kind_id IN ('borrow_interest', 'credit_interest')
+    SELECT e.id INTO broken FROM ledger_entry e
+    WHERE e.id = ANY (entries) AND e.kind_id IN ('borrow_interest', 'credit_interest')
       AND ledger.interest_is_as_accrued(e.id, e.kind_id, e.effective_at) IS NOT TRUE LIMIT 1;
     IF broken IS NOT NULL THEN
         PERFORM accounts.refuse('interest_follows_its_accrual', format(
             'entry %s is not what was accrued for its day and account', broken));
     END IF;
-    RETURN NULL;
 END $$;
-CREATE TRIGGER entry_91_follows_its_accrual AFTER INSERT ON ledger_entry
-REFERENCING NEW TABLE AS inserted
-FOR EACH STATEMENT EXECUTE FUNCTION ledger.entry_follows_its_accrual();
-ALTER TABLE ledger_entry ENABLE ALWAYS TRIGGER entry_91_follows_its_accrual;
 
 -- ---------------------------------------------------------------- caps of borrowing
 
 -- A loan is paid out while account, pool and use of the lending pool stay within the caps of the
 -- rates in force. Balances are read with what this transaction posted, carried or not.
-CREATE FUNCTION ledger.borrow_stays_in_its_cap() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+CREATE FUNCTION ledger.check_caps(entries bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp SET jit = off AS $$
 DECLARE
     lent record;
     loans numeric;
     lendable numeric;
     of_account numeric;
 BEGIN
-    IF NOT EXISTS (SELECT FROM inserted e WHERE e.kind_id = 'borrow') THEN RETURN NULL; END IF;
     FOR lent IN
         SELECT DISTINCT o.legal_entity_id, a.asset_id, a.margin_account_id, c.id AS curve_id, v.account_cap,
                v.pool_cap, v.utilisation_cap
-        FROM inserted e
+        FROM ledger_entry e
         JOIN ledger_posting p ON p.entry_id = e.id
         JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.account_class = 'loan_receivable'
         JOIN ledger_pool o ON o.id = a.pool_id
@@ -609,7 +603,7 @@ BEGIN
             SELECT x.* FROM ledger_rateversion x WHERE x.curve_id = c.id
               AND x.effective_from <= (e.effective_at AT TIME ZONE 'UTC')::date
             ORDER BY x.effective_from DESC LIMIT 1) v
-        WHERE e.kind_id = 'borrow'
+        WHERE e.id = ANY (entries) AND e.kind_id = 'borrow'
           AND num_nonnulls(v.account_cap, v.pool_cap, v.utilisation_cap) > 0
         ORDER BY c.id
     LOOP
@@ -639,12 +633,7 @@ BEGIN
                 coalesce(lent.utilisation_cap::text, 'any')));
         END IF;
     END LOOP;
-    RETURN NULL;
 END $$;
-CREATE TRIGGER entry_92_borrows_in_its_cap AFTER INSERT ON ledger_entry
-REFERENCING NEW TABLE AS inserted
-FOR EACH STATEMENT EXECUTE FUNCTION ledger.borrow_stays_in_its_cap();
-ALTER TABLE ledger_entry ENABLE ALWAYS TRIGGER entry_92_borrows_in_its_cap;
 
 -- ---------------------------------------------------------------- erasure
 

@@ -54,7 +54,11 @@ class Entry(models.Model):
     """One movement of value with a reason; never edited, corrected by a reversal."""
 
     id = models.BigIntegerField(primary_key=True)
-    kind = models.ForeignKey(EntryKind, models.PROTECT, related_name="+", db_index=False)
+    # The guard of postings knows the kinds; a foreign key would make every writer of a kind hold
+    # the same row.
+    kind = models.ForeignKey(
+        EntryKind, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     effective_at = models.DateTimeField()
     reference = models.CharField(max_length=120)
     narrative = models.TextField(blank=True)

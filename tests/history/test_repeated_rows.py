@@ -68,10 +68,10 @@ def test_a_row_that_differs_from_what_history_says_is_named(
 
 
 def test_a_guard_that_is_off_makes_the_database_unsound(book: Book, superuser: Superuser) -> None:
-    superuser.execute("ALTER TABLE ledger_posting DISABLE TRIGGER change_has_an_actor")
+    superuser.execute("ALTER TABLE ledger_posting DISABLE TRIGGER posting_1_is_sound")
     wrong = verify().as_json()["first_wrong"]
     assert wrong["check"] == "guards_are_as_pinned"
-    assert wrong["key"] == "trigger change_has_an_actor of table public.ledger_posting was changed"
+    assert wrong["key"] == "trigger posting_1_is_sound of table public.ledger_posting was changed"
 
 
 def test_the_result_of_a_day_is_too_long_for_the_trail_and_still_watched(

@@ -281,6 +281,29 @@ def test_places_and_assets_are_what_they_say(book: Book, owner: Owner, name: str
         run(owner, insert(table, right))
 
 
+def test_a_kind_keeps_its_code(book: Book, owner: Owner) -> None:
+    with refused_by_hand(book, "kind_keeps_its_code"):
+        run(owner, "UPDATE ledger_entrykind SET code = 'charge' WHERE code = 'fee'")
+    run(owner, "UPDATE ledger_entrykind SET needs_approval = true WHERE code = 'fee'")
+
+
+@pytest.mark.parametrize("parts", [("key",), ("entry", "postings"), ("key", "entry", "postings")])
+def test_whoever_writes_an_entry_says_who_acts(
+    book: Book, owner: Owner, parts: tuple[str, ...]
+) -> None:
+    rows = {
+        "key": insert("ledger_entrykey", DEPOSIT._key(900)),
+        "entry": insert("ledger_entry", DEPOSIT._entry(900)),
+        "postings": insert("ledger_posting", *DEPOSIT._postings(900, book)),
+    }
+    written = [rows[part] for part in parts]
+    text = ", ".join(f"part_{n} AS ({part})" for n, (part, _) in enumerate(written[:-1]))
+    statement = f"WITH {text} {written[-1][0]}" if text else written[-1][0]
+    with refused_by_hand(book, "change_has_an_actor"):
+        run(owner, (statement, [value for _, values in written for value in values]), acts=False)
+    DEPOSIT.write(owner, book)
+
+
 # ---------------------------------------------------------------- releases
 
 

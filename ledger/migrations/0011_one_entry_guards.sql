@@ -1,0 +1,349 @@
+-- The guards of the book, one trigger for entries and two for postings, which ask all rules there are
+-- so far. What costs time is not the rule but the question: a statement that writes one plain entry
+-- is asked few, and rules that few kinds touch are asked where such a kind is there.
+
+-- ---------------------------------------------------------------- one entry
+
+-- Whether an entry is plain beyond doubt: of one pool, asset and client, with the legs that its kind
+-- permits and requires, on accounts that stand as they should after it. `written`: how many postings
+-- the statement wrote. What is not is judged with the others, so this may only ever be too strict.
+CREATE FUNCTION ledger.is_plain_entry(entry bigint, written bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN (
+        SELECT count(*) = written AND count(*) = min(e.posting_count) AND sum(i.amount) = 0
+           AND bool_and(
+               i.xid = pg_current_xact_id() AND e.xid = pg_current_xact_id()
+               AND i.pool_id = a.pool_id AND i.asset_id = a.asset_id
+               AND i.amount = trunc(i.amount, a.scale) AND abs(i.amount) < 1e100
+               AND a.account_class <> 'position'
+               AND num_nulls(i.price, i.average_after, i.realised) = 3
+               AND ledger.broken_floor(a.account_class, a.asset_kind, i.balance_after) IS NULL
+               AND i.account_seq = b.seq + 1 AND i.balance_after = b.amount + i.amount
+               AND k.pools_max = 1 AND (k.clients_max > 0 OR a.client_id IS NULL)
+               AND (k.accounts_max > 0 OR a.margin_account_id IS NULL)
+               AND (k.buckets_max > 0 OR a.bucket_id IS NULL))
+           AND min(i.pool_id) = max(i.pool_id) AND min(i.asset_id) = max(i.asset_id)
+           AND min(a.client_id) IS NOT DISTINCT FROM max(a.client_id)
+           AND min(a.margin_account_id) IS NOT DISTINCT FROM max(a.margin_account_id)
+           AND min(a.bucket_id) IS NOT DISTINCT FROM max(a.bucket_id)
+           AND (NOT bool_or(k.keeps_custody)
+                OR coalesce(sum(i.amount) FILTER (WHERE a.account_class = 'custody'), 0) = 0)
+           AND NOT EXISTS (
+               SELECT FROM ledger_kindleg n
+               WHERE n.kind_id = min(e.kind_id) AND n.owner_class = min(a.owner_class)
+                 AND n.is_required AND n.account_class <> ALL (array_agg(a.account_class)))
+           AND (min(e.kind_id) = 'opening' OR NOT EXISTS (
+               SELECT FROM ledger_ledgeraccount o
+               WHERE o.account_class = 'opening' AND o.pool_id = min(i.pool_id)))
+        FROM ledger_entry e
+        JOIN ledger_entrykind k ON k.code = e.kind_id
+        JOIN ledger_posting i ON i.entry_id = e.id
+        JOIN ledger_ledgeraccount a ON a.id = i.account_id
+        JOIN ledger_balance b ON b.account_id = i.account_id
+        JOIN ledger_kindleg l ON l.kind_id = e.kind_id AND l.account_class = a.account_class
+            AND l.owner_class = a.owner_class AND l.asset_kind = a.asset_kind
+            AND l.side = CASE WHEN i.amount > 0 THEN 'debit' ELSE 'credit' END
+        WHERE e.id = entry);
+END $$;
+
+-- ---------------------------------------------------------------- postings
+
+DROP TRIGGER change_has_an_actor ON ledger_posting;
+
+CREATE OR REPLACE FUNCTION ledger.posting_is_sound() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+DECLARE
+    seen record;
+    shape record;
+    doubtful bigint[] := '{}';
+    traded bigint[] := '{}';
+    pools smallint[] := '{}';
+BEGIN
+    SELECT count(*) AS postings, min(i.entry_id) AS first_entry, max(i.entry_id) AS last_entry,
+           bool_and(i.xid = pg_current_xact_id()) AS is_of_now INTO seen FROM inserted i;
+    IF seen.postings = 0 THEN RETURN NULL; END IF;
+    PERFORM accounts.rows_are_of_this_act('ledger_posting', seen.is_of_now);
+    IF seen.first_entry = seen.last_entry AND seen.postings <= 8
+       AND ledger.is_plain_entry(seen.first_entry, seen.postings) THEN
+        RETURN NULL;
+    END IF;
+    FOR shape IN
+        -- Entries of one look together: those of a batch rarely have more than a few.
+        SELECT s.kind_id, s.owner_class, s.legs, s.has_client, s.has_account, s.has_bucket,
+               s.leaves_custody, s.has_positions, array_agg(s.entry_id) AS entries,
+               array_agg(s.entry_id) FILTER (WHERE NOT s.is_fine) AS odd,
+               array_agg(DISTINCT s.pool_id) AS pools
+        FROM (
+            SELECT w.entry_id, e.kind_id::text AS kind_id, min(w.pool_id) AS pool_id,
+                   min(w.owner_class) AS owner_class, array_agg(w.leg) AS legs,
+                   bool_or(w.account_class = 'position') AS has_positions,
+                   max(w.client_id) IS NOT NULL AS has_client,
+                   max(w.margin_account_id) IS NOT NULL AS has_account,
+                   max(w.bucket_id) IS NOT NULL AS has_bucket,
+                   coalesce(sum(w.amount) FILTER (WHERE w.account_class = 'custody'), 0) <> 0
+                       AS leaves_custody,
+                   coalesce(bool_and(coalesce(w.is_fine, false))
+                       AND e.xid = pg_current_xact_id() AND count(*) = e.posting_count
+                       AND (SELECT count(*) FROM ledger_posting p
+                            WHERE p.entry_id = w.entry_id) = count(*)
+                       AND sum(w.amount) = 0
+                       AND min(w.pool_id) = max(w.pool_id) AND min(w.asset_id) = max(w.asset_id)
+                       AND min(w.client_id) IS NOT DISTINCT FROM max(w.client_id)
+                       AND min(w.margin_account_id) IS NOT DISTINCT FROM max(w.margin_account_id)
+                       AND min(w.bucket_id) IS NOT DISTINCT FROM max(w.bucket_id), false) AS is_fine
+            FROM (
+                SELECT i.entry_id, i.amount, i.pool_id, i.asset_id, a.account_class::text,
+                       a.owner_class::text, a.client_id, a.margin_account_id, a.bucket_id,
+                       a.account_class || ' ' || a.owner_class || ' ' || a.asset_kind
+                           || CASE WHEN i.amount > 0 THEN ' debit' ELSE ' credit' END AS leg,
+                       i.xid = pg_current_xact_id()
+                       AND i.pool_id = a.pool_id AND i.asset_id = a.asset_id
+                       AND i.amount = trunc(i.amount, a.scale) AND abs(i.amount) < 1e100
+                       AND a.account_class <> 'position'
+                       AND num_nulls(i.price, i.average_after, i.realised) = 3
+                       AND ledger.broken_floor(a.account_class, a.asset_kind, i.balance_after) IS NULL
+                       AND i.account_seq = b.seq + row_number() OVER running
+                       AND i.balance_after = b.amount + sum(i.amount) OVER running AS is_fine
+                FROM inserted i
+                LEFT JOIN ledger_ledgeraccount a ON a.id = i.account_id
+                LEFT JOIN ledger_balance b ON b.account_id = i.account_id
+                WINDOW running AS (PARTITION BY i.account_id ORDER BY i.account_seq)
+            ) w
+            LEFT JOIN ledger_entry e ON e.id = w.entry_id
+            GROUP BY w.entry_id, e.id
+        ) s
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+    LOOP
+        IF ledger.is_plain_shape(shape.kind_id, shape.owner_class, shape.legs, shape.has_client,
+                shape.has_account, shape.has_bucket, shape.leaves_custody) THEN
+            doubtful := doubtful || coalesce(shape.odd, '{}');
+        ELSE
+            doubtful := doubtful || shape.entries;
+        END IF;
+        IF shape.has_positions THEN traded := traded || shape.entries; END IF;
+        IF shape.kind_id <> 'opening' THEN pools := pools || shape.pools; END IF;
+    END LOOP;
+    IF cardinality(doubtful) > 0 THEN
+        PERFORM ledger.check_postings(doubtful);
+        PERFORM ledger.check_running(doubtful);
+        PERFORM ledger.check_zero(doubtful);
+        PERFORM ledger.check_kinds(doubtful);
+        PERFORM ledger.check_trades(doubtful);
+        IF cardinality(traded) > 0 THEN PERFORM ledger.check_valuation(traded); END IF;
+        pools := ARRAY(SELECT DISTINCT i.pool_id FROM inserted i
+                       JOIN ledger_entry e ON e.id = i.entry_id AND e.kind_id <> 'opening');
+    END IF;
+    IF cardinality(pools) > 0 THEN PERFORM ledger.check_openings(pools); END IF;
+    RETURN NULL;
+END $$;
+
+-- Balances and daily movements go on from what was posted; then the rules that look at how the book
+-- stands after it: dates that are late, and buckets, own locations, pledges and blocks.
+CREATE OR REPLACE FUNCTION ledger.posting_is_carried() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+DECLARE
+    seen record;
+    concern record;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM accounts.refuse('entry_sees_closed_periods',
+            'entries are posted in READ COMMITTED, so that they see a period that was closed');
+    END IF;
+    SELECT min(i.entry_id) AS first_entry, max(i.entry_id) AS last_entry, count(*) <= 8 AS are_few
+    INTO seen FROM inserted i;
+    IF seen.first_entry IS NULL THEN RETURN NULL; END IF;
+    IF NOT (seen.are_few AND seen.first_entry = seen.last_entry
+            AND ledger.carry_entry(seen.first_entry)) THEN
+    UPDATE ledger_balance b
+        SET amount = l.balance_after, seq = l.account_seq, average_cost = l.average_after
+        FROM (SELECT DISTINCT ON (account_id) account_id, account_seq, balance_after, average_after
+              FROM inserted ORDER BY account_id, account_seq DESC) l
+        WHERE b.account_id = l.account_id;
+
+        INSERT INTO ledger_dailymovement AS m (account_id, effective_on, debit, credit, first_seq)
+        SELECT d.account_id, d.effective_on, d.debit, d.credit,
+               CASE WHEN (min(d.first_seq) OVER later < d.first_seq) IS NOT TRUE AND NOT EXISTS (
+                   SELECT FROM ledger_dailymovement x
+                   WHERE x.account_id = d.account_id AND x.effective_on > d.effective_on)
+               THEN d.first_seq END
+        FROM (SELECT i.account_id, (e.effective_at AT TIME ZONE 'UTC')::date AS effective_on,
+                     sum(greatest(i.amount, 0)) AS debit, sum(greatest(-i.amount, 0)) AS credit,
+                     min(i.account_seq) AS first_seq
+              FROM inserted i JOIN ledger_entry e ON e.id = i.entry_id GROUP BY 1, 2) d
+        WINDOW later AS (PARTITION BY d.account_id ORDER BY d.effective_on DESC
+                         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+        ORDER BY d.account_id, d.effective_on DESC
+        ON CONFLICT (account_id, effective_on)
+        DO UPDATE SET debit = m.debit + excluded.debit, credit = m.credit + excluded.credit;
+    END IF;
+
+    -- An id between those of a statement is rarely another's.
+    SELECT min(e.effective_at) < greatest(
+               date_trunc('day', (SELECT max(n.effective_at) FROM ledger_entry n), 'UTC'),
+               ((SELECT max(d.day) FROM ledger_dayclose d) + 1)::timestamp AT TIME ZONE 'UTC',
+               ((SELECT max(v.closed_through) FROM ledger_periodevent v) + 1)::timestamp
+                   AT TIME ZONE 'UTC') AS is_late,
+           bool_or(e.kind_id IN (
+               'bucket_move', 'position_move', 'agreed_move', 'withdrawal', 'client_transfer',
+               'internal_trade', 'deleveraging', 'mirroring', 'borrow_in_transit',
+               'residual_deposit_in_transit', 'shortfall_funding_in_transit'))
+               OR EXISTS (SELECT FROM accounts_client c WHERE c.is_individually_segregated)
+               OR EXISTS (SELECT FROM ledger_location l WHERE l.individual_client_id IS NOT NULL)
+               OR EXISTS (SELECT FROM ledger_obligation o WHERE o.kind = 'pledge') AS minds_buckets
+    INTO concern
+    FROM ledger_entry e WHERE e.id BETWEEN seen.first_entry AND seen.last_entry;
+    IF concern.minds_buckets THEN
+        PERFORM ledger.check_buckets(ARRAY(SELECT DISTINCT i.entry_id FROM inserted i));
+    END IF;
+    IF concern.is_late THEN
+        PERFORM ledger.check_dates(ARRAY(SELECT DISTINCT i.entry_id FROM inserted i));
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- The same for one entry that touches each account once; false where it does not.
+CREATE FUNCTION ledger.carry_entry(entry bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    touched bigint;
+    on_day date;
+BEGIN
+    SELECT (e.effective_at AT TIME ZONE 'UTC')::date, CASE WHEN count(*) = count(DISTINCT i.account_id)
+               THEN count(*) END INTO on_day, touched
+    FROM ledger_entry e JOIN ledger_posting i ON i.entry_id = e.id WHERE e.id = entry GROUP BY e.id;
+    IF touched IS NULL THEN RETURN false; END IF;
+    UPDATE ledger_balance b
+    SET amount = i.balance_after, seq = i.account_seq, average_cost = i.average_after
+    FROM ledger_posting i WHERE i.entry_id = entry AND b.account_id = i.account_id;
+
+    INSERT INTO ledger_dailymovement AS m (account_id, effective_on, debit, credit, first_seq)
+    SELECT i.account_id, on_day, greatest(i.amount, 0), greatest(-i.amount, 0),
+           CASE WHEN NOT EXISTS (SELECT FROM ledger_dailymovement x
+                                 WHERE x.account_id = i.account_id AND x.effective_on > on_day)
+           THEN i.account_seq END
+    FROM ledger_posting i WHERE i.entry_id = entry ORDER BY i.account_id
+    ON CONFLICT (account_id, effective_on)
+    DO UPDATE SET debit = m.debit + excluded.debit, credit = m.credit + excluded.credit;
+    RETURN true;
+END $$;
+
+-- ---------------------------------------------------------------- entries
+
+DROP TRIGGER change_has_an_actor ON ledger_entry;
+
+CREATE OR REPLACE FUNCTION ledger.entry_is_sound() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+DECLARE
+    seen record;
+    broken record;
+BEGIN
+    SELECT count(*) AS entries, bool_and(e.xid = pg_current_xact_id()) AS is_of_now,
+           coalesce(bool_and(y.xid = pg_current_xact_id()
+               AND EXISTS (SELECT FROM ledger_posting p WHERE p.entry_id = e.id)), false) AS is_whole,
+           bool_or(k.needs_approval OR k.needs_release OR e.reverses_id IS NOT NULL
+               OR e.kind_id IN ('reversal', 'opening', 'residual_withdrawal', 'covered_loss',
+                   'uncovered_loss', 'borrow', 'borrow_interest', 'credit_interest',
+                   'receipt_allocation', 'receipt_return')) AS asks_more,
+           (min(e.effective_at) AT TIME ZONE 'UTC')::date AS first_day,
+           (max(e.effective_at) AT TIME ZONE 'UTC')::date AS last_day,
+           min(e.id) AS first_entry
+    INTO seen
+    FROM inserted e
+    LEFT JOIN ledger_entrykey y ON y.entry_id = e.id
+    LEFT JOIN ledger_entrykind k ON k.code = e.kind_id;
+    IF seen.entries = 0 THEN RETURN NULL; END IF;
+    PERFORM accounts.rows_are_of_this_act('ledger_entry', seen.is_of_now);
+    IF NOT seen.is_whole THEN
+        SELECT r.* INTO broken FROM (
+            SELECT e.id, CASE
+                WHEN NOT EXISTS (SELECT FROM ledger_posting p WHERE p.entry_id = e.id)
+                    THEN 'entry_is_written_whole'
+                WHEN y.xid IS DISTINCT FROM pg_current_xact_id() THEN 'entry_has_its_key'
+                END AS rule
+            FROM inserted e LEFT JOIN ledger_entrykey y ON y.entry_id = e.id
+        ) r WHERE r.rule IS NOT NULL ORDER BY r.id LIMIT 1;
+        PERFORM accounts.refuse(broken.rule, format(
+            'entry %s is written together with its key and all its postings', broken.id));
+    END IF;
+    IF seen.asks_more THEN
+        PERFORM ledger.check_entries(ARRAY(SELECT e.id FROM inserted e));
+    END IF;
+    PERFORM ledger.check_places(CASE WHEN seen.entries = 1 THEN ARRAY[seen.first_entry]
+        ELSE ARRAY(SELECT e.id FROM inserted e) END, seen.first_day, seen.last_day);
+    IF seen.asks_more THEN
+        PERFORM ledger.settle_receipts(ARRAY(
+            SELECT e.id FROM inserted e WHERE e.kind_id IN ('receipt_allocation', 'receipt_return')));
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- The rules that an entry meets by its kind; `written` is all that the statement wrote.
+CREATE FUNCTION ledger.check_entries(written bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    seen record;
+BEGIN
+    SELECT array_agg(e.id) FILTER (WHERE k.needs_approval) AS agreed,
+           array_agg(e.id) FILTER (WHERE k.needs_release) AS released,
+           array_agg(e.id) FILTER (WHERE e.kind_id = 'reversal' OR e.reverses_id IS NOT NULL)
+               AS reversals,
+           array_agg(e.id) FILTER (WHERE e.kind_id IN ('covered_loss', 'uncovered_loss')) AS losses,
+           array_agg(e.id) FILTER (WHERE e.kind_id = 'opening') AS openings,
+           array_agg(e.id) FILTER (WHERE e.kind_id = 'residual_withdrawal') AS withdrawn,
+           array_agg(e.id) FILTER (WHERE e.kind_id = 'residual_withdrawal'
+                                      OR e.reverses_id IS NOT NULL) AS taken,
+           array_agg(e.id) FILTER (WHERE e.kind_id IN ('borrow_interest', 'credit_interest'))
+               AS accrued,
+           array_agg(e.id) FILTER (WHERE e.kind_id = 'borrow') AS lent
+    INTO seen
+    FROM ledger_entry e LEFT JOIN ledger_entrykind k ON k.code = e.kind_id
+    WHERE e.id = ANY (written);
+    IF seen.agreed IS NOT NULL THEN PERFORM ledger.check_approvals(seen.agreed); END IF;
+    IF seen.released IS NOT NULL THEN PERFORM ledger.check_releases(seen.released, written); END IF;
+    IF seen.reversals IS NOT NULL THEN PERFORM ledger.check_reversals(seen.reversals); END IF;
+    IF seen.losses IS NOT NULL THEN PERFORM ledger.check_losses(seen.losses); END IF;
+    IF seen.openings IS NOT NULL THEN PERFORM ledger.check_first(seen.openings, written); END IF;
+    IF seen.withdrawn IS NOT NULL THEN PERFORM ledger.check_shortfall(seen.withdrawn); END IF;
+    IF seen.taken IS NOT NULL THEN PERFORM ledger.check_residual(seen.taken); END IF;
+    IF seen.accrued IS NOT NULL THEN PERFORM ledger.check_interest(seen.accrued); END IF;
+    IF seen.lent IS NOT NULL THEN PERFORM ledger.check_caps(seen.lent); END IF;
+END $$;
+
+-- ---------------------------------------------------------------- keys
+
+DROP TRIGGER change_has_an_actor ON ledger_entrykey;
+
+CREATE OR REPLACE FUNCTION ledger.keys_are_watched() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+DECLARE
+    seen record;
+BEGIN
+    SELECT min(k.entry_id) AS first_id, max(k.entry_id) AS last_id,
+           bool_and(k.xid = pg_current_xact_id()) AS is_of_now,
+           bool_and(k.watches_to IS NOT NULL) AS each_itself INTO seen FROM inserted k;
+    IF seen.first_id IS NULL THEN RETURN NULL; END IF;
+    PERFORM accounts.rows_are_of_this_act('ledger_entrykey', seen.is_of_now);
+    IF NOT seen.each_itself AND NOT EXISTS (
+        SELECT FROM inserted k
+        WHERE k.entry_id = seen.first_id AND k.watches_to >= seen.last_id) THEN
+        PERFORM accounts.refuse('key_is_watched', 'the first of the keys answers for all of them');
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- ---------------------------------------------------------------- kinds
+
+-- What entries say of their kind stays true. No kind is ever deleted; none changes its code.
+CREATE TRIGGER kind_keeps_its_code BEFORE UPDATE ON ledger_entrykind
+FOR EACH ROW EXECUTE FUNCTION accounts.columns_stay('kind_keeps_its_code', 'code');
+ALTER TABLE ledger_entrykind ENABLE ALWAYS TRIGGER kind_keeps_its_code;
+
+REVOKE ALL ON FUNCTION ledger.is_plain_entry(bigint, bigint), ledger.carry_entry(bigint),
+    ledger.check_entries(bigint[]) FROM PUBLIC;
