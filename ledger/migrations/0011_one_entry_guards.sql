@@ -5,13 +5,13 @@
 -- ---------------------------------------------------------------- one entry
 
 -- Whether an entry is plain beyond doubt: of one pool, asset and client, with the legs that its kind
--- permits and requires, on accounts that stand as they should after it. `written`: how many postings
--- the statement wrote. What is not is judged with the others, so this may only ever be too strict.
-CREATE FUNCTION ledger.is_plain_entry(entry bigint, written bigint) RETURNS boolean
+-- permits and requires, on accounts that stand as they should after it. What is not is judged with
+-- the others, so this may only ever be too strict.
+CREATE FUNCTION ledger.is_plain_entry(entry bigint) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
 BEGIN
     RETURN (
-        SELECT count(*) = written AND count(*) = min(e.posting_count) AND sum(i.amount) = 0
+        SELECT count(*) = min(e.posting_count) AND sum(i.amount) = 0
            AND bool_and(
                i.xid = pg_current_xact_id() AND e.xid = pg_current_xact_id()
                AND i.pool_id = a.pool_id AND i.asset_id = a.asset_id
@@ -34,8 +34,8 @@ BEGIN
                WHERE n.kind_id = min(e.kind_id) AND n.owner_class = min(a.owner_class)
                  AND n.is_required AND n.account_class <> ALL (array_agg(a.account_class)))
            AND (min(e.kind_id) = 'opening' OR NOT EXISTS (
-               SELECT FROM ledger_ledgeraccount o
-               WHERE o.account_class = 'opening' AND o.pool_id = min(i.pool_id)))
+               SELECT FROM ledger_ledgeraccount o JOIN ledger_balance t ON t.account_id = o.id
+               WHERE o.account_class = 'opening' AND o.pool_id = min(i.pool_id) AND t.amount <> 0))
         FROM ledger_entry e
         JOIN ledger_entrykind k ON k.code = e.kind_id
         JOIN ledger_posting i ON i.entry_id = e.id
@@ -67,7 +67,7 @@ BEGIN
     IF seen.postings = 0 THEN RETURN NULL; END IF;
     PERFORM accounts.rows_are_of_this_act('ledger_posting', seen.is_of_now);
     IF seen.first_entry = seen.last_entry AND seen.postings <= 8
-       AND ledger.is_plain_entry(seen.first_entry, seen.postings) THEN
+       AND ledger.is_plain_entry(seen.first_entry) THEN
         RETURN NULL;
     END IF;
     FOR shape IN
@@ -345,5 +345,5 @@ CREATE TRIGGER kind_keeps_its_code BEFORE UPDATE ON ledger_entrykind
 FOR EACH ROW EXECUTE FUNCTION accounts.columns_stay('kind_keeps_its_code', 'code');
 ALTER TABLE ledger_entrykind ENABLE ALWAYS TRIGGER kind_keeps_its_code;
 
-REVOKE ALL ON FUNCTION ledger.is_plain_entry(bigint, bigint), ledger.carry_entry(bigint),
+REVOKE ALL ON FUNCTION ledger.is_plain_entry(bigint), ledger.carry_entry(bigint),
     ledger.check_entries(bigint[]) FROM PUBLIC;

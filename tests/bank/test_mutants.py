@@ -11,11 +11,13 @@ import pytest
 from brokerage.attacks import attack
 from tests.bank.bank import run_bank
 from tests.bank.firm import found_bank
-from tests.bank.mutants import MUTANTS, Mutant, MutantDoesNotFitError
+from tests.bank.mutants import LOCKS, MUTANTS, Mutant, MutantDoesNotFitError
 
 Connection = psycopg.Connection[Any]
 Connect = Callable[[str], Connection]
 OPERATIONS = 800
+# What only a race shows is given more of them.
+RACES = {mutant.name: 20 * OPERATIONS for mutant in LOCKS}
 SAMPLE = 4
 
 
@@ -24,7 +26,11 @@ def caught(mutant: Mutant, connect: Connect, chance: Random) -> str | None:
     book = found_bank()
     mutant.apply(connect("superuser"))
     outcome = run_bank(
-        book, connect, seed=str(chance.random()), operations=OPERATIONS, stops_at_first=True
+        book,
+        connect,
+        seed=str(chance.random()),
+        stops_at_first=True,
+        operations=RACES.get(mutant.name, OPERATIONS),
     )
     if outcome.violations:
         return f"the bank, {outcome.violations[0]}"
