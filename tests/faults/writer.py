@@ -28,6 +28,7 @@ from django.db import InterfaceError, OperationalError, connection  # noqa: E402
 from accounts.audit import Actor, acting  # noqa: E402
 from brokerage.server_user import ServerRefusedError  # noqa: E402
 from ledger.posting import Draft, Leg, post_entries  # noqa: E402
+from ledger.staging import post_staged  # noqa: E402
 
 ACTOR = Actor.job("fault-writer")
 START = datetime(2031, 3, 4, 9, tzinfo=UTC)
@@ -55,6 +56,9 @@ class Operation:
 
     def post(self) -> None:
         """Post them; what was posted before under the same keys stays as it is."""
+        if self.path == "staged":
+            post_staged(self.drafts, actor=ACTOR, reason="Posts through faults", chunk=CHUNK)
+            return
         with acting(ACTOR, reason="Posts through faults"):
             post_entries(self.drafts)
 
