@@ -9,6 +9,9 @@ from django.db.models import deletion
 from accounts import fields
 
 
+HERE = Path(__file__)
+
+
 class Migration(migrations.Migration):
     dependencies = [("accounts", "0006_retention"), ("ledger", "0009_four_eyes")]
 
@@ -323,5 +326,6 @@ class Migration(migrations.Migration):
                 name="borrow_caps_are_amounts",
             ),
         ),
-        migrations.RunSQL(Path(__file__).with_suffix(".sql").read_text()),
+        migrations.RunSQL(HERE.with_suffix(".sql").read_text()),
+        migrations.RunSQL(HERE.with_name(f"{HERE.stem}_entries.sql").read_text()),
     ]

@@ -24,6 +24,7 @@ from ledger.breaks import (
     explain_break,
     take_break,
 )
+from ledger.corrections import correction_kind, correction_preview, request_correction
 from ledger.models import AccountClass, Break, Holding, Posting
 from ledger.naming import actor_words, decimals_of
 from ledger.receipts import book_receipt, is_receipt
@@ -33,9 +34,6 @@ from ledger.screens.visible import break_or_404, breaks_here, entity_here
 from ledger.transfers import (
     TransferRefusedError,
     action_of,
-    correction_kind,
-    correction_preview,
-    request_correction,
 )
 
 TAKE, EXPLAIN, CLOSE, RECEIPT = "break.take", "break.explain", "break.close", "receipt.book"

@@ -19,10 +19,11 @@ from accounts.models import Act, Approval, LegalEntity
 from accounts.news import announce
 from accounts.roles import REQUEST, DeskRequest, check, may, require
 from accounts.trail import approval_of, blocks_of
+from ledger.corrections import request_reversal
 from ledger.models import AccountClass, Entry, Loss, Posting, ReleaseUse
 from ledger.naming import TITLE_RELATIONS, account_name, actor_words, said
 from ledger.screens.visible import NO_PAGE, entry_or_404
-from ledger.transfers import REVERSAL, action_of, request_reversal
+from ledger.transfers import REVERSAL, action_of
 
 ZERO = Decimal(0)
 REVERSE = f"{REQUEST}{action_of(REVERSAL)}"

@@ -18,11 +18,12 @@ from ledger.breaks import (
     explain_break,
     take_break,
 )
+from ledger.corrections import correction_kind, request_correction
 from ledger.models import Break, BreakEvent, Entry, StatementLine
 from ledger.receipts import book_receipt
 from ledger.screens.break_page import EVENTS
 from ledger.segregation import pool_assets
-from ledger.transfers import TransferRefusedError, correction_kind, request_correction
+from ledger.transfers import TransferRefusedError
 from tests.accounts.people import person
 from tests.ledger.book import DESK, Book, digest
 from tests.ledger.differences import DAY, bank_moves, compare, give_statement, the_break

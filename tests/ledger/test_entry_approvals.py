@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from accounts.approvals import Change, apply_approved, decide, describe, request_approval
 from accounts.audit import RefusedError, acting
 from accounts.models import Approval, Role
+from ledger.corrections import request_reversal
 from ledger.entry_approvals import KINDS
 from ledger.models import Entry, EntryKind
 from ledger.posting import Draft, Leg, LossParts
@@ -18,7 +19,6 @@ from ledger.transfers import (
     TRANSFERS,
     TransferRefusedError,
     request_journal,
-    request_reversal,
     request_transfer,
 )
 from tests.accounts.people import found_desk, person
