@@ -212,16 +212,21 @@ def all_states(family: str) -> list[Shown]:
 @register.inclusion_tag("_parts/place.html", takes_context=True)
 def place(
     context: Context, name: str, symbol: str, label: str, *, key: str = "",
-    count: int | None = None, tone: str = "",
+    count: int | None = None, tone: str = "", also: str = "",
 ) -> dict[str, object]:  # fmt: skip
-    """One line of the rail. It is current on its own page and on those beneath it."""
+    """One line of the rail. It is current on its own page and on those beneath it.
+
+    Args:
+        also: names of further pages that stand beneath it, separated by spaces.
+    """
     try:
         address = reverse(name)
     except NoReverseMatch:
         return {}
     request = context.get("request")
     here = request.path if request else ""
-    beneath = address != "/" and here.startswith(address)
+    above = [address, *(reverse(each) for each in also.split())]
+    beneath = any(each != "/" and here.startswith(each) for each in above)
     return {
         "address": address, "symbol": symbol, "label": label, "key": key, "count": count,
         "tone": tone, "current": "page" if here == address else "true" if beneath else "",

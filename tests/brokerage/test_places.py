@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.template import Context, Template
+from django.test import RequestFactory
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 NAMED = re.compile(r"""{%\s*(?:url|place)\s+["']([\w:-]+)["']""")
 
@@ -38,6 +40,19 @@ def test_the_rail_leads_to_all_ten_places() -> None:
         "ledger:locations", "margin:prices", "brokerage:reports", "accounts:audit",
         "brokerage:jobs",
     } <= set(NAMED.findall(rail))  # fmt: skip
+
+
+ALSO = re.compile(r'place "([\w:-]+)".* also="([^"]+)"')
+
+
+def test_a_page_beneath_a_place_of_the_rail_marks_that_place() -> None:
+    rail = (Path(settings.ROOT) / "templates" / "_rail.html").read_text()
+    beneath = [(top, page) for top, pages in ALSO.findall(rail) for page in pages.split()]
+    assert ("ledger:buckets", "ledger:transit") in beneath
+    for top, page in beneath:
+        words = f'{{% load desk %}}{{% place "{top}" "lock" "Here" also="{page}" %}}'
+        shown = Template(words).render(Context({"request": RequestFactory().get(reverse(page))}))
+        assert 'aria-current="true"' in shown, page
 
 
 def test_no_template_has_an_inline_style_or_script() -> None:
