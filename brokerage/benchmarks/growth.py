@@ -96,11 +96,13 @@ ENTRIES = """
                                 balance_after)
     SELECT s.account_id, s.seq, s.n + 1, %(pool)s, %(asset)s, s.side, s.side * s.seq
     FROM (
-        SELECT n, 1 AS side, (%(banks)s::bigint[])[1 + n %% %(bank_count)s] AS account_id,
-               n / %(bank_count)s + 1 AS seq FROM many
+        SELECT m.n, 1 AS side, b.id AS account_id, m.n / %(bank_count)s + 1 AS seq
+        FROM many m JOIN unnest(%(banks)s::bigint[]) WITH ORDINALITY b(id, nth)
+            ON b.nth = 1 + m.n %% %(bank_count)s
         UNION ALL
-        SELECT n, -1, (%(claims)s::bigint[])[1 + n * 7919 %% %(claim_count)s],
-               n / %(claim_count)s + 1 FROM many
+        SELECT m.n, -1, c.id, m.n / %(claim_count)s + 1
+        FROM many m JOIN unnest(%(claims)s::bigint[]) WITH ORDINALITY c(id, nth)
+            ON c.nth = 1 + m.n * 7919 %% %(claim_count)s
     ) s ORDER BY s.account_id, s.seq
 """
 BALANCES = """
