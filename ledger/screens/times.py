@@ -3,16 +3,25 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from urllib.parse import urlencode
 
+from django.db import models
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import render
 
 from accounts.clock import shown_day, shown_instant
 from accounts.roles import DeskRequest
-from ledger.times import ReadingPoint, TimeRefusedError, asked, one_snapshot
+from ledger.times import (
+    ReadingPoint,
+    TimeRefusedError,
+    asked,
+    known,
+    one_snapshot,
+    shown,
+)
 
 AS_OF, KNOWN_AT = "as_of", "known_at"
-ANOTHER_PLACE = ("page", "format")
+ANOTHER_PLACE = ("page", "format", "before")
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,21 @@ class Times:
             taken = shown_instant(self.point.horizon.taken_at, form="full")
             parts.append(f"as known at {taken}, horizon {self.point.horizon.pk}")
         return ", ".join(parts)
+
+    @property
+    def first(self) -> str:
+        """The two times as the first part of a link's question; "" for here and now."""
+        return f"?{self._kept}" if self._kept else ""
+
+    @property
+    def more(self) -> str:
+        """The two times as a further part of a link's question; "" for here and now."""
+        return f"&{self._kept}" if self._kept else ""
+
+    @property
+    def _kept(self) -> str:
+        said = {AS_OF: self.as_of, KNOWN_AT: self.known_at}
+        return "" if self.point is None else urlencode({k: v for k, v in said.items() if v})
 
 
 View = Callable[..., HttpResponse]
@@ -94,3 +118,20 @@ def times_of(request: DeskRequest, point: ReadingPoint | None, *, has_date: bool
         sent_along=[(key, value) for key, values in rest.lists() for value in values],
         now=f"{request.path}?{rest.urlencode()}" if rest else request.path,
     )
+
+
+def is_known_then(row: models.Model, point: ReadingPoint) -> bool:
+    """Whether a row of an append-only table was known at a point."""
+    return known(type(row)._default_manager.filter(pk=row.pk), point).exists()
+
+
+def not_known(name: str, point: ReadingPoint) -> str:
+    """The sentence about something that was not known at a point."""
+    when = "at this moment" if point.known_at is None else f"at {shown(point.known_at)}"
+    return f"{name} was not known {when}."
+
+
+def not_there(request: DeskRequest, times: Times, sentence: str) -> HttpResponse:
+    """404 for what the person may read, but not at this point; one sentence says why."""
+    context = {"times": times, "sentence": sentence}
+    return render(request, "ledger/not_there.html", context, status=404)
