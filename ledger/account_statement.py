@@ -150,7 +150,11 @@ def statement_page(
 
 def reach_of(account_id: int, point: ReadingPoint) -> Reach:
     """Which postings of an account count at a point, and what they come to."""
-    asked = {"account": account_id, "known": point.snapshot, "as_of": point.as_of}
+    asked: dict[str, Any] = {
+        "account": account_id,
+        "known": point.snapshot,
+        "as_of": point.as_of,
+    }
     with connection.cursor() as cursor:
         cursor.execute(HELD, asked)
         held = cursor.fetchone()

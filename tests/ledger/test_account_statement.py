@@ -317,6 +317,21 @@ def test_a_time_that_cannot_be_read_at_is_refused(
     assert book.digest() == before
 
 
+def test_the_api_reads_what_lies_apart_at_two_times(book: Book, browser: Browser) -> None:
+    at = now_known()
+    legs = (("carol_bank", "50"), ("carol", "-50"))
+    book.post("deposit", *legs, at=NOON + 2 * DAY)
+
+    def line(**asked: str) -> tuple[str, dict[str, str]]:
+        rows = browser.get("/api/individual-clients/", asked).json()
+        (found,) = (row for row in rows if row["asset"] == "USD")
+        return found["owed"], found["held"]
+
+    assert line() == ("350", {"carol_bank": "350"})
+    assert line(known_at=at) == line(as_of=LONG_AGO) == ("300", {"carol_bank": "300"})
+    assert line(as_of="2026-02-07") == line()
+
+
 # ---------------------------------------------------------------- cost
 
 
