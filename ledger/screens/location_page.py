@@ -33,7 +33,7 @@ from ledger.models import (
 from ledger.screens.location_then import location_then, movement_lines, standing_accounts
 from ledger.screens.locations import Held, chosen_asset, desk_today, held_at
 from ledger.screens.reconciled import rejection_words
-from ledger.screens.times import Times, in_two_times
+from ledger.screens.times import Times, columns_at, in_two_times
 from ledger.screens.visible import location_or_404, visible_entries
 from ledger.times import ReadingPoint, known, postings_at
 
@@ -133,7 +133,7 @@ def movement_listing(
         request,
         rows if point is None else postings_at(rows, point),
         name=f"movements-{location.code.replace(':', '-')}-{held.asset}",
-        columns=COLUMNS,
+        columns=columns_at(COLUMNS, point),
         filters=[
             Choice("kind", "Kind", "entry__kind", kinds),
             Confirmed(),

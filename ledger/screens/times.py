@@ -1,6 +1,6 @@
 """The control "As of, known at" of a page that can be read in the past, kept in its address."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from urllib.parse import urlencode
@@ -10,6 +10,7 @@ from django.http import HttpResponse, QueryDict
 from django.shortcuts import render
 
 from accounts.clock import shown_day, shown_instant
+from accounts.columns import Column
 from accounts.roles import DeskRequest
 from ledger.times import (
     ReadingPoint,
@@ -118,6 +119,17 @@ def times_of(request: DeskRequest, point: ReadingPoint | None, *, has_date: bool
         sent_along=[(key, value) for key, values in rest.lists() for value in values],
         now=f"{request.path}?{rest.urlencode()}" if rest else request.path,
     )
+
+
+def columns_at(columns: Sequence[Column], point: ReadingPoint | None) -> Sequence[Column]:
+    """The columns of postings that hold at a point.
+
+    What a posting left behind counts all that was posted before it, also of later dates; as of a
+    date only the statement of the ledger account says what was then held.
+    """
+    if point is None or point.as_of is None:
+        return columns
+    return [column for column in columns if column.key != "balance"]
 
 
 def is_known_then(row: models.Model, point: ReadingPoint) -> bool:

@@ -12,7 +12,7 @@ from ledger.models import LedgerAccount
 from ledger.naming import said
 from ledger.screens.times import Times, not_known, not_there
 from ledger.standing import balances_at
-from ledger.times import ReadingPoint, as_known, known, postings_at
+from ledger.times import ReadingPoint, as_known, known
 from margin.screens.statement import lines_of, statement_listing
 
 
@@ -31,7 +31,7 @@ def account_then(request: DeskRequest, account: MarginAccount, times: Times) -> 
     assert point is not None, "the present has its own page"
     if not as_known([account], point):
         return not_there(request, times, not_known(f"Account {account.code}", point))
-    listing = statement_listing(request, account, only=lambda rows: postings_at(rows, point))
+    listing = statement_listing(request, account, point=point)
     if listing.format:
         return listing.export()
     context = {

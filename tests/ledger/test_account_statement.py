@@ -1,7 +1,5 @@
 """The statement of one ledger account, and entries and locations, at any date and horizon."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,7 +7,6 @@ from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
-from django.db.backends.utils import CursorWrapper
 from django.test import Client as Browser
 from django.urls import reverse
 
@@ -23,6 +20,7 @@ from ledger.times import at_horizon, reading_point
 from tests.accounts.people import found_desk, person, sign_in
 from tests.ledger.agreeing import WHY, agreed
 from tests.ledger.book import DESK, NOON, Book
+from tests.ledger.costs import counted
 
 DAY = timedelta(days=1)
 LONG_AGO = "2026-02-05"
@@ -294,6 +292,20 @@ def test_a_location_shows_what_it_held_and_what_was_known_of_it(
     assert "LATE-77" not in text(browser, address, format="csv", known_at=at)
 
 
+def test_as_of_a_date_no_balance_counts_what_takes_effect_later(
+    book: Book, browser: Browser
+) -> None:
+    deposit(book, 500, days=3)
+    deposit(book, 7, reference="LATE-7")
+    account = reverse("margin:account", args=[book.buckets["alice"].account.code])
+    for address in (reverse("ledger:location", args=["client_bank"]), account):
+        said = text(browser, address, as_of=LONG_AGO)
+        assert ("LATE-7" in said, "1507" in said, "3107" in said) == (True, False, False)
+        assert "Balance after" not in said
+    statement = text(browser, page_of(book["client_bank"]), as_of=LONG_AGO)
+    assert ('<data value="2607"' in statement, "3107" in statement) == (True, False)
+
+
 def test_the_assets_of_a_past_location_keep_the_two_times(book: Book, browser: Browser) -> None:
     asked = {"known_at": now_known()}
     said = text(browser, reverse("ledger:location", args=["venue"]), **asked)
@@ -333,21 +345,6 @@ def test_the_api_reads_what_lies_apart_at_two_times(book: Book, browser: Browser
 
 
 # ---------------------------------------------------------------- cost
-
-
-@contextmanager
-def counted(patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Statements sent to the database on any connection."""
-    sent: list[str] = []
-    execute = CursorWrapper.execute
-
-    def hear(self: CursorWrapper, sql: Any, params: Any = None) -> Any:
-        sent.append(str(sql))
-        return execute(self, sql, params)
-
-    with patch.context() as patched:
-        patched.setattr(CursorWrapper, "execute", hear)
-        yield sent
 
 
 def test_a_page_costs_the_same_for_any_number_of_lines(
