@@ -9,7 +9,7 @@ from accounts import api_limits, api_retention
 from brokerage import api_days, api_jobs
 from ledger import api as ledger_api
 from ledger import api_buckets as ledger_api_buckets
-from ledger import api_conduct, api_interest, api_times
+from ledger import api_conduct, api_interest, api_statement, api_times
 from margin import api as margin_api
 from margin import api_buckets as margin_api_buckets
 from margin import api_terms
@@ -20,6 +20,7 @@ for resources in (
     api_retention,
     ledger_api,
     api_times,
+    api_statement,
     api_interest,
     margin_api,
     api_days,

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, viewsets
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
@@ -13,6 +14,7 @@ from accounts.api_fields import ExactText
 from accounts.roles import permission, roles_in
 from ledger.api_times import TWO_TIMES, accounts_known, balances_page, point_asked, reading
 from ledger.models import Balance, Break, Entry, Location, Posting
+from ledger.screens.entries import absence
 from ledger.screens.visible import hidden_accounts, visible_entries
 from ledger.segregation import pool_assets
 from ledger.times import as_known, entries_at
@@ -74,7 +76,7 @@ class BalanceViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Balance]):
         with reading(request) as point:
             if point is None:
                 return super().list(request, *args, **kwargs)
-            accounts = accounts_known(roles_in(request).entities("read"), point)
+            accounts = accounts_known(request, point)
             code = request.query_params.get("account")
             if code is not None:
                 accounts = accounts.filter(margin_account__code=code)
@@ -141,7 +143,7 @@ class EntryViewSet(
             .order_by("-pk")
         )
         point = point_asked(self.request)
-        if point is not None:
+        if point is not None and self.action == "list":
             entries = entries_at(entries, point)
         reference = self.request.query_params.get("reference")
         return entries if reference is None else entries.filter(reference=reference)
@@ -151,6 +153,16 @@ class EntryViewSet(
         """Entries of the filter, those that had taken effect and were known."""
         with reading(request):
             return super().list(request, *args, **kwargs)
+
+    @extend_schema(parameters=TWO_TIMES)
+    def retrieve(self, request: Request, *args: object, **kwargs: object) -> Response:
+        """One entry; 404 and a sentence where it was not there at the two times."""
+        with reading(request) as point:
+            entry = self.get_object()
+            sentence = "" if point is None else absence(entry, point)
+            if sentence:
+                raise NotFound(sentence)
+            return Response(self.get_serializer(entry).data)
 
 
 class LocationSerializer(serializers.ModelSerializer[Location]):

@@ -16,6 +16,7 @@ from rest_framework.routers import BaseRouter
 from accounts.api_fields import ExactText
 from accounts.audit import RefusedError
 from accounts.roles import REQUEST, check, permission
+from ledger.api_times import TWO_TIMES, reading
 from ledger.bucket_moves import matrix
 from ledger.debts import REGISTER, bound_party, claiming_party, request_obligation
 from ledger.individual import own_lines, reconcile_alone
@@ -23,6 +24,7 @@ from ledger.models import Asset, ClientReconciliation, Obligation
 from ledger.screens.debts import UnknownPartyError, asked_of, obligations_here
 from ledger.screens.individual import RECONCILE, client_or_404, clients_here
 from ledger.screens.visible import entity_here
+from ledger.times import as_known
 from ledger.transit import transit_lots
 
 
@@ -84,10 +86,14 @@ class IndividualViewSet(viewsets.ViewSet):
     permission_classes = [permission("read")]
     lookup_value_regex = r"[^/]{1,40}"
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(parameters=TWO_TIMES, responses=OpenApiTypes.OBJECT)
     def list(self, request: Request) -> Response:
-        """Every line of every client."""
-        clients = clients_here(request._request)  # type: ignore[arg-type]
+        """Every line of every client that is held apart today, now or at a point."""
+        with reading(request) as point:
+            clients = clients_here(request._request)  # type: ignore[arg-type]
+            if point is not None:
+                clients = as_known(clients, point)
+            lines = own_lines(clients, point=point)
         return Response(
             [
                 {
@@ -99,7 +105,7 @@ class IndividualViewSet(viewsets.ViewSet):
                     "over": format(line.over, "f"),
                     "is_whole": line.is_whole,
                 }
-                for line in own_lines(clients)
+                for line in lines
             ]
         )
 

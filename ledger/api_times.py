@@ -19,6 +19,7 @@ from accounts.roles import check, permission, roles_in
 from ledger.back_dating import back_dated
 from ledger.models import BackDatedEntry, Balance, LedgerAccount
 from ledger.periods import CLOSE, Turn, close_period, closed_through, history
+from ledger.screens.visible import ledger_accounts
 from ledger.standing import balances_at, book_standing
 from ledger.times import (
     ReadingPoint,
@@ -78,13 +79,10 @@ def balances_page(accounts: "list[LedgerAccount]", point: ReadingPoint) -> "list
     ]
 
 
-def accounts_known(entities: Any, point: ReadingPoint) -> Any:  # noqa: ANN401 - querysets
-    """Ledger accounts of some legal entities that the point knows, in the order of their ids."""
-    return (
-        known(LedgerAccount.objects.filter(pool__legal_entity__in=entities), point)
-        .select_related("pool", "asset", "margin_account", "bucket", "location")
-        .order_by("pk")
-    )
+def accounts_known(request: Request, point: ReadingPoint) -> Any:  # noqa: ANN401 - querysets
+    """The ledger accounts that a person reads and the point knows, in the order of their ids."""
+    here: Any = request._request
+    return known(ledger_accounts(here), point).order_by("pk")
 
 
 class TrialLineSerializer(serializers.Serializer[Any]):

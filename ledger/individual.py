@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -10,13 +10,15 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, Sum
+from django.db.models import Q
 
 from accounts.approvals import Description, FieldChange, register_action, request_approval
 from accounts.audit import Actor, RefusedError, acting, refusals
 from accounts.models import Approval, Client
-from ledger.models import Balance, ClientReconciliation, Location
+from ledger.models import Balance, ClientReconciliation, LedgerAccount, Location
 from ledger.models.pools import HELD_AT_PLACES
+from ledger.standing import balances_at
+from ledger.times import ReadingPoint, known
 
 HOLD_APART, SIGN = "client.segregation", "client.reconciliation"
 ZERO = Decimal(0)
@@ -63,23 +65,15 @@ def clients_apart(entities: Collection[int]) -> list[Client]:
     )
 
 
-def own_lines(clients: Collection[Client]) -> list[OwnLine]:
-    """What these clients' own locations hold and what they are owed, by client and asset."""
+def own_lines(clients: Collection[Client], *, point: ReadingPoint | None = None) -> list[OwnLine]:
+    """What these clients' own locations hold and what they are owed, by client and asset.
+
+    Args:
+        point: where in the two times the book is read; the balances of now if None.
+    """
     by_id = {client.pk: client for client in clients}
     lines: dict[tuple[int, str], OwnLine] = {}
-    for client, account_class, asset, kind, scale, location, amount in (
-        Balance.objects.filter(account__client__in=list(by_id), account__owner_class="CLIENT")
-        .values_list(
-            "account__client_id", "account__account_class", "account__asset__code",
-            "account__asset_kind", "account__scale", "account__location__code",
-        )
-        .annotate(total=Sum("amount"))
-        .values_list(
-            "account__client_id", "account__account_class", "account__asset__code",
-            "account__asset_kind", "account__scale", "account__location__code", "total",
-        )
-        .order_by("account__client__code", "account__asset__code", "account__location__code")
-    ):  # fmt: skip
+    for client, account_class, asset, kind, scale, location, amount in _amounts(by_id, point):
         line = lines.get((client, asset)) or OwnLine(by_id[client], asset, kind, scale, {}, ZERO)
         if account_class in HELD_AT_PLACES:
             held = line.held | {location: line.held.get(location, ZERO) + amount}
@@ -88,6 +82,27 @@ def own_lines(clients: Collection[Client]) -> list[OwnLine]:
             line = OwnLine(line.client, asset, kind, scale, line.held, line.owed - amount)
         lines[client, asset] = line
     return [line for line in lines.values() if line.total or line.owed]
+
+
+# Client, class, asset, its kind and scale, location, amount.
+Amount = tuple[int, str, str, str, int, str, Decimal]
+NAMED = ("client_id", "account_class", "asset__code", "asset_kind", "scale", "location__code")
+
+
+def _amounts(clients: Collection[int], point: ReadingPoint | None) -> Iterator[Amount]:
+    """Balances of these clients' ledger accounts, by codes of client, asset and location."""
+    order = ("client__code", "asset__code", "location__code")
+    accounts = LedgerAccount.objects.filter(client__in=list(clients), owner_class="CLIENT")
+    if point is None:
+        balances = Balance.objects.filter(account__in=accounts)
+        names = [f"account__{name}" for name in NAMED]
+        rows = balances.order_by(*(f"account__{name}" for name in order))
+        yield from rows.values_list(*names, "amount")
+        return
+    found = list(known(accounts, point).order_by(*order).values_list("pk", *NAMED))
+    stood = balances_at(point, account_ids=[row[0] for row in found])
+    for pk, *named in found:
+        yield (*named, stood[pk].amount)
 
 
 # ---------------------------------------------------------------- holding a client apart

@@ -20,7 +20,7 @@ from accounts.fields import SnapshotField
 from accounts.models import AuditRow
 from accounts.trail import exact
 from ledger.horizons import newest_horizon
-from ledger.models import Entry, Horizon
+from ledger.models import Entry, Horizon, Posting
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -189,6 +189,12 @@ def entries_at(entries: "QuerySet[Entry]", point: ReadingPoint) -> "QuerySet[Ent
     """The entries that had taken effect and were known at a point."""
     found = known(entries, point)
     return found if point.ends_at is None else found.filter(effective_at__lt=point.ends_at)
+
+
+def postings_at(postings: "QuerySet[Posting]", point: ReadingPoint) -> "QuerySet[Posting]":
+    """The postings of entries that had taken effect and were known at a point."""
+    found = known(postings, point)
+    return found if point.ends_at is None else found.filter(entry__effective_at__lt=point.ends_at)
 
 
 def rows_as_known(

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path, re_path
 
 from ledger.screens import (
+    account_statement,
     break_page,
     breaks,
     buckets,
@@ -63,6 +64,11 @@ urlpatterns: list[URLPattern] = [
     ),
     path("ledger/locations/", locations.location_list, name="locations"),
     path("ledger/locations/<path:code>/", location_page.location_page, name="location"),
+    path(
+        "ledger/accounts/<int:account_id>/",
+        account_statement.account_statement,
+        name="account-statement",
+    ),
     path("ledger/entries/", entry_list.entry_list, name="entries"),
     path("ledger/entries/late/", entry_list.back_dated_list, name="back-dated"),
     path("ledger/trial-balance/", trial_balance.trial_balance, name="trial-balance"),

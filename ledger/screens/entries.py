@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
@@ -15,14 +16,16 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.approvals import pending_on
 from accounts.audit import RefusedError
 from accounts.figures import WIDE
-from accounts.models import Act, Approval, LegalEntity
+from accounts.models import Act, Approval, LegalEntity, SealBlock
 from accounts.news import announce
 from accounts.roles import REQUEST, DeskRequest, check, may, require
 from accounts.trail import approval_of, blocks_of
 from ledger.corrections import request_reversal
 from ledger.models import AccountClass, Entry, Loss, Posting, ReleaseUse
 from ledger.naming import TITLE_RELATIONS, account_name, actor_words, said
+from ledger.screens.times import Times, in_two_times, is_known_then, not_known, not_there
 from ledger.screens.visible import NO_PAGE, entry_or_404
+from ledger.times import ReadingPoint, entries_at
 from ledger.transfers import REVERSAL, action_of
 
 ZERO = Decimal(0)
@@ -58,15 +61,34 @@ class Side:
 
 @require_GET
 @require("read")
-def entry_page(request: DeskRequest, entry_id: int) -> HttpResponse:
-    """The page of one entry."""
-    return drawn(request, entry_or_404(request, entry_id))
+@in_two_times()
+def entry_page(request: DeskRequest, entry_id: int, *, times: Times) -> HttpResponse:
+    """The page of one entry; where it was not there at the point asked for, a sentence says so."""
+    entry = entry_or_404(request, entry_id)
+    sentence = "" if times.point is None else absence(entry, times.point)
+    return not_there(request, times, sentence) if sentence else drawn(request, entry, times=times)
+
+
+def absence(entry: Entry, point: ReadingPoint) -> str:
+    """Why an entry is not to be seen at a point; "" where it is."""
+    if not is_known_then(entry, point):
+        return not_known(f"Entry {entry.pk}", point)
+    if point.ends_at is not None and entry.effective_at >= point.ends_at:
+        takes_effect = entry.effective_at.astimezone(UTC).date().isoformat()
+        return f"Entry {entry.pk} takes effect on {takes_effect} (UTC), after the date asked for."
+    return ""
 
 
 def drawn(
-    request: DeskRequest, entry: Entry, *, reason: str = "", status: int = 200
+    request: DeskRequest,
+    entry: Entry,
+    *,
+    times: Times | None = None,
+    reason: str = "",
+    status: int = 200,
 ) -> HttpResponse:
-    """The page, with what had been typed into a refused form."""
+    """The page, with what had been typed into a refused form; in the past nothing can be asked."""
+    point = None if times is None else times.point
     postings = list(
         Posting.objects.filter(entry=entry)
         .select_related(
@@ -79,13 +101,15 @@ def drawn(
     )
     entity = entity_of(postings)
     act = Act.objects.filter(pk=entry.xid).select_related("operator").first()
-    undone_by = Entry.objects.filter(reverses=entry.pk).first()
+    undoing = Entry.objects.filter(reverses=entry.pk)
+    undone_by = (undoing if point is None else entries_at(undoing, point)).first()
     context = {
         "entry": entry,
+        "times": times,
         "sides": sides_of(postings),
         "act": act,
         "actor": actor_words(act),
-        "sealed_in": blocks_of([act]).get(act.pk) if act else None,
+        "sealed_in": sealed_in(act, point),
         "approval": approval_for(entry, act),
         "undoes": Entry.objects.filter(pk=entry.reverses_id).first() if entry.reverses_id else None,
         "undone_by": undone_by,
@@ -93,13 +117,24 @@ def drawn(
         "use": ReleaseUse.objects.filter(entry=entry)
         .select_related("release__asset", "release__bucket__account")
         .first(),
-        "can_reverse": entry.kind_id not in (REVERSAL, "opening")
+        "can_reverse": point is None
+        and entry.kind_id not in (REVERSAL, "opening")
         and undone_by is None
         and may(request, REVERSE, entity),
         "reason": reason,
-        "pending": pending_on(f"ledger_entry:{entry.pk}", roles=request.roles),
+        "pending": pending_on(f"ledger_entry:{entry.pk}", roles=request.roles)
+        if point is None
+        else [],
     }
     return render(request, "ledger/entry.html", context, status=status)
+
+
+def sealed_in(act: Act | None, point: ReadingPoint | None) -> int | None:
+    """The number of the block that seals an act, if the point knows it."""
+    number = None if act is None else blocks_of([act]).get(act.pk)
+    if number is None or point is None or is_known_then(SealBlock(number=number), point):
+        return number
+    return None
 
 
 def entity_of(postings: list[Posting]) -> LegalEntity:

@@ -30,9 +30,12 @@ from ledger.models import (
     Statement,
     StatementMatch,
 )
-from ledger.screens.locations import Held, desk_today, held_at
+from ledger.screens.location_then import location_then, movement_lines, standing_accounts
+from ledger.screens.locations import Held, chosen_asset, desk_today, held_at
 from ledger.screens.reconciled import rejection_words
+from ledger.screens.times import Times, columns_at, in_two_times
 from ledger.screens.visible import location_or_404, visible_entries
+from ledger.times import ReadingPoint, known, postings_at
 
 STATEMENTS_SHOWN = 10
 CHANGES_SHOWN = 5
@@ -57,9 +60,12 @@ COLUMNS = (
 
 @require_GET
 @require("read")
-def location_page(request: DeskRequest, code: str) -> HttpResponse:
+@in_two_times()
+def location_page(request: DeskRequest, code: str, *, times: Times) -> HttpResponse:
     """One location: its facts, what it holds, its statements, and every movement of an asset."""
     location = location_or_404(request, code)
+    if times.point is not None:
+        return location_then(request, location, times, movements=movement_listing)
     held = held_at([location])[location.pk]
     chosen = chosen_asset(request, held)
     listing = movement_listing(request, location, chosen)
@@ -69,6 +75,8 @@ def location_page(request: DeskRequest, code: str) -> HttpResponse:
     reported_on, reported = reported_at(location, held)
     context = {
         "location": location,
+        "times": times,
+        "standing": standing_accounts(location, None),
         "letter": letter_state(location, today=desk_today()),
         "pending": pending_on(record_of(location), roles=request.roles),
         "changes": location.changes.order_by("-changed_on", "-pk")[:CHANGES_SHOWN],
@@ -76,7 +84,7 @@ def location_page(request: DeskRequest, code: str) -> HttpResponse:
         "held": held,
         "chosen": chosen,
         "listing": listing,
-        "movements": [movement(posting) for posting in listing.page],
+        "movements": movement_lines(listing.page),
         "statements": statements,
         "reported_on": reported_on,
         "reported": reported,
@@ -100,39 +108,15 @@ def acts_on(request: DeskRequest, location: Location) -> list[tuple[str, str]]:
     ]
 
 
-def chosen_asset(request: DeskRequest, held: Sequence[Held]) -> Held:
-    """The asset the address names, else the one with the greatest balance."""
-    asked = request.GET.get("asset", "")
-    named = [each for each in held if each.asset == asked]
-    if named:
-        return named[0]
-    nothing = Held("", 0, Decimal(0))
-    return max(held, key=lambda each: (each.amount.copy_abs(), each.asset), default=nothing)
-
-
-@dataclass(frozen=True)
-class MovementLine:
-    """A posting as a row shows it: what came in or what went out, both without a sign."""
-
-    posting: Any
-    came_in: Decimal | None
-    went_out: Decimal | None
-
-
-def movement(posting: Any) -> MovementLine:  # noqa: ANN401 - annotated row
-    amount: Decimal = posting.amount
-    return MovementLine(
-        posting,
-        came_in=amount if amount > 0 else None,
-        went_out=amount.copy_abs() if amount < 0 else None,
-    )
-
-
-def movement_listing(request: DeskRequest, location: Location, held: Held) -> Listing[Posting]:
-    """Every posting of one asset at a location, the newest first."""
+def movement_listing(
+    request: DeskRequest, location: Location, held: Held, *, point: ReadingPoint | None = None
+) -> Listing[Posting]:
+    """Every posting of one asset at a location that counts at a point, the newest first."""
     confirmed = StatementMatch.objects.filter(
         account=OuterRef("account_id"), account_seq=OuterRef("account_seq")
     )
+    if point is not None:
+        confirmed = known(confirmed, point)
     rows: QuerySet[Any] = (
         Posting.objects.filter(
             account__account_class=AccountClass.CUSTODY,
@@ -147,9 +131,9 @@ def movement_listing(request: DeskRequest, location: Location, held: Held) -> Li
     )
     return Listing(
         request,
-        rows,
+        rows if point is None else postings_at(rows, point),
         name=f"movements-{location.code.replace(':', '-')}-{held.asset}",
-        columns=COLUMNS,
+        columns=columns_at(COLUMNS, point),
         filters=[
             Choice("kind", "Kind", "entry__kind", kinds),
             Confirmed(),

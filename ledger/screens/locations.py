@@ -1,7 +1,7 @@
 """Pools and locations: what each pool holds and owes, where it lies, who acknowledged it."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -184,3 +184,13 @@ def held_at(locations: Iterable[Location]) -> dict[int, list[Held]]:
     ):
         held[location].append(Held(code, scale, amounts.get((location, asset), Decimal(0))))
     return held
+
+
+def chosen_asset(request: DeskRequest, held: Sequence[Held]) -> Held:
+    """The asset the address names, else the one with the greatest balance."""
+    asked = request.GET.get("asset", "")
+    named = [each for each in held if each.asset == asked]
+    if named:
+        return named[0]
+    nothing = Held("", 0, Decimal(0))
+    return max(held, key=lambda each: (each.amount.copy_abs(), each.asset), default=nothing)

@@ -1,18 +1,28 @@
 """The control "As of, known at" of a page that can be read in the past, kept in its address."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from urllib.parse import urlencode
 
+from django.db import models
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import render
 
 from accounts.clock import shown_day, shown_instant
+from accounts.columns import Column
 from accounts.roles import DeskRequest
-from ledger.times import ReadingPoint, TimeRefusedError, asked, one_snapshot
+from ledger.times import (
+    ReadingPoint,
+    TimeRefusedError,
+    asked,
+    known,
+    one_snapshot,
+    shown,
+)
 
 AS_OF, KNOWN_AT = "as_of", "known_at"
-ANOTHER_PLACE = ("page", "format")
+ANOTHER_PLACE = ("page", "format", "before")
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,21 @@ class Times:
             taken = shown_instant(self.point.horizon.taken_at, form="full")
             parts.append(f"as known at {taken}, horizon {self.point.horizon.pk}")
         return ", ".join(parts)
+
+    @property
+    def first(self) -> str:
+        """The two times as the first part of a link's question; "" for here and now."""
+        return f"?{self._kept}" if self._kept else ""
+
+    @property
+    def more(self) -> str:
+        """The two times as a further part of a link's question; "" for here and now."""
+        return f"&{self._kept}" if self._kept else ""
+
+    @property
+    def _kept(self) -> str:
+        said = {AS_OF: self.as_of, KNOWN_AT: self.known_at}
+        return "" if self.point is None else urlencode({k: v for k, v in said.items() if v})
 
 
 View = Callable[..., HttpResponse]
@@ -94,3 +119,31 @@ def times_of(request: DeskRequest, point: ReadingPoint | None, *, has_date: bool
         sent_along=[(key, value) for key, values in rest.lists() for value in values],
         now=f"{request.path}?{rest.urlencode()}" if rest else request.path,
     )
+
+
+def columns_at(columns: Sequence[Column], point: ReadingPoint | None) -> Sequence[Column]:
+    """The columns of postings that hold at a point.
+
+    What a posting left behind counts all that was posted before it, also of later dates; as of a
+    date only the statement of the ledger account says what was then held.
+    """
+    if point is None or point.as_of is None:
+        return columns
+    return [column for column in columns if column.key != "balance"]
+
+
+def is_known_then(row: models.Model, point: ReadingPoint) -> bool:
+    """Whether a row of an append-only table was known at a point."""
+    return known(type(row)._default_manager.filter(pk=row.pk), point).exists()
+
+
+def not_known(name: str, point: ReadingPoint) -> str:
+    """The sentence about something that was not known at a point."""
+    when = "at this moment" if point.known_at is None else f"at {shown(point.known_at)}"
+    return f"{name} was not known {when}."
+
+
+def not_there(request: DeskRequest, times: Times, sentence: str) -> HttpResponse:
+    """404 for what the person may read, but not at this point; one sentence says why."""
+    context = {"times": times, "sentence": sentence}
+    return render(request, "ledger/not_there.html", context, status=404)

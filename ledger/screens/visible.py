@@ -9,7 +9,7 @@ from django.http import Http404
 
 from accounts.models import LegalEntity
 from accounts.roles import DeskRequest
-from ledger.models import Break, Entry, Location, Pool, Posting
+from ledger.models import Break, Entry, LedgerAccount, Location, Pool, Posting
 
 NO_PAGE = "There is no such page."
 
@@ -90,18 +90,34 @@ def hidden_postings(request: DeskRequest) -> Q:
 
 
 def hidden_accounts(request: DeskRequest, *, path: str) -> Q:
-    """Rows of ledger accounts the person may not read, by the path to the account."""
-    hidden = ~Q(**{f"{path}__pool__legal_entity__in": readable(request)})
+    """Rows of ledger accounts the person may not read, by the path to the account; "" is itself."""
+    to = f"{path}__" if path else ""
+    hidden = ~Q(**{f"{to}pool__legal_entity__in": readable(request)})
     for entity_id in readable(request):
         desks = request.roles.desks("read", entity_id)
         if desks is not None:
             hidden |= Q(
                 **{
-                    f"{path}__pool__legal_entity": entity_id,
-                    f"{path}__margin_account__isnull": False,
+                    f"{to}pool__legal_entity": entity_id,
+                    f"{to}margin_account__isnull": False,
                 }
-            ) & ~Q(**{f"{path}__margin_account__desk__in": desks})
+            ) & ~Q(**{f"{to}margin_account__desk__in": desks})
     return hidden
+
+
+def ledger_accounts(request: DeskRequest) -> "QuerySet[LedgerAccount]":
+    """The ledger accounts that the person may read, with what names them."""
+    return LedgerAccount.objects.exclude(hidden_accounts(request, path="")).select_related(
+        "pool__legal_entity", "asset", "location", "bucket__account", "margin_account"
+    )
+
+
+def ledger_account_or_404(request: DeskRequest, account_id: int) -> LedgerAccount:
+    """One ledger account."""
+    found = ledger_accounts(request).filter(pk=account_id).first()
+    if found is None:
+        raise Http404(NO_PAGE)
+    return found
 
 
 def visible_entries(request: DeskRequest) -> "QuerySet[Entry]":

@@ -20,6 +20,7 @@ ZERO = Decimal(0)
 class MoneyRow:
     """A money claim; `counts` is None in a bucket that no requirement is computed for."""
 
+    account_id: int
     bucket: Bucket
     asset: Asset
     amount: Decimal
@@ -31,6 +32,7 @@ class MoneyRow:
 class PositionRow:
     """An open position; figures at the mark are None while there is none."""
 
+    account_id: int
     bucket: Bucket
     asset: Asset
     quantity: Decimal
@@ -48,6 +50,7 @@ class PositionRow:
 class LoanRow:
     """What a bucket owes the firm."""
 
+    account_id: int
     bucket: Bucket
     asset: Asset
     amount: Decimal
@@ -98,7 +101,7 @@ def holdings_of(account: MarginAccount, *, day: date) -> Holdings:
         money=tuple(money_row(b, marks, terms) for b in of_class(AccountClass.CLAIM)),
         positions=tuple(position_row(b, marks, valid) for b in of_class(AccountClass.POSITION)),
         loans=tuple(
-            LoanRow(bucket_of(b), b.account.asset, b.amount)
+            LoanRow(b.account_id, bucket_of(b), b.account.asset, b.amount)
             for b in of_class(AccountClass.LOAN_RECEIVABLE)
         ),
     )
@@ -116,9 +119,9 @@ def money_row(balance: Balance, marks: dict[int, Mark], terms: TermsInForce) -> 
     mark = marks.get(asset.pk)
     price = ONE if asset.code == BASE else None if mark is None else mark.price
     if not bucket.is_margined or found is None or price is None:
-        return MoneyRow(bucket, asset, amount, None, None)
+        return MoneyRow(balance.account_id, bucket, asset, amount, None, None)
     counts = WIDE.multiply(WIDE.multiply(amount, price), WIDE.subtract(ONE, found.haircut))
-    return MoneyRow(bucket, asset, amount, found.haircut, counts)
+    return MoneyRow(balance.account_id, bucket, asset, amount, found.haircut, counts)
 
 
 def position_row(balance: Balance, marks: dict[int, Mark], valid: dict[int, date]) -> PositionRow:
@@ -129,7 +132,14 @@ def position_row(balance: Balance, marks: dict[int, Mark], valid: dict[int, date
     if mark is not None and cost is not None:
         unrealised = WIDE.multiply(quantity, WIDE.subtract(mark.price, cost))
     return PositionRow(
-        bucket_of(balance), asset, quantity, cost, mark, unrealised, valid.get(asset.pk)
+        balance.account_id,
+        bucket_of(balance),
+        asset,
+        quantity,
+        cost,
+        mark,
+        unrealised,
+        valid.get(asset.pk),
     )
 
 

@@ -1,6 +1,5 @@
 """The statement of an account: every posting to it, in the words of who owns the money."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,6 +15,8 @@ from accounts.filters import Choice, Choices, Day, Text
 from accounts.listing import Listing
 from accounts.models import MarginAccount, SealBlock
 from ledger.models import AccountClass, EntryKind, LedgerAccount, Posting
+from ledger.screens.times import columns_at
+from ledger.times import ReadingPoint, postings_at
 
 ON_ACCOUNT = (AccountClass.CLAIM, AccountClass.POSITION, AccountClass.LOAN_RECEIVABLE)
 NEWEST_SHOWN = 8
@@ -104,15 +105,15 @@ def statement_listing(
     request: HttpRequest,
     account: MarginAccount,
     *,
-    only: "Callable[[QuerySet[Posting]], QuerySet[Posting]] | None" = None,
+    point: ReadingPoint | None = None,
 ) -> Listing[Posting]:
-    """The statement that the address asks for; `only` narrows its lines."""
+    """The statement that the address asks for, of what counts at a point."""
     lines = statement_lines(account)
     return Listing(
         request,
-        lines if only is None else only(lines),
+        lines if point is None else postings_at(lines, point),
         name=f"statement-{account.code}",
-        columns=COLUMNS,
+        columns=columns_at(COLUMNS, point),
         filters=[
             Choice("asset", "Asset", "asset__code", lambda: assets_of(account)),
             Choice("kind", "Kind", "entry__kind", lambda: kinds_of(account)),

@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db.models import QuerySet
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 
 from accounts.models import MarginAccount
 from accounts.roles import DeskRequest
-from ledger.models import LedgerAccount, Posting
+from ledger.models import LedgerAccount
 from ledger.naming import said
-from ledger.screens.times import Times
+from ledger.screens.times import Times, not_known, not_there
 from ledger.standing import balances_at
-from ledger.times import IsKnown, ReadingPoint, as_known, known
+from ledger.times import ReadingPoint, as_known, known
 from margin.screens.statement import lines_of, statement_listing
 
 
@@ -31,8 +30,8 @@ def account_then(request: DeskRequest, account: MarginAccount, times: Times) -> 
     point = times.point
     assert point is not None, "the present has its own page"
     if not as_known([account], point):
-        raise Http404("There was no such page.")
-    listing = statement_listing(request, account, only=lambda rows: postings_at(rows, point))
+        return not_there(request, times, not_known(f"Account {account.code}", point))
+    listing = statement_listing(request, account, point=point)
     if listing.format:
         return listing.export()
     context = {
@@ -43,12 +42,6 @@ def account_then(request: DeskRequest, account: MarginAccount, times: Times) -> 
         "lines": lines_of(list(listing.page)),
     }
     return render(request, "margin/account_then.html", context)
-
-
-def postings_at(rows: "QuerySet[Posting]", point: ReadingPoint) -> "QuerySet[Posting]":
-    """The postings that had taken effect and were known."""
-    found = rows.filter(IsKnown("xid", point))
-    return found if point.ends_at is None else found.filter(entry__effective_at__lt=point.ends_at)
 
 
 def balances_of(account: MarginAccount, point: ReadingPoint) -> list[StoodLine]:

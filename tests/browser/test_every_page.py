@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from accounts.models import LegalEntity, Role
+from accounts.models import Bucket, LegalEntity, Role
 from brokerage.inbox.cycle import run_day
 from brokerage.synthetic import DEMO, write_firm
-from ledger.models import Break, Entry, Location
+from ledger.models import Break, Entry, LedgerAccount, Location
 from margin.models import MarginCall, Mark
 from tests.accounts.people import Desk, found_desk, sign_in_page
 from tests.browser.judging import Watch, overflows, violations
@@ -92,9 +92,14 @@ def addresses_of_things() -> list[str]:
         reverse("margin:account", args=[call.scope.bucket.account.code]),
         reverse("margin:price", args=[Mark.objects.order_by("-pk")[0].asset.code]),
         reverse("ledger:break", args=[Break.objects.order_by("pk")[0].pk]),
+        reverse("ledger:account-statement", args=[claim_of(call.scope.bucket).pk]),
         reverse("ledger:location", args=[Location.objects.get(code="bank:client-usd").code]),
         reverse("ledger:entry", args=[Entry.objects.order_by("-pk")[0].pk]),
     ]
+
+
+def claim_of(bucket: Bucket) -> LedgerAccount:
+    return LedgerAccount.objects.filter(bucket=bucket, account_class="claim").order_by("pk")[0]
 
 
 def test_every_filled_page_is_sound(filled: Desk, browser_page: "Page", desk_url: str) -> None:
