@@ -1,18 +1,22 @@
 """The day's processes: kept alive together, ended together, refused when they cannot start."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from brokerage.postgres import Server
 from brokerage.supervisor import StartRefusedError, group_lives, sole_run
 from tests.cluster import ROOT
+from tests.conftest import swift_place
 
 # Two children: the first has a child of its own, as a worker has its pool.
 DAY = """
@@ -150,3 +154,22 @@ def test_after_a_run_another_may_follow(tmp_path: Path) -> None:
         with sole_run(tmp_path, port=port):
             assert (tmp_path / "run.lock").read_text() == str(os.getpid())
         assert (tmp_path / "run.lock").read_text() == ""
+
+
+def test_a_place_that_was_never_set_up_is_refused_in_a_sentence() -> None:
+    with tempfile.TemporaryDirectory(prefix="run-", dir=swift_place()) as place:
+        Path(place).chmod(0o711)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "manage.py", "run"],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+            env=os.environ | {"BROKERAGE_VAR": place, "PORT": str(port)},
+        )  # fmt: skip
+        assert Server(Path(place)).postmaster() is None
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"CommandError: The database is not ready: run `make setup` first. PostgreSQL says: .+\.\n",
+        done.stderr,
+    )

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from accounts.guards import GuardsChangedError, refuse_to_start_unguarded
@@ -17,6 +17,7 @@ from brokerage.server_user import ServerRefusedError
 from brokerage.supervisor import ChildSpec, StartRefusedError, Supervisor, sole_run
 
 ANSWER_SECONDS_MAX = 60
+NOT_READY = "The database is not ready: run `make setup` first."
 
 
 class Command(BaseCommand):
@@ -79,11 +80,15 @@ def children() -> list[ChildSpec]:
 
 def refuse_unprepared() -> None:
     """Refuse a database that lacks migrations or a guard, before anything starts on it."""
-    executor = MigrationExecutor(connection)
-    pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if pending:
+    try:
+        executor = MigrationExecutor(connection)
+        is_behind = bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    except OperationalError as error:
+        why = str(error).strip().rpartition("FATAL:")[2].strip()
+        raise StartRefusedError(f"{NOT_READY} PostgreSQL says: {why}.") from error
+    if is_behind:
         connection.close()
-        raise StartRefusedError("The database is not ready: run `make setup` first.")
+        raise StartRefusedError(NOT_READY)
     try:
         refuse_to_start_unguarded()
     except GuardsChangedError as changed:
