@@ -74,7 +74,7 @@ def _stage(batch: UUID, drafts: Iterable[Draft]) -> int:
     count = 0
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         copy = sql.SQL("COPY ledger_stageddraft (batch, ordinal, draft) FROM STDIN")
-        with cursor.copy(copy) as rows:
+        with connection.wrap_database_errors, cursor.copy(copy) as rows:
             for count, draft in enumerate(drafts, start=1):
                 rows.write_row((batch, count - 1, json.dumps(drafted(draft))))
     return count

@@ -25,7 +25,6 @@ from accounts.models import (
     Role,
 )
 from accounts.redaction import Name
-from accounts.seals.sealer import seal_history
 from brokerage.inbox.cycle import run_day
 from brokerage.synthetic import DEMO, write_firm
 from brokerage.verify import verify
@@ -33,6 +32,7 @@ from ledger.models import StatementFile
 from tests.accounts.owners import add_account, add_client
 from tests.accounts.people import Desk, found_desk, person
 from tests.conftest import Connection
+from tests.history.book import seal
 
 NAME = "Zoë O'Łukasiewicz & Söhne"
 OTHER = "Zoë Everquist"
@@ -317,7 +317,7 @@ def test_an_erased_name_is_found_nowhere_and_history_still_proves_itself(
     outbox = Path(settings.VAR) / "outbox" / f"letter to {NAME.replace('&', 'and')}.txt"
     outbox.parent.mkdir(parents=True, exist_ok=True)
     outbox.write_bytes(b"\xff\xfe" + f"Dear {NAME},\n".encode("utf-16-le"))
-    seal_history()
+    seal()
     with acting(Actor.command("test"), reason=f"Not sealed yet: {NAME}"):
         LegalEntity.objects.filter(pk=firm.entity.pk).update(name="Example Brokerage Inc")
     try:
@@ -337,7 +337,7 @@ def test_an_erased_name_is_found_nowhere_and_history_still_proves_itself(
     assert ("accounts_act", ("reason",), False) in said
     report = verify()
     assert [c for c in report.checks if c.wrong is not None and "guards" not in c.name] == []
-    seal_history()
+    seal()
     assert [c for c in verify().checks if c.wrong is not None and "guards" not in c.name] == []
 
 
@@ -361,7 +361,7 @@ def test_a_client_with_money_in_the_book_is_kept(firm: Desk) -> None:
 def test_a_row_that_was_redacted_is_watched_like_any_other(
     firm: Desk, superuser: Connection
 ) -> None:
-    seal_history()
+    seal()
     erased(firm, Client.objects.get(code="Z1"))
     superuser.execute("ALTER TABLE ledger_statementfile DISABLE TRIGGER USER")
     superuser.execute(

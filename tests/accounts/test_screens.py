@@ -13,8 +13,8 @@ from django.urls import reverse
 from accounts import approvals, people
 from accounts.audit import Actor, acting
 from accounts.models import Act, Approval, LegalEntity, Operator, Role, RoleGrant, SealBlock
-from accounts.seals import seal_history
 from tests.accounts.people import Desk, add_operator, found_desk, person, sign_in
+from tests.history.book import seal
 
 GRANT_REASON = "Joins the risk desk on Monday"
 YES = "Checked with the head of the desk"
@@ -291,7 +291,7 @@ def test_what_a_rule_refuses_after_approval_can_be_applied_again(
 
 
 def test_a_sealed_act_names_its_block(desk: Desk, client: Browser) -> None:
-    seal_history()
+    seal()
     sign_in(client, desk[Role.AUDITOR])
     page = text_of(client.get(reverse("accounts:audit"), {"actor": "setup"}))
     assert "Sealed to block" in page

