@@ -58,7 +58,9 @@ def judged(page: "Page", address: str, *, schemes: Sequence[str]) -> list[str]:
     return wrong
 
 
-def visit(page: "Page", desk_url: str, addresses: list[str], chance: Random | None) -> list[str]:
+def visit(
+    page: "Page", desk_url: str, addresses: list[str], chance: Random | None = None
+) -> list[str]:
     """What is wrong with the pages: in one theme each, as it comes, or without chance in both."""
     watch = Watch(desk_url).on(page)
     wrong = []
