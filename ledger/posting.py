@@ -186,7 +186,7 @@ def drafted(draft: Draft) -> dict[str, Any]:
     Raises:
         RefusedError: it holds what no text of the database can.
     """
-    _check_texts(draft)
+    check_texts(draft)
     asked = draft.content()
     if draft.approval_id is not None:
         asked["approval"] = str(draft.approval_id)
@@ -195,7 +195,7 @@ def drafted(draft: Draft) -> dict[str, Any]:
     return asked
 
 
-def _check_texts(draft: Draft) -> None:
+def check_texts(draft: Draft) -> None:
     """Refuse what the database cannot hold: a NUL, or half of a surrogate pair."""
     texts = [
         draft.key,
@@ -285,6 +285,7 @@ __all__ = [
     "Leg",
     "LossParts",
     "Posted",
+    "check_texts",
     "drafted",
     "lock_balances",
     "open_accounts",

@@ -1,11 +1,20 @@
 """Work of the day's end: entries by the million, staged in the database and posted in chunks.
 
-Each chunk is an act of its own. What was posted is told by the keys: a run that was cut off is
-begun again with the same drafts, and posts what is missing.
+Each chunk is an act of its own. Two connections share the work: while one chunk is written, the
+next is staged, read and given its keys; chunks are written and committed in their order. What was
+posted is told by the keys: a run that was cut off is begun again with the same drafts, and posts
+what is missing.
 """
 
 import json
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from contextvars import copy_context
+from itertools import islice
+from queue import SimpleQueue
+from threading import Event, Thread
 from typing import NamedTuple, Protocol
 from uuid import UUID, uuid4
 
@@ -13,9 +22,19 @@ from django.db import connection, transaction
 from psycopg import sql
 
 from accounts.audit import Actor, acting
-from ledger.posting import Draft, drafted
+from ledger.posting import Draft, check_texts, drafted, plain
 
 CHUNK = 50_000
+FIRST_CHUNK = 2_000
+GROWTH = 1.5
+"""What there is to post in one chunk lasts while the next is made ready; so the first is small."""
+POSTERS = 2
+
+COPY = "COPY ledger_stageddraft (batch, ordinal, {}) FROM STDIN"
+WHOLE = "draft"
+PLAIN = "key, kind, effective_at, reference, narrative, accounts, amounts"
+# What would end a column or a row where it is not meant to.
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 class Progress(Protocol):
@@ -50,36 +69,154 @@ def post_staged(
         RefusedError: a rule of the book refused a chunk; the chunks before it are posted, and a
             second run with the same drafts goes on there.
     """
-    batch = uuid4()
+    batch = _Batch(uuid4(), actor, reason)
+    total = len(drafts) if isinstance(drafts, Sequence) else 0
+    entries = new = 0
     try:
-        count = _stage(batch, drafts)
-        entries = new = 0
-        for first in range(0, count, chunk):
-            with acting(actor, reason=reason), connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT entries, fresh FROM ledger.post_staged(%s, %s, %s)",
-                    [batch, first, min(first + chunk, count) - 1],
-                )
-                posted, fresh = cursor.fetchone()
-            entries, new = entries + posted, new + fresh
+        for done in _in_turn(_chunks(batch, drafts, chunk)):
+            entries, new = entries + done.entries, new + done.new
             if progress is not None:
-                progress.report(entries, count, "Post")
+                progress.report(entries, max(entries, total), "Post")
         return Staged(entries, new)
     finally:
-        _clear(batch)
+        batch.clear()
 
 
-def _stage(batch: UUID, drafts: Iterable[Draft]) -> int:
-    """Copy the drafts to the server; returns how many."""
-    count = 0
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        copy = sql.SQL("COPY ledger_stageddraft (batch, ordinal, draft) FROM STDIN")
-        with connection.wrap_database_errors, cursor.copy(copy) as rows:
-            for count, draft in enumerate(drafts, start=1):
-                rows.write_row((batch, count - 1, json.dumps(drafted(draft))))
-    return count
+class _Batch(NamedTuple):
+    """What the chunks of one run have in common."""
+
+    id: UUID
+    actor: Actor
+    reason: str
+
+    def clear(self) -> None:
+        """Delete the drafts that were not posted."""
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("DELETE FROM ledger_stageddraft WHERE batch = %s", [self.id])
 
 
-def _clear(batch: UUID) -> None:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM ledger_stageddraft WHERE batch = %s", [batch])
+class _Chunk(NamedTuple):
+    """Drafts of one act; `before` is the chunk that is written first, if there is one."""
+
+    batch: _Batch
+    first: int
+    drafts: list[Draft]
+    has_turn: Event
+    before: Event | None
+
+    def post(self) -> Staged:
+        """Stage the drafts, wait for the turn to write them, and post them."""
+        try:
+            self._stage()
+            until = self.first + len(self.drafts)
+            with (
+                acting(self.batch.actor, reason=self.batch.reason),
+                connection.cursor() as cursor,
+            ):
+                cursor.execute("SELECT ledger.take_turn(%s, %s)", [self.batch.id, until])
+                self.has_turn.set()
+                if self.before is not None:
+                    self.before.wait()
+                cursor.execute(
+                    "SELECT entries, fresh FROM ledger.post_staged(%s, %s, %s)",
+                    [self.batch.id, self.first, until],
+                )
+                return Staged(*cursor.fetchone())
+        finally:
+            self.has_turn.set()
+
+    def _stage(self) -> None:
+        columns = PLAIN if all(map(_is_plain, self.drafts)) else WHOLE
+        row = _plain_row if columns is PLAIN else _whole_row
+        head = f"{self.batch.id}\t"
+        text = "".join(
+            f"{head}{ordinal}\t{row(draft)}\n"
+            for ordinal, draft in enumerate(self.drafts, start=self.first)
+        )
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            copy = cursor.copy(sql.SQL(COPY.format(columns)))
+            with connection.wrap_database_errors, copy as rows:
+                rows.write(text)
+
+
+def _is_plain(draft: Draft) -> bool:
+    """Whether a draft says nothing but its header, and of its legs account and amount."""
+    return (
+        draft.reverses is None
+        and draft.approval_id is None
+        and draft.release_id is None
+        and draft.loss is None
+        and all(
+            leg.reference is leg.price is leg.average is None and leg.amount.is_finite()
+            for leg in draft.legs
+        )
+    )
+
+
+def _plain_row(draft: Draft) -> str:
+    check_texts(draft)
+    said = (draft.key, draft.kind, draft.effective_at.isoformat(), draft.reference, draft.narrative)
+    accounts = ",".join([str(leg.account_id) for leg in draft.legs])
+    amounts = ",".join([plain(leg.amount) for leg in draft.legs])
+    texts = "\t".join([text.translate(ESCAPES) for text in said])
+    return f"{texts}\t{{{accounts}}}\t{{{amounts}}}"
+
+
+def _whole_row(draft: Draft) -> str:
+    return json.dumps(drafted(draft)).translate(ESCAPES)
+
+
+def _chunks(batch: _Batch, drafts: Iterable[Draft], size: int) -> Iterator[_Chunk]:
+    """The drafts cut into growing chunks, each of which knows the one before."""
+    waiting = iter(drafts)
+    first, before, many = 0, None, float(FIRST_CHUNK)
+    while part := list(islice(waiting, min(size, int(many)))):
+        chunk = _Chunk(batch, first, part, Event(), before)
+        first, before, many = first + len(part), chunk.has_turn, many * GROWTH
+        yield chunk
+
+
+def _in_turn(chunks: Iterator[_Chunk]) -> Iterator[Staged]:
+    """What became of each chunk, in order, while those after it are made ready elsewhere."""
+    under_way: deque[Future[Staged]] = deque()
+    with ExitStack() as stack:
+        posters = [_Poster() for _ in range(POSTERS)]
+        for poster in posters:
+            stack.callback(poster.stop)
+        for number, chunk in enumerate(chunks):
+            if len(under_way) == POSTERS:
+                yield under_way.popleft().result()
+            under_way.append(posters[number % POSTERS].give(chunk))
+        while under_way:
+            yield under_way.popleft().result()
+
+
+class _Poster:
+    """A thread with a connection of its own, which posts chunks one after another."""
+
+    def __init__(self) -> None:
+        self._given: SimpleQueue[tuple[_Chunk, Future[Staged]] | None] = SimpleQueue()
+        self._thread = Thread(target=copy_context().run, args=(self._work,), daemon=True)
+        self._thread.start()
+
+    def give(self, chunk: _Chunk) -> Future[Staged]:
+        """Have a chunk posted; the future says what became of it."""
+        future: Future[Staged] = Future()
+        self._given.put((chunk, future))
+        return future
+
+    def stop(self) -> None:
+        """Wait for what is under way, and end."""
+        self._given.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            while (given := self._given.get()) is not None:
+                chunk, future = given
+                try:
+                    future.set_result(chunk.post())
+                except BaseException as error:
+                    future.set_exception(error)
+        finally:
+            connection.close()

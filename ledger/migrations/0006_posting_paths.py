@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
+
+from accounts.fields import ExactField
 
 HERE = Path(__file__)
 PARTS = ("guards", "entries")
@@ -31,7 +34,13 @@ class Migration(migrations.Migration):
                 ),
                 ("batch", models.UUIDField()),
                 ("ordinal", models.BigIntegerField()),
-                ("draft", models.JSONField()),
+                ("draft", models.JSONField(null=True)),
+                *(
+                    (name, models.TextField(default="", db_default=""))
+                    for name in ("key", "kind", "effective_at", "reference", "narrative")
+                ),
+                ("accounts", ArrayField(models.BigIntegerField(), null=True)),
+                ("amounts", ArrayField(ExactField(), null=True)),
             ],
         ),
         migrations.RunSQL("ALTER TABLE ledger_stageddraft SET UNLOGGED"),
@@ -40,4 +49,5 @@ class Migration(migrations.Migration):
             for part in PARTS
         ),
         migrations.RunSQL(HERE.with_suffix(".sql").read_text()),
+        migrations.RunSQL(HERE.with_name(f"{HERE.stem}_staged.sql").read_text()),
     ]

@@ -55,31 +55,22 @@ END $$;
 -- ---------------------------------------------------------------- the core
 
 -- Writes entries and postings in one statement, so that the guards see them whole. The arrays of
--- balances are as they stand locked, one element per ledger account in its order.
+-- legs say how many postings of its account each makes with those before it, and how much they move;
+-- those of balances are as they stand locked, one element per ledger account; those of values say
+-- what trades make of positions, where there are any.
 DROP FUNCTION ledger.write_entries(ledger.draft[], ledger.draft_leg[]);
-CREATE FUNCTION ledger.write_entries(
-    ids bigint[], kinds text[], times timestamptz[], refs text[], narratives text[],
-    undone bigint[], counts integer[], losses jsonb[], releases uuid[],
-    leg_entries bigint[], leg_ordinals integer[], leg_accounts bigint[], leg_amounts numeric[],
-    leg_references text[], leg_prices numeric[],
-    accounts bigint[], pools smallint[], assets bigint[], amounts numeric[], seqs bigint[],
-    valued_entries bigint[], valued_legs integer[], averages numeric[], realised numeric[]
-) RETURNS void
-LANGUAGE sql SET search_path = public, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
-SET enable_nestloop = off SET enable_mergejoin = off AS $$
-    WITH posted AS (
-        SELECT l.*, b.pool_id, b.asset_id,
-               b.seq + row_number() OVER w AS account_seq,
-               b.amount + sum(l.amount) OVER w AS balance_after,
-               v.average, v.realised
-        FROM unnest(leg_entries, leg_ordinals, leg_accounts, leg_amounts, leg_references, leg_prices)
-            AS l(entry_id, leg, account_id, amount, reference, price)
-        JOIN unnest(accounts, pools, assets, amounts, seqs)
-            AS b(account_id, pool_id, asset_id, amount, seq) ON b.account_id = l.account_id
-        LEFT JOIN unnest(valued_entries, valued_legs, averages, realised)
-            AS v(entry_id, leg, average, realised) ON v.entry_id = l.entry_id AND v.leg = l.leg
-        WINDOW w AS (PARTITION BY l.account_id ORDER BY l.entry_id, l.leg)
-    ), entries AS (
+DO $write$
+DECLARE
+    head text := 'ids bigint[], kinds text[], times timestamptz[], refs text[], narratives text[],
+        undone bigint[], counts integer[], losses jsonb[], releases uuid[],
+        leg_entries bigint[], leg_ordinals integer[], leg_accounts bigint[], leg_amounts numeric[],
+        leg_references text[], leg_prices numeric[], places bigint[], moved numeric[],
+        accounts bigint[], pools smallint[], assets bigint[], amounts numeric[], seqs bigint[]';
+    settings text := ' RETURNS void LANGUAGE sql SET search_path = public, pg_temp SET jit = off
+        SET plan_cache_mode = force_generic_plan SET enable_nestloop = off
+        SET enable_mergejoin = off AS ';
+    body text := $$
+    WITH entries AS (
         INSERT INTO ledger_entry (id, kind_id, effective_at, reference, narrative, reverses_id,
                                   posting_count)
         SELECT d.* FROM unnest(ids, kinds, times, refs, narratives, undone, counts) d
@@ -96,10 +87,24 @@ SET enable_nestloop = off SET enable_mergejoin = off AS $$
     )
     INSERT INTO ledger_posting (account_id, account_seq, entry_id, pool_id, asset_id, amount,
                                 balance_after, reference, price, average_after, realised)
-    SELECT p.account_id, p.account_seq, p.entry_id, p.pool_id, p.asset_id, p.amount,
-           p.balance_after, p.reference, p.price, p.average, p.realised
-    FROM posted p ORDER BY p.account_id, p.account_seq
-$$;
+    SELECT l.account_id, b.seq + l.place, l.entry_id, b.pool_id, b.asset_id, l.amount,
+           b.amount + l.moved, l.reference, l.price, %s
+    FROM unnest(leg_entries, leg_ordinals, leg_accounts, leg_amounts, leg_references, leg_prices,
+                places, moved)
+        AS l(entry_id, leg, account_id, amount, reference, price, place, moved)
+    JOIN unnest(accounts, pools, assets, amounts, seqs)
+        AS b(account_id, pool_id, asset_id, amount, seq) ON b.account_id = l.account_id
+    %s
+    $$;
+BEGIN
+    EXECUTE 'CREATE FUNCTION ledger.write_entries(' || head || ')' || settings || quote_literal(
+        format(body, 'NULL, NULL', ''));
+    EXECUTE 'CREATE FUNCTION ledger.write_trades(' || head || ', valued_entries bigint[],
+        valued_legs integer[], averages numeric[], realised numeric[])' || settings || quote_literal(
+        format(body, 'v.average, v.realised', 'LEFT JOIN unnest(valued_entries, valued_legs,
+        averages, realised) AS v(entry_id, leg, average, realised)
+        ON v.entry_id = l.entry_id AND v.leg = l.leg'));
+END $write$;
 
 -- Takes keys, in key order; a transaction that holds the same key is waited for. Returns the ids of
 -- the entries whose keys are new. The first key answers for all, or each for itself.
@@ -133,9 +138,11 @@ BEGIN
 END $$;
 
 -- Posts drafts in their order: `drafts` are objects as `post_entries` describes them. Returns the
--- entry of each, and whether it is new.
+-- entry of each, and whether it is new. Those of a staged batch wait with their keys in hand until
+-- the drafts before them are posted, and lock and write only then.
 CREATE FUNCTION ledger.post_drafts(
-    drafts jsonb[], OUT entries bigint[], OUT are_new boolean[]
+    drafts jsonb[], of_batch uuid, first_ordinal bigint,
+    OUT entries bigint[], OUT are_new boolean[]
 ) LANGUAGE plpgsql SET search_path = public, pg_temp SET jit = off
 SET plan_cache_mode = force_generic_plan SET work_mem = '64MB' AS $$
 DECLARE
@@ -181,6 +188,7 @@ BEGIN
     END IF;
 
     fresh := ledger.take_keys(d.keys, d.digests, d.ids);
+    IF of_batch IS NOT NULL THEN PERFORM ledger.await_turn(of_batch, first_ordinal); END IF;
     entries := d.ids;
     are_new := array_fill(true, ARRAY[cardinality(d.ids)]);
     IF cardinality(fresh) < cardinality(d.ids) THEN
@@ -217,11 +225,14 @@ BEGIN
     SELECT array_agg(s.entry_id) AS entries, array_agg(s.leg) AS ordinals,
            array_agg(s.account_id) AS accounts, array_agg(s.amount) AS amounts,
            array_agg(s.reference) AS refs, array_agg(s.price) AS prices,
-           array_agg(s.average) AS averages,
+           array_agg(s.average) AS averages, array_agg(s.place) AS places,
+           array_agg(s.moved) AS moved,
            bool_or(coalesce(s.is_spoilt OR s.account_id IS NULL OR s.amount IS NULL
                             OR length(coalesce(s.reference, '')) > 120, true)) AS is_broken
     INTO l
     FROM (
+        SELECT g.*, row_number() OVER running AS place, sum(g.amount) OVER running AS moved
+        FROM (
         SELECT u.id AS entry_id, g.ord::integer AS leg,
                ledger.plain_number(g.value ->> 'account')::bigint AS account_id,
                ledger.plain_number(g.value ->> 'amount') AS amount,
@@ -233,7 +244,9 @@ BEGIN
                   AND ledger.plain_number(g.value ->> 'average') IS NULL AS is_spoilt
         FROM unnest(d.ids, d.legs) WITH ORDINALITY AS u(id, legs, ord)
         CROSS JOIN LATERAL jsonb_array_elements(u.legs) WITH ORDINALITY AS g(value, ord)
-        ORDER BY u.ord, g.ord
+        ) g
+        WINDOW running AS (PARTITION BY g.account_id ORDER BY g.entry_id, g.leg)
+        ORDER BY g.account_id, g.entry_id, g.leg
     ) s;
 
     -- Then balances, in id order; of a bucket with a release all of them, and the row itself.
@@ -264,18 +277,19 @@ BEGIN
                                       one.body - '{approval,release}'::text[]);
     END LOOP;
 
-    IF b.has_positions THEN
-        SELECT array_agg(x.entry_id) AS entries, array_agg(x.leg) AS legs,
-               array_agg(x.average) AS averages, array_agg(x.realised) AS realised INTO v
-        FROM ledger.value_positions(ledger.as_drafts(drafts, d.ids),
-            ledger.read_legs(ledger.as_drafts(drafts, d.ids))) x;
-    ELSE
-        SELECT NULL::bigint[] AS entries, NULL::integer[] AS legs, NULL::numeric[] AS averages,
-               NULL::numeric[] AS realised INTO v;
+    IF NOT b.has_positions THEN
+        PERFORM ledger.write_entries(d.ids, d.kinds, d.times, d.refs, d.narratives, d.undone,
+            d.counts, d.losses, d.releases, l.entries, l.ordinals, l.accounts, l.amounts, l.refs,
+            l.prices, l.places, l.moved, b.accounts, b.pools, b.assets, b.amounts, b.seqs);
+        RETURN;
     END IF;
-    PERFORM ledger.write_entries(d.ids, d.kinds, d.times, d.refs, d.narratives, d.undone, d.counts,
+    SELECT array_agg(x.entry_id) AS entries, array_agg(x.leg) AS legs,
+           array_agg(x.average) AS averages, array_agg(x.realised) AS realised INTO v
+    FROM ledger.value_positions(ledger.as_drafts(drafts, d.ids),
+        ledger.read_legs(ledger.as_drafts(drafts, d.ids))) x;
+    PERFORM ledger.write_trades(d.ids, d.kinds, d.times, d.refs, d.narratives, d.undone, d.counts,
         d.losses, d.releases, l.entries, l.ordinals, l.accounts, l.amounts, l.refs, l.prices,
-        b.accounts, b.pools, b.assets, b.amounts, b.seqs, v.entries, v.legs, v.averages, v.realised);
+        l.places, l.moved, b.accounts, b.pools, b.assets, b.amounts, b.seqs, v.entries, v.legs, v.averages, v.realised);
 END $$;
 
 -- Drafts as the functions that look closer read them.
@@ -306,7 +320,7 @@ BEGIN
     IF jsonb_array_length(batch) = 0 THEN RETURN; END IF;
     RETURN QUERY
     SELECT r.ord::integer, r.entry, r.fresh
-    FROM ledger.post_drafts(ARRAY(SELECT e FROM jsonb_array_elements(batch) e)) p
+    FROM ledger.post_drafts(ARRAY(SELECT e FROM jsonb_array_elements(batch) e), NULL, NULL) p
     CROSS JOIN LATERAL unnest(p.entries, p.are_new) WITH ORDINALITY AS r(entry, fresh, ord);
 END $$;
 
@@ -320,31 +334,6 @@ BEGIN
     RETURN QUERY SELECT * FROM ledger.post_entries(batch);
 END $$;
 
--- ---------------------------------------------------------------- staged work
-
--- Drafts that wait to be posted, written by COPY. What lies here is nobody's money yet: it is not
--- kept, not sealed and lost in a crash; the keys tell what was posted of it.
-CREATE FUNCTION ledger.post_staged(of_batch uuid, first_ordinal bigint, last_ordinal bigint)
-RETURNS TABLE (entries bigint, fresh bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
-DECLARE
-    bodies jsonb[] := ARRAY(
-        SELECT s.draft FROM ledger_stageddraft s
-        WHERE s.batch = of_batch AND s.ordinal BETWEEN first_ordinal AND last_ordinal
-        ORDER BY s.ordinal);
-BEGIN
-    PERFORM accounts.require_act();
-    IF cardinality(bodies) = 0 THEN
-        RETURN QUERY SELECT 0::bigint, 0::bigint;
-        RETURN;
-    END IF;
-    RETURN QUERY
-    SELECT cardinality(p.entries)::bigint, cardinality(array_positions(p.are_new, true))::bigint
-    FROM ledger.post_drafts(bodies) p;
-END $$;
-
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger.post_entries(jsonb), ledger.open_accounts(jsonb),
-    ledger.post_as(text, text, text, text, text, jsonb),
-    ledger.post_staged(uuid, bigint, bigint) TO bo_runtime;
-GRANT INSERT, DELETE ON ledger_stageddraft TO bo_runtime;
+    ledger.post_as(text, text, text, text, text, jsonb) TO bo_runtime;

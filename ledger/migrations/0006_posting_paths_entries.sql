@@ -293,6 +293,6 @@ WHEN (OLD.account_id IS DISTINCT FROM NEW.account_id)
 EXECUTE FUNCTION ledger.balance_stays_with_its_account();
 ALTER TABLE ledger_balance ENABLE ALWAYS TRIGGER balance_stays_with_its_account;
 
--- Rows that are written again and again stay on their pages.
-ALTER TABLE ledger_balance SET (fillfactor = 60);
-ALTER TABLE ledger_dailymovement SET (fillfactor = 80);
+-- Rows that are written again and again stay on their pages, with room for one more of each.
+ALTER TABLE ledger_balance SET (fillfactor = 45);
+ALTER TABLE ledger_dailymovement SET (fillfactor = 45);

@@ -108,7 +108,7 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT r.ord::integer, r.entry, r.fresh
-    FROM ledger.post_drafts(ARRAY(SELECT e FROM jsonb_array_elements(batch) e)) p
+    FROM ledger.post_drafts(ARRAY(SELECT e FROM jsonb_array_elements(batch) e), NULL, NULL) p
     CROSS JOIN LATERAL unnest(p.entries, p.are_new) WITH ORDINALITY AS r(entry, fresh, ord);
 END $$;
 

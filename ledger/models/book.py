@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -95,12 +96,23 @@ class EntryKey(models.Model):
 
 
 class StagedDraft(models.Model):
-    """A draft that waits to be posted with many others; nobody's money yet, and not kept."""
+    """A draft that waits to be posted with many others; nobody's money yet, and not kept.
+
+    A plain draft, of legs with nothing but account and amount, lies in columns; any other is the
+    object `draft`.
+    """
 
     pk = models.CompositePrimaryKey("batch", "ordinal")
     batch = models.UUIDField()
     ordinal = models.BigIntegerField()
-    draft = models.JSONField()
+    draft = models.JSONField(null=True)
+    key = models.TextField(default="", db_default="")
+    kind = models.TextField(default="", db_default="")
+    effective_at = models.TextField(default="", db_default="")
+    reference = models.TextField(default="", db_default="")
+    narrative = models.TextField(default="", db_default="")
+    accounts = ArrayField(models.BigIntegerField(), null=True)
+    amounts = ArrayField(ExactField(), null=True)
 
 
 class Posting(models.Model):

@@ -184,9 +184,9 @@ GUARDS = [
     without_check("check_releases", ENTRIES, WRITTEN),
     without_check("check_first", ENTRIES, WRITTEN),
     without_check("check_openings", "pools smallint[]"),
-    beyond_doubt("sums", "sum(w.amount) = 0"),
-    beyond_doubt("running balances", "i.balance_after = b.amount + sum(i.amount) OVER running"),
-    beyond_doubt("the order of an account", "i.account_seq = b.seq + row_number() OVER running"),
+    beyond_doubt("sums", "sum(l.amount) = 0"),
+    beyond_doubt("running balances", "i.balance_after = a.amount + sum(i.amount) OVER running"),
+    beyond_doubt("the order of an account", "i.account_seq = a.seq + row_number() OVER running"),
     beyond_doubt(
         "floors",
         "ledger.broken_floor(a.account_class, a.asset_kind, i.balance_after) IS NULL",
@@ -201,7 +201,11 @@ GUARDS = [
             ),
         ),
     ),
-    beyond_doubt("how many postings there are", "count(*) = e.posting_count"),
+    beyond_doubt("how many postings there are", "e.posting_count = w.legs"),
+    Mutant(
+        "postings of another statement are not counted",
+        rewrites=(("ledger.posting_is_sound()", "<> seen.postings", "< 0"),),
+    ),
     plain_beyond_doubt("sums", "sum(i.amount) = 0"),
     plain_beyond_doubt("pools", "min(i.pool_id) = max(i.pool_id)"),
     plain_beyond_doubt("running balances", "i.balance_after = b.amount + i.amount"),
@@ -270,7 +274,9 @@ LOCKS = [
     ),
     Mutant(
         "a batch holds no balance",
-        rewrites=(("ledger.post_drafts(jsonb[])", "ORDER BY n.account_id FOR UPDATE", ""),),
+        rewrites=(
+            ("ledger.post_drafts(jsonb[], uuid, bigint)", "ORDER BY n.account_id FOR UPDATE", ""),
+        ),
     ),
     Mutant("looks, then writes, and nobody checks", (*NAIVE, *lock_balances(""))),
 ]

@@ -89,7 +89,7 @@ def test_what_functions_write_is_written_by_nobody_else(
         " RETURNS numeric LANGUAGE sql IMMUTABLE AS 'SELECT value'",
         "ALTER FUNCTION ledger.post_entries(jsonb) SET search_path = mine",
         "DROP FUNCTION ledger.posting_is_sound() CASCADE",
-        "SELECT ledger.post_drafts(NULL)",
+        "SELECT ledger.post_drafts(NULL, NULL, NULL)",
         "SELECT ledger.read_drafts('[]')",
         "SELECT ledger.balance_at(1, 1)",
         "SELECT accounts.make_append_only('ledger_break')",
