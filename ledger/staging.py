@@ -33,6 +33,7 @@ POSTERS = 2
 COPY = "COPY ledger_stageddraft (batch, ordinal, {}) FROM STDIN"
 WHOLE = "draft"
 PLAIN = "key, kind, effective_at, reference, narrative, accounts, amounts"
+NOTHING_ELSE = (None, None, None)
 # What would end a column or a row where it is not meant to.
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -147,7 +148,7 @@ def _is_plain(draft: Draft) -> bool:
         and draft.release_id is None
         and draft.loss is None
         and all(
-            leg.reference is leg.price is leg.average is None and leg.amount.is_finite()
+            leg.amount.is_finite() and (leg.reference, leg.price, leg.average) == NOTHING_ELSE
             for leg in draft.legs
         )
     )
