@@ -177,8 +177,7 @@ BEGIN
         PERFORM accounts.refuse('entry_sees_closed_periods',
             'entries are posted in READ COMMITTED, so that they see a period that was closed');
     END IF;
-    SELECT min(i.entry_id) AS first_entry, max(i.entry_id) AS last_entry, count(*) <= 8 AS are_few
-    INTO seen FROM inserted i;
+    SELECT min(i.entry_id) AS first_entry, max(i.entry_id) AS last_entry INTO seen FROM inserted i;
     IF seen.first_entry IS NULL THEN RETURN NULL; END IF;
     -- An id between those of a statement is rarely another's.
     SELECT (min(e.effective_at) AT TIME ZONE 'UTC')::date AS on_day,
@@ -198,10 +197,7 @@ BEGIN
     INTO concern
     FROM ledger_entry e WHERE e.id BETWEEN seen.first_entry AND seen.last_entry;
 
-    IF seen.are_few AND seen.first_entry = seen.last_entry
-       AND ledger.carry_entry(seen.first_entry) THEN
-        NULL;  -- carried
-    ELSIF concern.on_day = concern.until_day THEN
+    IF concern.on_day = concern.until_day THEN
         WITH moved AS MATERIALIZED (
             SELECT i.account_id, coalesce(sum(i.amount) FILTER (WHERE i.amount > 0), 0) AS debit,
                    coalesce(-sum(i.amount) FILTER (WHERE i.amount < 0), 0) AS credit,
@@ -254,32 +250,6 @@ BEGIN
         PERFORM ledger.check_dates(ARRAY(SELECT DISTINCT i.entry_id FROM inserted i));
     END IF;
     RETURN NULL;
-END $$;
-
--- The same for one entry that touches each account once; false where it does not.
-CREATE FUNCTION ledger.carry_entry(entry bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
-DECLARE
-    touched bigint;
-    on_day date;
-BEGIN
-    SELECT (e.effective_at AT TIME ZONE 'UTC')::date, CASE WHEN count(*) = count(DISTINCT i.account_id)
-               THEN count(*) END INTO on_day, touched
-    FROM ledger_entry e JOIN ledger_posting i ON i.entry_id = e.id WHERE e.id = entry GROUP BY e.id;
-    IF touched IS NULL THEN RETURN false; END IF;
-    UPDATE ledger_balance b
-    SET amount = i.balance_after, seq = i.account_seq, average_cost = i.average_after
-    FROM ledger_posting i WHERE i.entry_id = entry AND b.account_id = i.account_id;
-
-    INSERT INTO ledger_dailymovement AS m (account_id, effective_on, debit, credit, first_seq)
-    SELECT i.account_id, on_day, greatest(i.amount, 0), greatest(-i.amount, 0),
-           CASE WHEN NOT EXISTS (SELECT FROM ledger_dailymovement x
-                                 WHERE x.account_id = i.account_id AND x.effective_on > on_day)
-           THEN i.account_seq END
-    FROM ledger_posting i WHERE i.entry_id = entry ORDER BY i.account_id
-    ON CONFLICT (account_id, effective_on)
-    DO UPDATE SET debit = m.debit + excluded.debit, credit = m.credit + excluded.credit;
-    RETURN true;
 END $$;
 
 -- ---------------------------------------------------------------- entries
@@ -423,5 +393,5 @@ CREATE TRIGGER kind_keeps_its_code BEFORE UPDATE ON ledger_entrykind
 FOR EACH ROW EXECUTE FUNCTION accounts.columns_stay('kind_keeps_its_code', 'code');
 ALTER TABLE ledger_entrykind ENABLE ALWAYS TRIGGER kind_keeps_its_code;
 
-REVOKE ALL ON FUNCTION ledger.is_plain_entry(bigint), ledger.carry_entry(bigint),
+REVOKE ALL ON FUNCTION ledger.is_plain_entry(bigint),
     ledger.check_entries(bigint[]), ledger.asks_more(ledger_entrykind) FROM PUBLIC;

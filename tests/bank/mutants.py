@@ -217,10 +217,13 @@ GUARDS = [
     ),
     plain_beyond_doubt("how many postings there are", "count(*) = min(e.posting_count)"),
     Mutant(
-        "one entry is not carried",
-        (
-            "CREATE OR REPLACE FUNCTION ledger.carry_entry(entry bigint) RETURNS boolean"
-            " LANGUAGE plpgsql AS 'BEGIN RETURN true; END'",
+        "movements are not carried",
+        rewrites=(
+            (
+                "ledger.posting_is_carried()",
+                "DO UPDATE SET debit = d.debit + excluded.debit,",
+                "DO UPDATE SET debit = d.debit,",
+            ),
         ),
     ),
 ]
