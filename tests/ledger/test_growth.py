@@ -159,7 +159,7 @@ READINGS_OF_AN_ACCOUNT = 10
 
 
 def quiet_horizon() -> str:
-    """A horizon with nothing open below the newest posting, in whichever database of the cluster."""
+    """A horizon below which nothing is open, in whichever database of the cluster."""
     for _ in range(600):
         known = store_horizon("test").snapshot
         with connection.cursor() as cursor:
