@@ -27,6 +27,7 @@ from typing import Any
 import psycopg
 
 from brokerage import server_user
+from brokerage.memory import shared_buffers
 from brokerage.server_user import ServerRefusedError, User
 
 VERSION_MIN = 160000
@@ -43,7 +44,6 @@ LOG_BYTES_MAX = 10_000_000
 SERVER_OPTIONS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "shared_buffers": "256MB",
     "max_connections": "100",
     # A posting touches more tables and indexes than a backend can lock on its own by default.
     "max_locks_per_transaction": "256",
@@ -290,7 +290,11 @@ class Server:
             raise ServerRefusedError(f"PostgreSQL could not be created: {last_line(done.stdout)}")
 
     def _launch(self) -> None:
-        chosen = {**SERVER_OPTIONS, "unix_socket_directories": str(self.socket_directory)}
+        chosen = {
+            **SERVER_OPTIONS,
+            "shared_buffers": shared_buffers(),
+            "unix_socket_directories": str(self.socket_directory),
+        }
         options = " ".join(f"-c {name}='{value}'" for name, value in chosen.items())
         # The server is started by a program that ends at once; as its parent we can bury it later.
         with adopting_orphans():

@@ -96,35 +96,52 @@ class _Batch(NamedTuple):
             cursor.execute("DELETE FROM ledger_stageddraft WHERE batch = %s", [self.id])
 
 
+class _Turn(NamedTuple):
+    """How far a chunk has come: its turn is taken, its transaction has ended."""
+
+    taken: Event
+    ended: Event
+
+
 class _Chunk(NamedTuple):
-    """Drafts of one act; `before` is the chunk that is written first, if there is one."""
+    """Drafts of one act.
+
+    Attributes:
+        first: number of its first draft in the batch.
+        before: the turn of the chunk that is written first, if there is one.
+        repeats: whether it asks for keys of that chunk, and so cannot take its own beside it.
+    """
 
     batch: _Batch
     first: int
     drafts: list[Draft]
-    has_turn: Event
-    before: Event | None
+    turn: _Turn
+    before: _Turn | None
+    repeats: bool
 
     def post(self) -> Staged:
         """Stage the drafts, wait for the turn to write them, and post them."""
         try:
             self._stage()
             until = self.first + len(self.drafts)
+            if self.before is not None and self.repeats:
+                self.before.ended.wait()
             with (
                 acting(self.batch.actor, reason=self.batch.reason),
                 connection.cursor() as cursor,
             ):
                 cursor.execute("SELECT ledger.take_turn(%s, %s)", [self.batch.id, until])
-                self.has_turn.set()
+                self.turn.taken.set()
                 if self.before is not None:
-                    self.before.wait()
+                    self.before.taken.wait()
                 cursor.execute(
                     "SELECT entries, fresh FROM ledger.post_staged(%s, %s, %s)",
                     [self.batch.id, self.first, until],
                 )
                 return Staged(*cursor.fetchone())
         finally:
-            self.has_turn.set()
+            self.turn.taken.set()
+            self.turn.ended.set()
 
     def _stage(self) -> None:
         columns = PLAIN if all(map(_is_plain, self.drafts)) else WHOLE
@@ -170,11 +187,13 @@ def _whole_row(draft: Draft) -> str:
 def _chunks(batch: _Batch, drafts: Iterable[Draft], size: int) -> Iterator[_Chunk]:
     """The drafts cut into growing chunks, each of which knows the one before."""
     waiting = iter(drafts)
-    first, before, many = 0, None, float(FIRST_CHUNK)
+    first, many, before = 0, float(FIRST_CHUNK), None
+    keys: set[str] = set()
     while part := list(islice(waiting, min(size, int(many)))):
-        chunk = _Chunk(batch, first, part, Event(), before)
-        first, before, many = first + len(part), chunk.has_turn, many * GROWTH
-        yield chunk
+        keys_before, keys = keys, {draft.key for draft in part}
+        turn = _Turn(Event(), Event())
+        yield _Chunk(batch, first, part, turn, before, not keys.isdisjoint(keys_before))
+        first, many, before = first + len(part), many * GROWTH, turn
 
 
 def _in_turn(chunks: Iterator[_Chunk]) -> Iterator[Staged]:

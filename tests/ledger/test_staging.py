@@ -107,6 +107,19 @@ def test_chunks_are_written_in_their_order(book: Book, monkeypatch: pytest.Monke
     assert posted.values("xid").distinct().count() == 121
 
 
+def test_chunks_that_repeat_each_others_keys_do_not_wait_in_a_ring(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "FIRST_CHUNK", 1)
+    drafts = [fee(book) for _ in range(10)]
+    asked = [draft for draft in drafts for _ in range(12)]
+    for chunk in (1, 2, 5, 7):
+        before = Entry.objects.count()
+        again = [replace(draft, key=f"{chunk}:{draft.key}") for draft in asked]
+        assert staged([*again, *reversed(again)], chunk=chunk) == (240, 10)
+        assert Entry.objects.count() == before + 10
+
+
 def test_nothing_is_written_after_a_chunk_that_was_refused(book: Book) -> None:
     before = book.digest()
     too_much = fee(book, "99999")
