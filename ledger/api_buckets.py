@@ -25,7 +25,7 @@ from ledger.screens.debts import UnknownPartyError, asked_of, obligations_here
 from ledger.screens.individual import RECONCILE, client_or_404, clients_here
 from ledger.screens.visible import entity_here
 from ledger.times import as_known
-from ledger.transit import transit_lots
+from ledger.transit import book_day, transit_lots
 
 
 class MoveRuleSerializer(serializers.Serializer[Any]):
@@ -227,21 +227,17 @@ class LotSerializer(serializers.Serializer[Any]):
 
 
 class TransitViewSet(viewsets.ViewSet):
-    """Money on its way, the oldest first; `?day=2026-02-05` as of the end of a day."""
+    """Money on its way, the oldest first."""
 
     permission_classes = [permission("read")]
 
-    @extend_schema(
-        responses=LotSerializer(many=True), parameters=[OpenApiParameter("day", OpenApiTypes.DATE)]
-    )
+    @extend_schema(responses=LotSerializer(many=True), parameters=TWO_TIMES)
     def list(self, request: Request) -> Response:
-        """Every lot that has not arrived."""
-        asked = request.query_params.get("day")
-        day: date = timezone.now().date()
-        if asked is not None:
-            day = serializers.DateField().run_validation(asked)
+        """Every lot that has not arrived, now or at a point."""
         entity = entity_here(request._request)  # type: ignore[arg-type]
-        return Response(LotSerializer(transit_lots(day, entities=[entity.pk]), many=True).data)
+        with reading(request) as point:
+            lots = transit_lots(book_day(point), entities=[entity.pk], point=point)
+        return Response(LotSerializer(lots, many=True).data)
 
 
 def register(router: BaseRouter) -> None:

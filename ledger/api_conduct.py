@@ -14,6 +14,7 @@ from rest_framework.routers import BaseRouter
 from accounts.api_fields import ExactText
 from accounts.asking_api import AskedSerializer, ask_by_api, entity_of, http_of, sent
 from accounts.roles import permission, roles_in
+from ledger.api_times import TWO_TIMES, reading
 from ledger.letters import letter_states
 from ledger.locations import (
     CHANGE,
@@ -33,7 +34,8 @@ from ledger.receipts import (
     request_allocation,
     request_return,
 )
-from ledger.residual import TARGET, request_target, standings
+from ledger.residual import TARGET, request_target
+from ledger.residual_standing import standings
 from ledger.screens.locations import desk_today
 from ledger.screens.place_acts import (
     CloseForm,
@@ -43,7 +45,7 @@ from ledger.screens.place_acts import (
     letter_typed,
     place_or_404,
 )
-from ledger.screens.receipts import AllocationForm, ReturnForm, receipt_or_404
+from ledger.screens.receipts import AllocationForm, ReturnForm, day_of, receipt_or_404
 from ledger.screens.residual import TargetForm
 from ledger.transfers import action_of
 
@@ -70,10 +72,11 @@ class ReceiptViewSet(viewsets.GenericViewSet[Any]):
     serializer_class = ReceiptSerializer
     lookup_value_regex = r"\d{1,18}"
 
-    @extend_schema(responses=ReceiptSerializer(many=True))
+    @extend_schema(responses=ReceiptSerializer(many=True), parameters=TWO_TIMES)
     def list(self, request: Request) -> Response:
-        """All receipts, oldest first."""
-        found = receipts_of(entity_of(request), today=desk_today())
+        """All receipts, oldest first, now or at a point."""
+        with reading(request) as point:
+            found = receipts_of(entity_of(request), today=day_of(point), point=point)
         return Response(ReceiptSerializer(found, many=True).data)
 
     @extend_schema(request=None, responses={201: AskedSerializer})
@@ -247,7 +250,7 @@ class StatementViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Segregatio
 
 
 class StandingSerializer(serializers.Serializer[Any]):
-    """What the firm may take of its residual interest in a pool today."""
+    """What the firm may take of its residual interest in a pool, today or on the day of a point."""
 
     pool = serializers.CharField(source="pool.code")
     asset = serializers.CharField(source="asset.code")
@@ -267,10 +270,11 @@ class ResidualViewSet(viewsets.GenericViewSet[Any]):
     permission_classes = [permission("read")]
     serializer_class = StandingSerializer
 
-    @extend_schema(responses=StandingSerializer(many=True))
+    @extend_schema(responses=StandingSerializer(many=True), parameters=TWO_TIMES)
     def list(self, request: Request) -> Response:
-        """Every client pool in each money it carries."""
-        found = standings(entity_of(request), day=desk_today())
+        """Every client pool in each money it carries, now or at a point."""
+        with reading(request) as point:
+            found = standings(entity_of(request), day=day_of(point), point=point)
         return Response(StandingSerializer(found, many=True).data)
 
     @extend_schema(request=None, responses={201: AskedSerializer})

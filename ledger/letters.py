@@ -8,7 +8,7 @@ from django.db import connection
 
 from accounts.models import LegalEntity, OwnerClass
 from ledger.models import ConductRule, Letter, Location
-from ledger.residual import conduct_rule
+from ledger.residual_standing import conduct_rule
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ from ledger.models import (
     Posting,
 )
 from ledger.posting import AccountKey, Draft, Leg, open_accounts, post_entry
-from ledger.residual import conduct_rule
+from ledger.residual_standing import conduct_rule
+from ledger.times import ReadingPoint
 from ledger.transfers import ask, check_held
 
 RECEIPT = "unidentified_receipt"
@@ -83,12 +84,23 @@ class Receipt:
         return f"ledger_entry:{self.entry_id}"
 
 
+RECEIPTS = """
+    SELECT r.entry_id, r.effective_at, r.reference, r.narrative, r.pool_id, r.asset_id, r.amount,
+           r.settled_by
+    FROM {} r JOIN ledger_pool p ON p.id = r.pool_id WHERE p.legal_entity_id = %s
+      AND (%s::bigint IS NULL OR r.entry_id = %s)
+      AND (%s::boolean IS NULL OR (r.settled_by IS NULL) = %s)
+    ORDER BY r.effective_at, r.entry_id
+"""
+
+
 def receipts_of(
     legal_entity: LegalEntity,
     *,
     today: date,
     is_open: bool | None = None,
     entry_id: int | None = None,
+    point: ReadingPoint | None = None,
 ) -> list[Receipt]:
     """Receipts of a firm, oldest first; a handful of queries.
 
@@ -97,16 +109,16 @@ def receipts_of(
         today: the day from which ages count.
         is_open: only those that wait, or only those that are settled; all if None.
         entry_id: only this one.
+        point: where in the two times the book is read; here and now if None.
     """
+    if point is None:
+        source, times = "ledger.receipts", list[str | datetime | None]()
+    else:
+        source, times = "ledger.receipts_at(%s, %s)", [point.snapshot, point.ends_at]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT r.entry_id, r.effective_at, r.reference, r.narrative, r.pool_id, r.asset_id,"
-            " r.amount, r.settled_by FROM ledger.receipts r"
-            " JOIN ledger_pool p ON p.id = r.pool_id WHERE p.legal_entity_id = %s"
-            " AND (%s::bigint IS NULL OR r.entry_id = %s)"
-            " AND (%s::boolean IS NULL OR (r.settled_by IS NULL) = %s)"
-            " ORDER BY r.effective_at, r.entry_id",
-            [legal_entity.pk, entry_id, entry_id, is_open, is_open],
+            RECEIPTS.format(source),
+            [*times, legal_entity.pk, entry_id, entry_id, is_open, is_open],
         )
         rows = cursor.fetchall()
     pools = Pool.objects.in_bulk({row[4] for row in rows})

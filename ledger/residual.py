@@ -7,32 +7,26 @@ is what people see of it before they ask.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Sum
 
 from accounts.approvals import Description, FieldChange, register_action, request_approval
 from accounts.audit import Actor, acting, refusals
 from accounts.clock import shown_day
 from accounts.figures import WIDE, grouped
-from accounts.models import Approval, LegalEntity, OwnerClass
+from accounts.models import Approval, LegalEntity
 from ledger.models import (
-    AccountClass,
     Asset,
-    Balance,
     ConductRule,
-    LocationAsset,
     Pool,
     ResidualNotice,
-    ResidualTarget,
-    SegregationStatement,
 )
 from ledger.posting import plain
+from ledger.residual_standing import Standing, conduct_rule, residual_now, standing_of
 
 WITHDRAWAL = "residual_withdrawal"
 TARGET = "residual.target"
@@ -42,64 +36,6 @@ REPRESENTATION = (
     " target require, to the best of the signer's knowledge."
 )
 ZERO = Decimal(0)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What may be taken of one pool's residual interest in one asset on a day.
-
-    Attributes:
-        statement: the newest one; None where none was made.
-        due: the business day for which there must be one.
-        now: residual interest as it stands, less what the pool lacks.
-        taken: what was taken since the statement.
-        share: of the statement's residual interest, that may be taken without a principal.
-        target: what must stay.
-        has_target: whether anybody has set one.
-    """
-
-    pool: Pool
-    asset: Asset
-    day: date
-    statement: SegregationStatement | None
-    due: date
-    now: Decimal
-    taken: Decimal
-    share: Decimal
-    target: Decimal
-    has_target: bool
-
-    @property
-    def is_stated(self) -> bool:
-        """Whether the statement that a withdrawal of this day rests on exists."""
-        return self.statement is not None and self.due <= self.statement.business_day < self.day
-
-    @property
-    def stated(self) -> Decimal:
-        """Residual interest of the statement, less what the pool lacked."""
-        if self.statement is None:
-            return ZERO
-        net = WIDE.subtract(self.statement.residual_interest, self.statement.shortfall)
-        return max(net, ZERO)
-
-    @property
-    def free_share(self) -> Decimal:
-        """What the series may come to without a principal."""
-        return WIDE.multiply(self.share, self.stated)
-
-    @property
-    def left_of_share(self) -> Decimal:
-        """What may still be taken without a principal."""
-        return max(WIDE.subtract(self.free_share, self.taken), ZERO)
-
-    @property
-    def left_above_target(self) -> Decimal:
-        """What may still be taken at all."""
-        return max(WIDE.subtract(self.now, self.target), ZERO)
-
-    def is_beyond(self, amount: Decimal) -> bool:
-        """Whether a withdrawal of this amount needs a principal and a notice."""
-        return WIDE.add(self.taken, amount) > self.free_share
 
 
 def state_segregation(legal_entity_id: int, *, day: date) -> int:
@@ -115,66 +51,6 @@ def state_segregation(legal_entity_id: int, *, day: date) -> int:
         cursor.execute("SELECT ledger.state_segregation(%s, %s)", [legal_entity_id, day])
         (stated,) = cursor.fetchone()
     return int(stated)
-
-
-def conduct_rule(code: str, *, regime: str, day: date) -> Decimal:
-    """The value of a rule on a day: that of the regime, or else the one for all."""
-    rules = ConductRule.objects.filter(code=code, regime__in={regime, ""}, effective_from__lte=day)
-    value: Decimal = rules.order_by("-regime", "-effective_from")[0].value
-    return value
-
-
-def standing_of(pool: Pool, asset: Asset, *, day: date) -> Standing:
-    """How a pool stands; a handful of queries."""
-    statements = SegregationStatement.objects.filter(pool=pool, asset=asset)
-    statement = statements.order_by("-business_day").first()
-    targets = ResidualTarget.objects.filter(pool=pool, asset=asset, effective_from__lte=day)
-    target = targets.order_by("-effective_from").first()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT ledger.stated_day_before(%s, %s),"
-            " ledger.residual_series(ledger.newest_statement(%s::smallint, %s), '{}')",
-            [pool.regime, day, pool.pk, asset.pk],
-        )
-        due, taken = cursor.fetchone()
-    return Standing(
-        pool=pool,
-        asset=asset,
-        day=day,
-        statement=statement,
-        due=due,
-        now=residual_now(pool, asset),
-        taken=taken,
-        share=conduct_rule(ConductRule.Code.RESIDUAL_SHARE, regime=pool.regime, day=day),
-        target=ZERO if target is None else target.amount,
-        has_target=target is not None,
-    )
-
-
-def residual_now(pool: Pool, asset: Asset) -> Decimal:
-    """Residual interest as it stands, less what the pool lacks."""
-    total = Balance.objects.filter(
-        account__pool=pool,
-        account__asset=asset,
-        account__account_class__in=[AccountClass.RESIDUAL_INTEREST, AccountClass.SHORTFALL],
-    ).aggregate(total=Sum("amount"))["total"]
-    return WIDE.minus(total or ZERO)
-
-
-def standings(legal_entity: LegalEntity, *, day: date) -> list[Standing]:
-    """Every client pool of a firm in each money it carries."""
-    pools = {
-        pool.pk: pool
-        for pool in Pool.objects.filter(legal_entity=legal_entity, owner_class=OwnerClass.CLIENT)
-    }
-    carried = (
-        LocationAsset.objects.filter(location__pool__in=pools, asset__kind="money")
-        .order_by("location__pool__code", "asset__code")
-        .values_list("location__pool_id", "asset_id", "location__pool__code", "asset__code")
-        .distinct()
-    )
-    assets = Asset.objects.in_bulk([asset for _, asset, _, _ in carried])
-    return [standing_of(pools[pool], assets[asset], day=day) for pool, asset, _, _ in carried]
 
 
 # ---------------------------------------------------------------- the notice

@@ -25,7 +25,8 @@ from ledger.models import (
     Pool,
 )
 from ledger.posting import AccountKey, Draft, Leg, open_accounts
-from ledger.residual import WITHDRAWAL, standing_of, write_notice
+from ledger.residual import WITHDRAWAL, write_notice
+from ledger.residual_standing import standing_of
 
 REFERENCE_LENGTH_MAX = 60
 

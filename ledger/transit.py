@@ -7,10 +7,13 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
+from django.utils import timezone
 
 from accounts.approvals import Description, FieldChange, register_action, request_approval
 from accounts.audit import Actor, acting
 from accounts.models import Approval, LegalEntity
+from ledger.models import Entry
+from ledger.times import ReadingPoint, known
 
 SET_RULE = "transit.rule"
 
@@ -42,18 +45,34 @@ class Lot(NamedTuple):
 LOTS = """
     SELECT p.code, t.code, t.scale, l.entry_id, l.left_on, l.reference, l.sent, l.open, l.age,
            l.alarms_after
-    FROM ledger.transit_lots(%s) l
+    FROM ledger.transit_lots(%s, %s::pg_snapshot) l
     JOIN ledger_pool p ON p.id = l.pool_id AND p.legal_entity_id = ANY (%s)
     JOIN ledger_asset t ON t.id = l.asset_id
     ORDER BY l.left_on, l.entry_id, t.code
 """
 
 
-def transit_lots(day: date, *, entities: Collection[int]) -> list[Lot]:
-    """What is on its way at the end of a day, the oldest first."""
+def transit_lots(
+    day: date, *, entities: Collection[int], point: ReadingPoint | None = None
+) -> list[Lot]:
+    """What is on its way at the end of a day, the oldest first.
+
+    Args:
+        point: at whose horizon the book and its rule are read; as known now if None.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(LOTS, [day, list(entities)])
+        cursor.execute(LOTS, [day, None if point is None else point.snapshot, list(entities)])
         return [Lot(*row) for row in cursor.fetchall()]
+
+
+def book_day(point: ReadingPoint | None = None) -> date:
+    """The day at which lots are aged: as asked for, or today, or the book's newest if later."""
+    if point is not None and point.as_of is not None:
+        return point.as_of
+    entries = Entry.objects.all() if point is None else known(Entry.objects.all(), point)
+    newest = entries.order_by("-effective_at").values_list("effective_at", flat=True).first()
+    today = (point.known_at if point and point.known_at else timezone.now()).date()
+    return today if newest is None else max(today, newest.date())
 
 
 def late_lots(day: date, *, entities: Collection[int]) -> list[Lot]:
@@ -61,10 +80,13 @@ def late_lots(day: date, *, entities: Collection[int]) -> list[Lot]:
     return [lot for lot in transit_lots(day, entities=entities) if lot.is_late]
 
 
-def alarm_days(legal_entity: LegalEntity, day: date) -> int:
-    """After how many business days money in transit alarms, on a day."""
+def alarm_days(legal_entity: LegalEntity, day: date, *, point: ReadingPoint | None = None) -> int:
+    """After how many business days money in transit alarms, on a day; as known at a point."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT ledger.transit_days(%s, %s)", [legal_entity.pk, day])
+        cursor.execute(
+            "SELECT ledger.transit_days(%s, %s, %s::pg_snapshot)",
+            [legal_entity.pk, day, None if point is None else point.snapshot],
+        )
         return int(cursor.fetchone()[0])
 
 

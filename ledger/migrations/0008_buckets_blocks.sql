@@ -209,8 +209,8 @@ GRANT EXECUTE ON FUNCTION ledger.move_guard(text, text, date), ledger.held_over_
     ledger.stood_on(bigint[], date), ledger.own_places_on(bigint, date),
     ledger.own_reconciliation(bigint, date), ledger.pledged(bigint, bigint),
     ledger.lot_holds(bigint, bigint), ledger.party_of(bigint, bigint, bigint),
-    ledger.obligation_refusal(bigint, jsonb), ledger.transit_days(bigint, date),
-    ledger.business_days_between(date, date), ledger.transit_lots(date),
+    ledger.obligation_refusal(bigint, jsonb), ledger.transit_days(bigint, date, pg_snapshot),
+    ledger.business_days_between(date, date), ledger.transit_lots(date, pg_snapshot),
     ledger.block_rule_on(bigint, text, date), ledger.blocks_on(bigint) TO bo_runtime, bo_auditor;
 GRANT EXECUTE ON FUNCTION ledger.set_move_rule(uuid), ledger.reconcile_client(bigint, date),
     ledger.sign_reconciliation(uuid), ledger.register_obligation(uuid), ledger.end_obligation(uuid),

@@ -172,10 +172,11 @@ BEGIN
 END $$;
 
 -- After how many business days money in transit of a firm alarms, on a day.
-CREATE FUNCTION ledger.transit_days(of_entity bigint, day date) RETURNS integer
+CREATE FUNCTION ledger.transit_days(of_entity bigint, day date, known pg_snapshot) RETURNS integer
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT r.business_days FROM ledger_transitrule r
     WHERE (r.legal_entity_id = of_entity OR r.legal_entity_id IS NULL) AND r.effective_from <= day
+      AND (known IS NULL OR r.legal_entity_id IS NULL OR pg_visible_in_snapshot(r.xid, known))
     ORDER BY r.legal_entity_id NULLS LAST, r.effective_from DESC LIMIT 1
 $$;
 
@@ -186,9 +187,9 @@ LANGUAGE sql IMMUTABLE AS $$
     WHERE extract(isodow FROM d) < 6
 $$;
 
--- Money on its way at the end of a day, lot by lot: each posting out is a lot, what arrived is taken
--- from the oldest lots first. A reversal counts as an arrival.
-CREATE FUNCTION ledger.transit_lots(day date)
+-- Money on its way at the end of a day, as known now or at a horizon, lot by lot: each posting out is
+-- a lot, what arrived is taken from the oldest lots first. A reversal counts as an arrival.
+CREATE FUNCTION ledger.transit_lots(day date, known pg_snapshot)
 RETURNS TABLE (account_id bigint, pool_id smallint, asset_id bigint, entry_id bigint, left_on date,
                reference text, sent numeric, open numeric, age integer, alarms_after integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
@@ -200,6 +201,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET jit =
         JOIN ledger_entry e ON e.id = p.entry_id
         WHERE a.account_class = 'in_transit'
           AND e.effective_at < (day + 1)::timestamp AT TIME ZONE 'UTC'
+          AND (known IS NULL OR pg_visible_in_snapshot(e.xid, known))
     ), arrived AS (
         SELECT m.account_id, -sum(m.amount) AS amount FROM moved m WHERE m.amount < 0 GROUP BY 1
     ), lots AS (
@@ -209,7 +211,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET jit =
     )
     SELECT l.account_id, l.pool_id, l.asset_id, l.entry_id, l.moved_on, l.reference, l.amount,
            least(l.amount, l.reached - coalesce(v.amount, 0)),
-           ledger.business_days_between(l.moved_on, day), ledger.transit_days(o.legal_entity_id, day)
+           ledger.business_days_between(l.moved_on, day), ledger.transit_days(o.legal_entity_id, day, known)
     FROM lots l
     JOIN ledger_pool o ON o.id = l.pool_id
     LEFT JOIN arrived v ON v.account_id = l.account_id

@@ -101,6 +101,47 @@ LEFT JOIN LATERAL (
 ) s ON true
 WHERE e.kind_id = 'unidentified_receipt' AND NOT ledger.is_undone(e.id);
 
+-- The same at a horizon, of what takes effect before an instant; `until` null is all of it.
+CREATE FUNCTION ledger.receipts_at(known pg_snapshot, until timestamptz) RETURNS TABLE (
+    entry_id bigint, effective_at timestamptz, reference text, narrative text, pool_id smallint,
+    asset_id bigint, account_id bigint, amount numeric, settled_by bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+    WITH there AS (
+        SELECT e.id, e.effective_at, e.reference, e.narrative, e.kind_id, e.reverses_id
+        FROM ledger_entry e
+        WHERE e.kind_id IN ('unidentified_receipt', 'receipt_allocation', 'receipt_return', 'reversal')
+          AND pg_visible_in_snapshot(e.xid, known) AND (until IS NULL OR e.effective_at < until)
+    ), standing AS (
+        SELECT t.* FROM there t WHERE NOT EXISTS (SELECT FROM there u WHERE u.reverses_id = t.id)
+    )
+    SELECT r.id, r.effective_at, r.reference, r.narrative, p.pool_id, p.asset_id, p.account_id,
+           -p.amount, s.entry_id
+    FROM standing r
+    JOIN ledger_posting p ON p.entry_id = r.id
+    JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.account_class = 'unallocated'
+    LEFT JOIN LATERAL (
+        SELECT t.entry_id FROM ledger_receiptsettlement t JOIN standing n ON n.id = t.entry_id
+        WHERE t.receipt_id = r.id ORDER BY t.entry_id DESC LIMIT 1
+    ) s ON true
+    WHERE r.kind_id = 'unidentified_receipt'
+$$;
+
+-- What was taken from residual interest since a statement, at a horizon, before an instant.
+CREATE FUNCTION ledger.residual_series_at(
+    since ledger_segregationstatement, known pg_snapshot, until timestamptz
+) RETURNS numeric
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET jit = off AS $$
+    SELECT coalesce(sum(t.amount), 0)
+    FROM ledger_ledgeraccount a
+    JOIN ledger_posting p ON p.account_id = a.id AND p.account_seq > since.residual_seq
+    JOIN ledger_entry e ON e.id = p.entry_id AND pg_visible_in_snapshot(e.xid, known)
+        AND (until IS NULL OR e.effective_at < until)
+    CROSS JOIN LATERAL ledger.residual_taken(ARRAY[p.entry_id]) t
+    WHERE a.pool_id = since.pool_id AND a.asset_id = since.asset_id
+      AND a.account_class = 'residual_interest' AND t.account_id = p.account_id
+      AND t.account_seq = p.account_seq
+$$;
+
 -- What was given to owners before this version, matched by pool, asset and amount, oldest first.
 INSERT INTO ledger_receiptsettlement (entry_id, receipt_id)
 SELECT s.entry_id, r.entry_id
@@ -179,6 +220,8 @@ GRANT EXECUTE ON FUNCTION ledger.conduct_rule(text, text, date),
     ledger.segregation_on(smallint, bigint, date), ledger.stated_day_before(text, date),
     ledger.residual_target_on(smallint, bigint, date), ledger.newest_statement(smallint, bigint),
     ledger.residual_series(ledger_segregationstatement, bigint[]),
+    ledger.residual_series_at(ledger_segregationstatement, pg_snapshot, timestamptz),
+    ledger.receipts_at(pg_snapshot, timestamptz),
     ledger.residual_asked(jsonb), ledger.asked_amounts(jsonb),
     ledger.broken_residual_rule(smallint, bigint, date, numeric, numeric, boolean, boolean),
     ledger.letter_spans(bigint), ledger.letter_in_force(bigint, date),

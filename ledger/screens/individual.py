@@ -1,7 +1,9 @@
 """Clients whose assets lie apart: what lies where, and their own reconciliation."""
 
+from collections.abc import Sequence
+
 from django.contrib import messages
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
@@ -21,8 +23,10 @@ from ledger.individual import (
     request_segregation,
     request_signature,
 )
-from ledger.models import ClientReconciliation, DayClose, Location
+from ledger.models import ClientReconciliation, DayClose, Location, ReconciliationSignature
+from ledger.screens.times import Times, in_two_times, not_known, not_there
 from ledger.screens.visible import NO_PAGE, entity_here
+from ledger.times import ReadingPoint, as_known, known
 
 RECONCILE = "client.reconcile"
 RUNS_SHOWN = 20
@@ -59,18 +63,21 @@ def client_or_404(request: DeskRequest, code: str) -> Client:
 
 @require_GET
 @require("read")
-def individual_list(request: DeskRequest) -> HttpResponse:
+@in_two_times()
+def individual_list(request: DeskRequest, *, times: Times) -> HttpResponse:
     """Every client held apart, asset by asset: held at own locations, and owed."""
     clients = clients_here(request)
+    if times.point is not None:
+        clients = as_known(clients, times.point)
     newest = {
         found.client_id: found
-        for found in ClientReconciliation.objects.filter(client__in=clients)
-        .select_related("signature")
+        for found in _reconciliations(clients, times.point)
         .order_by("client_id", "-business_day", "-number")
         .distinct("client_id")
     }
-    lines = own_lines(clients)
+    lines = own_lines(clients, point=times.point)
     context = {
+        "times": times,
         "clients": [
             (client, [line for line in lines if line.client.pk == client.pk],
              newest.get(client.pk))
@@ -80,17 +87,42 @@ def individual_list(request: DeskRequest) -> HttpResponse:
     return render(request, "ledger/individual.html", context)
 
 
+def _reconciliations(
+    clients: Sequence[Client], point: ReadingPoint | None
+) -> QuerySet[ClientReconciliation]:
+    """Own reconciliations of clients; at a point those known then, of days it counts.
+
+    A signature that was not known then is left out.
+    """
+    found = ClientReconciliation.objects.filter(client__in=clients)
+    if point is None:
+        return found.select_related("signature__approval__maker", "signature__approval__checker")
+    if point.as_of is not None:
+        found = found.filter(business_day__lte=point.as_of)
+    signatures = known(ReconciliationSignature.objects.all(), point).select_related(
+        "approval__maker", "approval__checker"
+    )
+    return known(found, point).prefetch_related(Prefetch("signature", signatures))
+
+
 @require_GET
 @require("read")
-def client_page(request: DeskRequest, code: str) -> HttpResponse:
+@in_two_times()
+def client_page(request: DeskRequest, code: str, *, times: Times) -> HttpResponse:
     """One client: own locations, what is owed, and every reconciliation with its signature."""
     client = client_or_404(request, code)
-    entity = entity_here(request)
-    runs = (
-        ClientReconciliation.objects.filter(client=client)
-        .select_related("signature__approval__maker", "signature__approval__checker")
-        .order_by("-business_day", "-number")
-    )
+    entity, point = entity_here(request), times.point
+    places = Location.objects.filter(pool__legal_entity=entity).order_by("code")
+    if point is None:
+        locations = list(places.filter(individual_client=client))
+    elif there := as_known([client], point):
+        (client,) = there
+        locations = [
+            place for place in as_known(places, point) if place.individual_client_id == client.pk
+        ]
+    else:
+        return not_there(request, times, not_known(f"Client {client.code}", point))
+    runs = _reconciliations([client], point).order_by("-business_day", "-number")
     newest_day = DayClose.objects.filter(legal_entity=entity).order_by("-day").first()
     pending = visible(request.roles).filter(
         action__in=[HOLD_APART, SIGN], subject__contains=f"client {client.code}",
@@ -98,14 +130,15 @@ def client_page(request: DeskRequest, code: str) -> HttpResponse:
     )  # fmt: skip
     context = {
         "client": client,
-        "lines": own_lines([client]),
-        "locations": Location.objects.filter(individual_client=client).order_by("code"),
+        "times": times,
+        "lines": own_lines([client], point=point),
+        "locations": locations,
         "runs": runs[:RUNS_SHOWN],
         "day": newest_day.day if newest_day else None,
-        "can_reconcile": may(request, RECONCILE, entity),
-        "can_ask": may(request, f"{REQUEST}{HOLD_APART}", entity),
-        "can_sign": may(request, f"{REQUEST}{SIGN}", entity),
-        "pending": pending[:5],
+        "can_reconcile": point is None and may(request, RECONCILE, entity),
+        "can_ask": point is None and may(request, f"{REQUEST}{HOLD_APART}", entity),
+        "can_sign": point is None and may(request, f"{REQUEST}{SIGN}", entity),
+        "pending": pending[:5] if point is None else [],
     }
     return render(request, "ledger/individual_client.html", context)
 

@@ -1,5 +1,6 @@
 """Money that came without an owner: the list, each receipt, and asking whose it is."""
 
+from datetime import date
 from typing import Any
 
 from django.http import Http404, HttpResponse
@@ -22,7 +23,9 @@ from ledger.receipts import (
     request_return,
 )
 from ledger.screens.locations import desk_today
+from ledger.screens.times import Times, in_two_times, not_known, not_there
 from ledger.screens.visible import NO_PAGE, entity_here
+from ledger.times import ReadingPoint
 from ledger.transfers import action_of
 
 LISTS = {"open": "Without an owner", "settled": "Settled"}
@@ -65,16 +68,25 @@ class ReturnForm(AskForm):
     field_order = ("reference", "reason")
 
 
+def day_of(point: ReadingPoint | None) -> date:
+    """The day from which ages count: the desk's, or that of the point."""
+    if point is None:
+        return desk_today()
+    return point.as_of or (point.known_at.date() if point.known_at else desk_today())
+
+
 @require_GET
 @require("read")
-def receipt_list(request: DeskRequest) -> HttpResponse:
+@in_two_times()
+def receipt_list(request: DeskRequest, *, times: Times) -> HttpResponse:
     """Receipts that wait for their owner, oldest first; or those that are settled."""
     chosen = request.GET.get("list", "open")
     if chosen not in LISTS:
         raise Http404(NO_PAGE)
-    entity, today = entity_here(request), desk_today()
-    found = receipts_of(entity, today=today, is_open=chosen == "open")
+    entity, today = entity_here(request), day_of(times.point)
+    found = receipts_of(entity, today=today, is_open=chosen == "open", point=times.point)
     context = {
+        "times": times,
         "receipts": found,
         "chosen": chosen,
         "lists": list(LISTS.items()),
@@ -86,14 +98,26 @@ def receipt_list(request: DeskRequest) -> HttpResponse:
 
 @require_GET
 @require("read")
-def receipt_page(request: DeskRequest, entry_id: int) -> HttpResponse:
+@in_two_times()
+def receipt_page(request: DeskRequest, entry_id: int, *, times: Times) -> HttpResponse:
     """One receipt: what came, how long ago, and who may say whose it is."""
-    receipt = receipt_or_404(request, entry_id)
+    point = times.point
+    if point is None:
+        receipt = receipt_or_404(request, entry_id)
+    else:
+        found = receipts_of(
+            entity_here(request), today=day_of(point), entry_id=entry_id, point=point
+        )
+        if not found:
+            receipt_or_404(request, entry_id)
+            return not_there(request, times, not_known(f"Receipt {entry_id}", point))
+        (receipt,) = found
     entity = receipt.pool.legal_entity
-    is_open = receipt.settled_by is None
+    is_open = receipt.settled_by is None and point is None
     context = {
+        "times": times,
         "receipt": receipt,
-        "pending": pending_on(receipt.record, roles=request.roles),
+        "pending": [] if point else pending_on(receipt.record, roles=request.roles),
         "can_allocate": is_open and may(request, f"{REQUEST}{action_of(ALLOCATION)}", entity),
         "can_return": is_open and may(request, f"{REQUEST}{action_of(RETURN)}", entity),
     }

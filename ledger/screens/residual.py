@@ -38,12 +38,11 @@ from ledger.residual import (
     RULE,
     TARGET,
     WITHDRAWAL,
-    conduct_rule,
     request_rule,
     request_target,
-    standings,
     state_segregation,
 )
+from ledger.residual_standing import conduct_rule, standings
 from ledger.screens.locations import desk_today
 from ledger.screens.visible import NO_PAGE, entity_here, locations_here, readable
 from ledger.transfers import action_of

@@ -19,13 +19,8 @@ from accounts.audit import RefusedError, acting
 from accounts.models import Approval, Role
 from ledger.models import ResidualNotice, SegregationStatement
 from ledger.posting import Draft
-from ledger.residual import (
-    request_rule,
-    request_target,
-    standing_of,
-    state_segregation,
-    write_notice,
-)
+from ledger.residual import request_rule, request_target, state_segregation, write_notice
+from ledger.residual_standing import standing_of
 from ledger.transfers import TRANSFERS, request_transfer
 from tests.accounts.people import person
 from tests.accounts.raw import act
