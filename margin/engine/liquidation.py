@@ -101,7 +101,10 @@ def liquidation_price(position: IsolatedPosition, *, convention: str) -> Float:
         equity = account.equity + account.equity_per_price * price
         maintenance = account.maintenance + account.maintenance_per_price * price
         larger = np.maximum(np.abs(equity), np.abs(maintenance))
-        holds = np.abs(equity - maintenance) <= AGREES_WITHIN * larger
+        # Where nothing is required there is nothing to be relative to but what was added up.
+        added = np.abs(account.equity) + np.abs(account.equity_per_price * price)
+        scale = np.where(maintenance == 0, added, larger)
+        holds = np.abs(equity - maintenance) <= AGREES_WITHIN * scale
     holds &= np.isfinite(price) & (price > 0) & (relief * position.side > 0)
     return np.where(holds, price, np.nan)
 

@@ -7,8 +7,10 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from margin.engine.given import Float, finite, not_negative, positive, sign, together
+from margin.engine.rejected import RejectedInputError
 
 DEVIATIONS_MAX = 80.0  # volatility x sqrt(t) beyond which a price no longer tells two apart
+GROWTH_MAX = 600.0  # rate x t whose discount factor a float can still hold
 STEPS_MAX = 200
 ROUNDING = 1e-14  # of forward and strike: how far a price may lie below what it must be worth
 
@@ -74,11 +76,12 @@ def black_scholes(
         finite("rate", rate),
         finite("dividend_yield", dividend_yield),
     )
+    _refuse_what_overflows(rate * years, dividend_yield * years)
     root = np.sqrt(years)
     deviation = volatility * root
     log_moneyness = np.log(spot / strike) + (rate - dividend_yield) * years
     d1, d2 = _deviations(log_moneyness, deviation)
-    density = np.exp(-0.5 * d1**2) / np.sqrt(2 * np.pi)
+    density = _density(d1)
     underlying = spot * np.exp(-dividend_yield * years)
     money = strike * np.exp(-rate * years)
     exercised, received = ndtr(right * d2), ndtr(right * d1)
@@ -159,10 +162,12 @@ def implied_volatility(
         finite("rate", rate),
         finite("dividend_yield", dividend_yield),
     )
+    _refuse_what_overflows(rate * years, dividend_yield * years)
     money = strike * np.exp(-rate * years)
     underlying = spot * np.exp(-dividend_yield * years)
-    time_value = price - np.maximum(right * (underlying - money), 0.0)
-    nothing = ROUNDING * (underlying + money)
+    intrinsic = np.maximum(right * (underlying - money), 0.0)
+    time_value = price - intrinsic
+    nothing = np.where(intrinsic > 0, ROUNDING * (underlying + money), 0.0)
     # A call and a put with one time value imply one volatility, by parity, so the side whose
     # price is all time value stands for both.
     distance = -np.abs(np.log(spot / strike) + (rate - dividend_yield) * years)
@@ -179,6 +184,18 @@ def _deviations(log_moneyness: Float, deviation: Float) -> tuple[Float, Float]:
         middle = log_moneyness / deviation
     middle = np.where(log_moneyness == 0, 0.0, middle)
     return middle + deviation / 2, middle - deviation / 2
+
+
+def _density(deviations: Float) -> Float:
+    """Of the normal distribution; 0 beyond all that floats can square."""
+    with np.errstate(over="ignore"):
+        value: Float = np.exp(-0.5 * deviations**2) / np.sqrt(2 * np.pi)
+    return value
+
+
+def _refuse_what_overflows(*growths: Float) -> None:
+    if any((np.abs(growth) > GROWTH_MAX).any() for growth in growths):
+        raise RejectedInputError("a rate x t is beyond what any money grows to")
 
 
 def _limit(numerator: Float, denominator: Float) -> Float:
@@ -203,7 +220,7 @@ def _solved(distance: Float, share: Float) -> Float:
         value = _time_value(distance, at)
         low, high = np.where(value < share, at, low), np.where(value < share, high, at)
         d1, _unused = _deviations(distance, at)
-        slope = np.exp(distance / 2 - 0.5 * d1**2) / np.sqrt(2 * np.pi)
+        slope = np.exp(distance / 2) * _density(d1)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             # Far below the inflection the price falls as an exponential does: follow its logarithm.
             plain, steep = (share - value) / slope, np.log(share / value) * value / slope

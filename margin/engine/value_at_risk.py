@@ -83,6 +83,6 @@ def order_statistic_tail(returns: ArrayLike, *, confidence: float) -> TailRisk:
 
 def _history(returns: ArrayLike) -> Float:
     history = finite("returns", returns)
-    if history.ndim not in (1, 2) or not len(history):
+    if history.ndim not in (1, 2) or not history.size:
         raise RejectedInputError("returns are not at least one observation in rows")
     return history
