@@ -24,14 +24,14 @@ def minimum_close_out(
     Args:
         shortage: (N,) margin less equity, from 0, in the currency of account.
         margin_rate: (N,) share of notional that closing sets free.
-        price: (N,) of the instrument in its quote currency, above 0.
+        price: (N,) of the instrument in its quote currency, from 0.
         quote_price: (N,) of the quote currency in the currency of account, above 0.
         liquidator_fee: (N,) share of notional that goes to whoever closes it.
         insurance_fee: (N,) share of notional that goes to the insurance fund.
 
     Returns:
-        (N,) quantity; NaN where the fees take all that closing sets free, so that no quantity
-        helps. It may be more than is held: then all of it does not cover the shortage.
+        (N,) quantity; NaN where no quantity helps: the fees take all that closing sets free, or
+        the price is 0. It may be more than is held: then all of it does not cover the shortage.
 
     Raises:
         RejectedInputError: a value is outside of what it may be, or shapes do not go together.
@@ -42,12 +42,12 @@ def minimum_close_out(
     missing, rate, paid, quote, liquidator, insurance = together(
         not_negative("shortage", shortage),
         share("margin_rate", margin_rate),
-        positive("price", price),
+        not_negative("price", price),
         positive("quote_price", quote_price),
         share("liquidator_fee", liquidator_fee),
         share("insurance_fee", insurance_fee),
     )
     relief = rate - liquidator - insurance
-    helps = relief > NO_RELIEF
-    freed = paid * np.where(helps, relief, 1.0) * quote
+    helps = (relief > NO_RELIEF) & (paid > 0)
+    freed = np.where(helps, paid * relief * quote, 1.0)
     return np.where(helps, missing / freed, np.nan)

@@ -123,7 +123,7 @@ def leverage_margin(inputs: Inputs) -> Figures:
         price=number(inputs, "price"),
         leverage=number(inputs, "leverage"),
         rate=number(inputs, "rate"),
-        inverse=flag(inputs, "inverse"),
+        inverse="inverse" in inputs and flag(inputs, "inverse"),
     )
     return {"margin": float(margin)}
 

@@ -160,14 +160,12 @@ def test_inputs_that_are_missing_or_of_another_sort_match_nothing(
     write: WriteCases, kind: str
 ) -> None:
     inputs, expected = BY_HAND[kind][0]
-    optional = {"cutoff", "openInterest", "openInterestLowerCap", "openInterestUpperCap"}
+    optional = {"cutoff", "inverse", "openInterest", "openInterestLowerCap", "openInterestUpperCap"}
     for name in inputs.keys() - optional:
         others: list[Any] = [{}, "x", True, nan]
         wrongs: list[dict[str, Any]] = [{}, *({name: other} for other in others)]
         rest = {key: value for key, value in inputs.items() if key != name}
         for wrong in wrongs:
-            if wrong.get(name) is True and name == "inverse":
-                continue
             report = check_file(
                 write(kind, cases=[{"id": "a", "inputs": rest | wrong, "expected": expected}])
             )
@@ -356,12 +354,14 @@ def test_the_table_says_what_differs(write: WriteCases) -> None:
         cases=[
             {"id": "a", "inputs": NAKED, "expected": {"maintenance": 2401}},
             {"id": "b", "inputs": {}, "expected": {"maintenance": 2401}},
+            {"id": "\ud800", "inputs": NAKED, "expected": {"maintenance": 2401}},
         ]
     )
     with pytest.raises(SystemExit):
         call_command("check_vectors", str(path), stdout=output)
     table = output.getvalue()
     assert "a: maintenance is 2400.0, expected 2401" in table
+    assert "\\ud800: maintenance is 2400.0, expected 2401" in table
     assert "b: The inputs have no short_contracts." in table
 
 

@@ -1,6 +1,7 @@
 """Published cases against the engine; exit 1 if one is not matched."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -27,27 +28,33 @@ class Command(BaseCommand):
         reports = [report for path in paths for report in check_path(path)]
         if options["json"]:
             said = {"files": [as_json(report) for report in reports], "total": totals(reports)}
-            self.stdout.write(json.dumps(said, indent=2, ensure_ascii=False, allow_nan=False))
+            self.stdout.write(json.dumps(said, indent=2, allow_nan=False))
         else:
             self._tell(reports)
         if not all(report.is_matched for report in reports):
             raise SystemExit(1)
 
     def _tell(self, reports: list[FileReport]) -> None:
-        width = max(len("total"), *(len(report.file) for report in reports))
-        columns = ("cases", "matched", "mismatched", "unsupported")
-        self.stdout.write("  ".join(["file".ljust(width), *columns]))
-        for report in reports:
-            counts = [getattr(report, name) for name in columns]
-            self.stdout.write(_row(report.file, counts, columns=columns, width=width))
-            if report.error is not None:
-                self.stdout.write(f"    {report.error}")
-            for mismatch in report.mismatches:
-                self.stdout.write(f"    {_told(mismatch)}")
-        total = totals(reports)
-        self.stdout.write(_row("total", [total[n] for n in columns], columns=columns, width=width))
-        if total["unreadable"]:
-            self.stdout.write(f"{total['unreadable']} could not be read.")
+        for line in _table(reports):
+            # Names in a file may hold what no terminal shows.
+            self.stdout.write(line.encode("ascii", "backslashreplace").decode())
+
+
+def _table(reports: list[FileReport]) -> Iterator[str]:
+    width = max(len("total"), *(len(report.file) for report in reports))
+    columns = ("cases", "matched", "mismatched", "unsupported")
+    yield "  ".join(["file".ljust(width), *columns])
+    for report in reports:
+        counts = [getattr(report, name) for name in columns]
+        yield _row(report.file, counts, columns=columns, width=width)
+        if report.error is not None:
+            yield f"    {report.error}"
+        for mismatch in report.mismatches:
+            yield f"    {_told(mismatch)}"
+    total = totals(reports)
+    yield _row("total", [total[n] for n in columns], columns=columns, width=width)
+    if total["unreadable"]:
+        yield f"{total['unreadable']} could not be read."
 
 
 def _row(name: str, counts: list[int], *, columns: tuple[str, ...], width: int) -> str:

@@ -218,6 +218,10 @@ def test_after_the_close_out_nothing_is_missing(
     assert float(freed - paid) == pytest.approx(shortage, rel=1e-12, abs=1e-300)
 
 
+def test_what_is_worth_nothing_frees_nothing() -> None:
+    assert np.isnan(minimum_close_out(10.0, margin_rate=0.1, price=0.0))
+
+
 def test_a_negative_shortage_is_refused() -> None:
     with pytest.raises(RejectedInputError, match="shortage"):
         minimum_close_out(-1.0, margin_rate=0.1, price=1.0)
