@@ -37,7 +37,7 @@ def shocked_volatility(
     skew: dict[str, float] = parameters["SkewShock"]
     volatility, days = float(option["MarkVol"]), float(feed["FeedExpiry"]) / 86_400
     power = terms["SHORTTERMPOWER"] if days <= 30 else terms["LONGTERMPOWER"]
-    m = (30 / max(days, terms["DTE_FLOOR"])) ** power
+    m: float = (30 / max(days, terms["DTE_FLOOR"])) ** power
     if direction == "Up":
         return max(volatility * (1 + terms["VOLRANGEUP"] * m), terms["MIN_VOL_EVAL_SHOCKED"])
     if direction == "Down":
