@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from margin.published import closed_forms
+from margin.published import closed_forms, scenarios
 
 # What `expected` names: a number, none, or lists, texts and maps of such.
 Figures = Mapping[str, Any]
@@ -17,7 +17,7 @@ KINDS: Final[Mapping[str, Callable[[Mapping[str, Any]], Figures]]] = {
     "naked_option": closed_forms.naked_option,
     "naked_option_observed": closed_forms.naked_option,
     "open_interest_scaled": closed_forms.open_interest_scaled,
-    # "scenario_portfolio" belongs here: margin/published/scenarios.py
+    "scenario_portfolio": scenarios.scenario_portfolio,
     "span_scan": closed_forms.span_scan,
     # "strategy_margin" belongs here: margin/published/strategies.py
     "value_at_risk": closed_forms.value_at_risk,

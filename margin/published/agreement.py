@@ -4,7 +4,7 @@ Compared as fractions: a tolerance of 0 means the very number, also where it has
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from math import isfinite
@@ -19,17 +19,37 @@ DEPTH_MAX = 20
 NO_NUMBERS = frozenset({"nan", "snan", "inf", "infinity"})
 
 
+# What adding up amounts in binary leaves of them where they cancel out.
+ROUNDING = Fraction(1, 10**14)
+
+
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far a figure may lie from the published one: at most so much, or so much of it."""
+    """How far a figure may lie from the published one: at most so much, or so much of it.
+
+    Attributes:
+        rounding: what of a figure is rounding of larger ones beside it, whatever the tolerance.
+    """
 
     amount: Fraction
     is_relative: bool
+    rounding: Fraction = Fraction(0)
 
     def allows(self, got: Fraction, *, expected: Fraction) -> bool:
         """Whether the figure is near enough."""
         limit = self.amount * abs(expected) if self.is_relative else self.amount
-        return abs(got - expected) <= limit
+        return abs(got - expected) <= max(limit, self.rounding)
+
+    def beside(self, expected: object) -> "Tolerance":
+        """For the figures of one case: a relative one passes over rounding of its largest."""
+        if not self.is_relative or not self.amount:
+            return self
+        largest = max((abs(number) for number in _numbers(expected)), default=Fraction(0))
+        return replace(self, rounding=largest * ROUNDING)
+
+
+class Among(tuple[Any, ...]):
+    """Answers of which any will do, since nothing but rounding tells them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +130,13 @@ def disagreements(
     What `got` has besides is not looked at. NaN is no number, and so never the published one.
     """
     answers = got.tolist() if isinstance(got, np.ndarray) else got
-    if isinstance(expected, Mapping) and isinstance(answers, Mapping):
+    if isinstance(answers, Among):
+        each = [
+            list(disagreements(answer, expected=expected, within=within, name=name))
+            for answer in answers
+        ]
+        yield from min(each, key=len, default=[Disagreement(name, expected, ABSENT)])
+    elif isinstance(expected, Mapping) and isinstance(answers, Mapping):
         for key, path, value in _parts(expected, name=name):
             answer = answers.get(key, ABSENT)
             yield from disagreements(answer, expected=value, within=within, name=path)
@@ -131,6 +157,14 @@ def _agree(got: object, *, expected: object, within: Tolerance) -> bool:
     if published is not None:
         return answer is not None and within.allows(answer, expected=published)
     return isinstance(expected, str) and isinstance(got, str) and got == expected
+
+
+def _numbers(expected: object) -> Iterator[Fraction]:
+    if isinstance(expected, Mapping | list):
+        for _, _, part in _parts(expected, name=""):
+            yield from _numbers(part)
+    elif (number := as_number(expected)) is not None:
+        yield number
 
 
 def _parts(value: Mapping[str, Any] | list[Any], *, name: str) -> Iterator[tuple[Any, str, Any]]:

@@ -189,7 +189,8 @@ def _as_one_schedule(
 
 
 def _compared(case: Case, got: Mapping[str, Any], *, within: Tolerance) -> Mismatch | None:
-    differing = list(disagreements(got, expected=case.expected, within=within))
+    nearly = within.beside(case.expected)
+    differing = list(disagreements(got, expected=case.expected, within=nearly))
     if not differing:
         return None
     absent = [each.name for each in differing if each.got is ABSENT]

@@ -15,7 +15,7 @@ from django.core.management import call_command
 
 from margin.engine.rejected import RejectedInputError
 from margin.published import KINDS, SCHEDULES
-from margin.published.agreement import disagreements, tolerance
+from margin.published.agreement import Among, disagreements, tolerance
 from margin.published.checked import FileReport, as_json, check_file, check_path, totals
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -305,6 +305,27 @@ def test_a_tolerance_that_is_none_is_refused(given: Any) -> None:
 def test_what_agrees(within: dict[str, float], expected: Any, got: Any, agrees: bool) -> None:
     found = list(disagreements(got, expected=expected, within=tolerance(within)))
     assert (not found) is agrees
+
+
+def test_rounding_of_larger_figures_is_passed_over_and_nothing_more() -> None:
+    expected = {"sum": 0.0, "parts": [30_000, "-30000"]}
+    within = tolerance({"rel": 1e-8}).beside(expected)
+    near = {"sum": 2e-10, "parts": [30_000, -30_000]}
+    assert not list(disagreements(near, expected=expected, within=within))
+    for wrong in ({"sum": 4e-10}, {"sum": None}, {"parts": [30_000, -30_001]}):
+        assert list(disagreements(near | wrong, expected=expected, within=within)), wrong
+    exact = tolerance({"rel": 0}).beside(expected)
+    assert list(disagreements(near, expected=expected, within=exact))
+    assert tolerance({"abs": 1e-12}).beside(expected) == tolerance({"abs": 1e-12})
+
+
+def test_of_equals_any_will_do() -> None:
+    within = tolerance({"abs": 0})
+    equals = Among([["up", 1], ["down", -1]])
+    assert not list(disagreements(equals, expected=["down", -1], within=within))
+    (found,) = disagreements(equals, expected=["down", 2], within=within, name="worst")
+    assert found.name == "worst[1]"
+    assert list(disagreements(Among(), expected="up", within=within))
 
 
 def test_a_disagreement_is_named_by_its_path() -> None:
