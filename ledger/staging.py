@@ -7,6 +7,7 @@ what is missing.
 """
 
 import json
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -35,6 +36,7 @@ WHOLE = "draft"
 PLAIN = "key, kind, effective_at, reference, narrative, accounts, amounts"
 NOTHING_ELSE = (None, None, None)
 # What would end a column or a row where it is not meant to.
+SPECIAL = re.compile("[\\\\\n\r\0\ud800-\udfff]")
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -172,11 +174,13 @@ def _is_plain(draft: Draft) -> bool:
 
 
 def _plain_row(draft: Draft) -> str:
-    check_texts(draft)
     said = (draft.key, draft.kind, draft.effective_at.isoformat(), draft.reference, draft.narrative)
+    texts = "\t".join(said)
+    if texts.count("\t") > len(said) - 1 or SPECIAL.search(texts):
+        check_texts(draft)
+        texts = "\t".join([text.translate(ESCAPES) for text in said])
     accounts = ",".join([str(leg.account_id) for leg in draft.legs])
     amounts = ",".join([plain(leg.amount) for leg in draft.legs])
-    texts = "\t".join([text.translate(ESCAPES) for text in said])
     return f"{texts}\t{{{accounts}}}\t{{{amounts}}}"
 
 
