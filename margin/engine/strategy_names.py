@@ -91,7 +91,7 @@ def named_groups(
     for leg in np.flatnonzero(alone):
         part = np.zeros_like(legs.contracts)
         part[leg] = alone[leg] * sign[leg]
-        name = f"{'long' if sign[leg] > 0 else 'short'} {_right(legs, leg)}"
+        name = f"{'long' if sign[leg] > 0 else 'short'} {_right(legs, int(leg))}"
         required = float(costs.alone[leg]) * int(alone[leg]) * multiplier
         groups.append(StrategyGroup(name, _group_legs(legs, part), 0.0, required))
     return tuple(groups)
@@ -254,7 +254,7 @@ def _right(legs: OptionLegs, leg: int) -> str:
 def _group_legs(legs: OptionLegs, contracts: Count) -> tuple[GroupLeg, ...]:
     return tuple(
         GroupLeg(
-            _right(legs, leg),
+            _right(legs, int(leg)),
             float(legs.strike[leg]),
             int(legs.expires_in_days[leg]),
             int(contracts[leg]),
