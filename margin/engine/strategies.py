@@ -28,7 +28,7 @@ from margin.engine.strategy_grouping import (
 )
 from margin.engine.strategy_names import StrategyGroup, named_groups
 
-LEG_COUNT_MAX: Final = 100
+LEG_COUNT_MAX: Final = 60
 CONTRACTS_MAX: Final = 1_000_000
 # Days alone are given: nine months of the calendar never have more than this.
 NINE_MONTHS_DAYS: Final = 276

@@ -13,7 +13,7 @@ Source:
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,10 @@ from margin.engine.rejected import RejectedInputError
 Real = NDArray[np.float64]
 Count = NDArray[np.int64]
 Flag = NDArray[np.bool_]
+
+# Books of the desk need a handful of branches, a few hundred at worst; counted, not timed, so
+# that the same book is answered or refused on every machine.
+BRANCHES_MAX: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ def cheapest_grouping(legs: OptionLegs, *, costs: CarryingCosts) -> Grouping:
     """The grouping with the smallest total requirement; the same legs give the same grouping.
 
     Raises:
-        RejectedInputError: the programme has no answer within the precision of its numbers.
+        RejectedInputError: the search is too long, or the numbers are too far apart for it.
     """
     size = len(legs.contracts)
     short = legs.contracts < 0
@@ -138,11 +142,29 @@ def cheapest_grouping(legs: OptionLegs, *, costs: CarryingCosts) -> Grouping:
         constraints=constraints,
         integrality=np.r_[np.ones(whole), np.zeros(2 * len(days))],
         bounds=Bounds(lb=0.0),
-        options={"mip_rel_gap": 0.0},
+        options={"mip_rel_gap": 0.0, "node_limit": BRANCHES_MAX},
     )
     if not answer.success:
-        raise RejectedInputError(f"legs: no grouping was found ({answer.message})")
-    return _grouping(np.rint(answer.x[:whole]).astype(np.int64), size, columns)
+        raise RejectedInputError(f"legs: the least requirement was not found ({answer.message})")
+    grouping = _grouping(np.rint(answer.x[:whole]).astype(np.int64), size, columns)
+    if not is_legal(legs, grouping):
+        raise RejectedInputError("legs: numbers too far apart to be grouped exactly")
+    return grouping
+
+
+def is_legal(legs: OptionLegs, grouping: Grouping) -> bool:
+    """Every contract is carried once, and each spread is balanced with no short that outlives."""
+    sign = np.sign(legs.contracts)
+    carried = grouping.alone + grouping.covered + grouping.spread.sum(axis=0)
+    carried = carried + grouping.pair.sum(axis=0) + grouping.pair.sum(axis=1)
+    signed = grouping.spread * sign
+    calls, puts = signed @ legs.is_call, signed @ ~legs.is_call
+    expires = legs.expires_in_days[None, :]
+    last_short = np.where(signed < 0, expires, -1).max(axis=1, initial=-1)
+    first_long = np.where(signed > 0, expires, last_short[:, None]).min(axis=1, initial=2**31)
+    outlived = bool((last_short > first_long).any())
+    once = bool((carried == np.abs(legs.contracts)).all())
+    return once and not calls.any() and not puts.any() and not outlived
 
 
 def _intrinsic(legs: OptionLegs, prices: Real) -> Real:

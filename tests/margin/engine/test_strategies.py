@@ -1,177 +1,25 @@
-"""Rule-based option margin: hand-computed strategies, laws of grouping, and published cases."""
+"""Rule-based option margin: strategies by hand, what is refused, and published cases."""
 
 import json
 import math
-from collections import Counter
-from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from margin.engine.rejected import RejectedInputError
 from margin.engine.strategies import (
     Account,
     Book,
     Breadth,
-    ShareLots,
     StrategyRequirement,
     Underlying,
     short_option_requirement,
     strategy_requirement,
-    strategy_requirements,
 )
-from margin.engine.strategy_grouping import OptionLegs
 from margin.engine.strategy_names import group_lines
 from margin.published.strategies import strategy_margin
-
-SPOT = 100.0
-
-
-class Leg(NamedTuple):
-    """One option of a test: `right` is "call" or "put"."""
-
-    contracts: int
-    right: str
-    strike: float
-    premium: float
-    days: int = 30
-
-
-def options(legs: Sequence[Leg]) -> OptionLegs:
-    return OptionLegs(
-        is_call=np.array([leg.right == "call" for leg in legs], dtype=np.bool_),
-        strike=np.array([leg.strike for leg in legs], dtype=np.float64),
-        premium=np.array([leg.premium for leg in legs], dtype=np.float64),
-        contracts=np.array([leg.contracts for leg in legs], dtype=np.int64),
-        expires_in_days=np.array([leg.days for leg in legs], dtype=np.int64),
-    )
-
-
-def book(
-    *legs: Leg,
-    shares: Sequence[tuple[float, float]] = (),
-    underlying: Underlying = Underlying(SPOT),  # noqa: B008 (frozen)
-) -> Book:
-    """Options and (quantity, price) lots of shares on one underlying."""
-    lots = ShareLots(
-        price=np.array([price for _, price in shares], dtype=np.float64),
-        quantity=np.array([quantity for quantity, _ in shares], dtype=np.float64),
-    )
-    return Book(underlying, options(legs), lots)
-
-
-def margin(positions: Book) -> StrategyRequirement:
-    answer = strategy_requirement(positions, account=Account.MARGIN)
-    assert answer is not None
-    return answer
-
-
-def names(positions: Book) -> list[str]:
-    return [group.strategy for group in margin(positions).groups]
-
-
-def one_by_one(positions: Book, *, lots: int = 0) -> float:
-    """The least over every way to part the contracts, one contract at a time, in plain Python."""
-    legs = positions.options
-    units = [
-        Leg(
-            int(np.sign(legs.contracts[row])),
-            "call" if legs.is_call[row] else "put",
-            float(legs.strike[row]),
-            float(legs.premium[row]),
-            int(legs.expires_in_days[row]),
-        )
-        for row in range(len(legs.strike))
-        for _ in range(abs(int(legs.contracts[row])))
-    ]
-    return 100 * least_of_parts(tuple(units), lots)
-
-
-def least_of_parts(units: tuple[Leg, ...], lots: int) -> float:
-    if not units:
-        return 0.0
-    first, rest = units[0], units[1:]
-    least = math.inf
-    if first.contracts < 0 and first.right == "call" and lots:
-        least = least_of_parts(rest, lots - 1)
-    for size in range(len(rest) + 1):
-        for others in combinations(range(len(rest)), size):
-            together = part_cost([first, *(rest[other] for other in others)])
-            if together < math.inf:
-                left = tuple(unit for row, unit in enumerate(rest) if row not in others)
-                least = min(least, together + least_of_parts(left, lots))
-    return least
-
-
-def part_cost(part: list[Leg]) -> float:
-    """What contracts require when they are carried as one; infinite where they may not be."""
-    shorts = [unit for unit in part if unit.contracts < 0]
-    longs = [unit for unit in part if unit.contracts > 0]
-    if len(part) == 1:
-        return alone_cost(part[0])
-    if not longs and len(shorts) == 2 and {unit.right for unit in shorts} == {"call", "put"}:
-        (low_cost, low), (high_cost, high) = sorted((alone_cost(unit), unit) for unit in shorts)
-        other = max(low.premium, high.premium) if low_cost == high_cost else low.premium
-        return high_cost + other
-    balance = Counter[str]()
-    for unit in part:
-        balance[unit.right] += unit.contracts
-    if any(balance.values()) or max(u.days for u in shorts) > min(u.days for u in longs):
-        return math.inf
-    prices = [0.0, *(unit.strike for unit in part), 1_000.0]
-    worst = min(sum(unit.contracts * exercised(unit, price) for unit in part) for price in prices)
-    return max(0.0, max(0.0, -worst) + sum(unit.contracts * unit.premium for unit in part))
-
-
-def alone_cost(unit: Leg) -> float:
-    if unit.contracts > 0:
-        return unit.premium * (0.75 if unit.days > 276 else 1.0)
-    against = SPOT if unit.right == "call" else unit.strike
-    away = max(0.0, unit.strike - SPOT if unit.right == "call" else SPOT - unit.strike)
-    return unit.premium + max(0.2 * SPOT - away, 0.1 * against)
-
-
-def exercised(unit: Leg, price: float) -> float:
-    return max(0.0, price - unit.strike if unit.right == "call" else unit.strike - price)
-
-
-def fair_premium(right: str, strike: float, days: int) -> float:
-    """Normal-model value without interest: no strike, day or parity can be played off."""
-    spread = 25.0 * math.sqrt((days + 5) / 365)
-    away = (SPOT - strike) / spread
-    density = math.exp(-away * away / 2) / math.sqrt(2 * math.pi)
-    call = spread * (density + away * (1 + math.erf(away / math.sqrt(2))) / 2)
-    return call if right == "call" else call - (SPOT - strike)
-
-
-def fair(contracts: int, right: str, strike: float, days: int) -> Leg:
-    return Leg(contracts, right, strike, fair_premium(right, strike, days), days)
-
-
-RIGHTS = st.sampled_from(["call", "put"])
-STRIKES = st.sampled_from([80.0, 90.0, 95.0, 100.0, 105.0, 110.0, 125.0])
-DAYS = st.sampled_from([0, 30, 90, 400])
-COUNTS = st.integers(-3, 3).filter(bool)
-FAIR_LEGS = st.builds(fair, COUNTS, RIGHTS, STRIKES, DAYS)
-FAIR_BOOKS = st.lists(FAIR_LEGS, max_size=7)
-SHARE_LOTS = st.sampled_from([(), ((100.0, 98.0),), ((250.0, 101.0),), ((-200.0, 99.0),)])
-
-
-def any_leg(contracts: int, right: str, strike: float, days: int, quarters: int) -> Leg:
-    return Leg(contracts, right, strike, quarters / 4, days)
-
-
-FEW_UNITS = st.lists(
-    st.builds(any_leg, st.sampled_from([-2, -1, -1, 1, 1, 2]), RIGHTS, STRIKES, DAYS,
-              st.integers(0, 90)),
-    max_size=6,
-    unique_by=lambda leg: leg[1:3] + leg[4:],
-).filter(lambda legs: sum(abs(leg.contracts) for leg in legs) <= 7)  # fmt: skip
+from tests.margin.engine.option_books import SPOT, Leg, book, margin, names, options
 
 
 def test_an_empty_book_requires_nothing() -> None:
@@ -426,78 +274,6 @@ def test_the_explanation_says_what_was_formed_and_what_it_costs() -> None:
 def test_what_cannot_be_is_refused(field: str, positions: Book) -> None:
     with pytest.raises(RejectedInputError, match=field):
         strategy_requirement(positions, account=Account.MARGIN)
-
-
-@settings(max_examples=60, deadline=None)
-@given(FEW_UNITS, st.integers(0, 2))
-def test_the_least_cost_is_that_of_every_way_tried_one_by_one(legs: list[Leg], lots: int) -> None:
-    shares = [(100.0 * lots, SPOT)] if lots else []
-    answer = margin(book(*legs, shares=shares)).amount - lots * 5_000
-    assert answer == pytest.approx(one_by_one(book(*legs), lots=lots), abs=1e-6)
-
-
-@settings(max_examples=60, deadline=None)
-@given(FAIR_BOOKS, SHARE_LOTS, st.randoms(use_true_random=False))
-def test_the_order_of_legs_changes_nothing(
-    legs: list[Leg], shares: Sequence[tuple[float, float]], shuffle: Any
-) -> None:
-    moved = list(legs)
-    shuffle.shuffle(moved)
-    for account in Account:
-        answers = [strategy_requirement(book(*order, shares=shares), account=account)
-                   for order in (legs, moved)]  # fmt: skip
-        assert answers[0] == answers[1]
-
-
-@settings(max_examples=60, deadline=None)
-@given(FAIR_BOOKS, SHARE_LOTS)
-def test_groups_carry_every_contract_once_and_add_up(
-    legs: list[Leg], shares: Sequence[tuple[float, float]]
-) -> None:
-    held = Counter[tuple[str, float, int]]()
-    for leg in legs:
-        held[leg.right, leg.strike, leg.days] += leg.contracts
-    answer = margin(book(*legs, shares=shares))
-    grouped = Counter[tuple[str, float, int]]()
-    for group in answer.groups:
-        assert group.requirement >= 0
-        for part in group.legs:
-            grouped[part.right, part.strike, part.expires_in_days] += part.contracts
-    assert {key: count for key, count in held.items() if count} == {
-        key: count for key, count in grouped.items() if count
-    }
-    assert sum(group.shares for group in answer.groups) == sum(count for count, _ in shares)
-    assert math.fsum(group.requirement for group in answer.groups) == answer.amount
-
-
-@settings(max_examples=60, deadline=None)
-@given(FAIR_BOOKS, SHARE_LOTS, RIGHTS, STRIKES, DAYS)
-def test_a_long_option_never_raises_the_requirement_beyond_its_premium(
-    legs: list[Leg], shares: Sequence[tuple[float, float]], right: str, strike: float, days: int
-) -> None:
-    bought = fair(1, right, strike, days)
-    before = margin(book(*legs, shares=shares)).amount
-    after = margin(book(*legs, bought, shares=shares)).amount
-    assert after <= before + 100 * bought.premium + 1e-6
-
-
-@settings(max_examples=40, deadline=None)
-@given(FAIR_BOOKS, st.integers(2, 50))
-def test_many_times_a_book_never_requires_more_than_many_times_its_requirement(
-    legs: list[Leg], times: int
-) -> None:
-    many = [leg._replace(contracts=times * leg.contracts) for leg in legs]
-    assert margin(book(*many)).amount <= times * margin(book(*legs)).amount * (1 + 1e-9) + 1e-6
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.lists(FAIR_BOOKS, max_size=4))
-def test_a_batch_is_the_books_one_by_one(books: list[list[Leg]]) -> None:
-    positions = [book(*legs) for legs in books]
-    for account in Account:
-        assert strategy_requirements(positions, account=account) == [
-            strategy_requirement(each, account=account) for each in positions
-        ]
 
 
 CASE = {
