@@ -94,6 +94,27 @@ def test_a_long_option_is_paid_in_full_until_it_is_long_dated() -> None:
         ),
         (
             [
+                Leg(1, "put", 90, 1),
+                Leg(-1, "put", 100, 4),
+                Leg(-1, "call", 100, 4),
+                Leg(1, "call", 105, 2),
+            ],
+            "iron butterfly",
+            500,
+        ),
+        # Two sides with wings of another day: one spread all the same, 10 + 4 - 6.
+        (
+            [
+                Leg(1, "put", 85, 2, 90),
+                Leg(-1, "put", 95, 3),
+                Leg(-1, "call", 105, 3),
+                Leg(1, "call", 110, 2, 90),
+            ],
+            "spread",
+            800,
+        ),
+        (
+            [
                 Leg(-1, "put", 90, 1),
                 Leg(1, "put", 100, 4),
                 Leg(1, "call", 100, 4),
@@ -173,6 +194,19 @@ def test_a_ratio_spread_is_a_spread_and_what_is_left() -> None:
             [(-100, 90)],
             ["reverse conversion"],
             14_300,
+        ),
+        # No collar: the put is of another day, or above the call.
+        (
+            [Leg(-1, "call", 105, 2), Leg(1, "put", 95, 2, 60)],
+            [(100, 90)],
+            ["covered call", "long put"],
+            4_700,
+        ),
+        (
+            [Leg(-1, "call", 95, 8), Leg(1, "put", 105, 7)],
+            [(100, 90)],
+            ["covered call", "long put"],
+            5_200,
         ),
         # 250 shares cover two calls; the third is 2 + 20 - 5.
         (

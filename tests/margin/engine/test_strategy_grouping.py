@@ -111,6 +111,44 @@ def test_the_least_cost_is_that_of_every_way_tried_one_by_one(legs: list[Leg], l
     assert answer == pytest.approx(one_by_one(book(*legs), lots=lots), abs=1e-6)
 
 
+def test_the_least_cost_holds_for_many_books_with_any_premiums() -> None:
+    """Drawn evenly, where the search above prefers small and round: close calls are in here."""
+    draw = np.random.default_rng(20)
+    for _ in range(400):
+        legs = {
+            (right, strike, days): Leg(
+                int(draw.choice([-2, -1, -1, 1])), right, strike, float(draw.uniform(0, 25)), days
+            )
+            for right, strike, days in zip(
+                draw.choice(["call", "put"], 4).tolist(),
+                draw.choice([80.0, 90.0, 95.0, 100.0, 110.0], 4).tolist(),
+                draw.choice([0, 30, 400], 4).tolist(),
+                strict=True,
+            )
+        }
+        positions = book(*legs.values())
+        assert margin(positions).amount == pytest.approx(one_by_one(positions), abs=1e-6), legs
+
+
+def test_the_search_does_not_stop_near_the_least() -> None:
+    """A book for which a grouping 250 above the least is found first."""
+    legs = [
+        fair(4, "put", 107.5, 90),
+        fair(5, "call", 105, 90),
+        fair(-7, "put", 92.5, 90),
+        fair(5, "call", 95, 90),
+        fair(3, "call", 85, 30),
+        fair(1, "put", 85, 30),
+        fair(-1, "put", 112.5, 30),
+        fair(-1, "call", 110, 90),
+        fair(5, "put", 120, 7),
+        fair(-3, "call", 85, 7),
+        fair(-2, "put", 102.5, 90),
+        fair(2, "call", 105, 30),
+    ]
+    assert margin(book(*legs)).amount == pytest.approx(25_509.26948, abs=1e-4)
+
+
 @settings(max_examples=60, deadline=None)
 @given(FAIR_BOOKS, SHARE_LOTS, st.randoms(use_true_random=False))
 def test_the_order_of_legs_changes_nothing(
@@ -178,8 +216,11 @@ def test_a_batch_is_the_books_one_by_one(books: list[list[Leg]]) -> None:
 @settings(max_examples=40, deadline=None)
 @given(FAIR_BOOKS, FAIR_BOOKS)
 def test_two_books_together_never_require_more_than_apart(
-    legs: list[Leg], others: list[Leg]
+    legs: list[Leg], drawn: list[Leg]
 ) -> None:
+    """Of other series: a series held by both would be netted, and what is closed covers nothing."""
+    mine = {leg[1:] for leg in legs}
+    others = [leg for leg in drawn if leg[1:] not in mine]
     apart = margin(book(*legs)).amount + margin(book(*others)).amount
     assert margin(book(*legs, *others)).amount <= apart + 1e-6
 
