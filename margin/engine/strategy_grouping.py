@@ -28,6 +28,8 @@ Flag = NDArray[np.bool_]
 # Books of the desk need a handful of branches, a few hundred at worst; counted, not timed, so
 # that the same book is answered or refused on every machine.
 BRANCHES_MAX: Final = 20_000
+# The solver drops smaller coefficients, and then complains of what it has dropped.
+PREMIUM_DECIMALS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +250,7 @@ def _spreads_cost_their_worst_loss(legs: OptionLegs, columns: _Columns) -> list[
     prices = np.unique(legs.strike)
     sign = np.sign(legs.contracts[columns.spread_leg])
     payoff = _intrinsic(legs, prices)[:, columns.spread_leg] * sign
-    premium = legs.premium[columns.spread_leg] * sign
+    premium = legs.premium.round(PREMIUM_DECIMALS)[columns.spread_leg] * sign
     constraints = []
     for day in range(columns.day_count):
         mine = columns.spread_day == day
