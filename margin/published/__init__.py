@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from margin.published import closed_forms, scenarios
+from margin.published import closed_forms, scenarios, strategies
 
 # What `expected` names: a number, none, or lists, texts and maps of such.
 Figures = Mapping[str, Any]
@@ -19,7 +19,7 @@ KINDS: Final[Mapping[str, Callable[[Mapping[str, Any]], Figures]]] = {
     "open_interest_scaled": closed_forms.open_interest_scaled,
     "scenario_portfolio": scenarios.scenario_portfolio,
     "span_scan": closed_forms.span_scan,
-    # "strategy_margin" belongs here: margin/published/strategies.py
+    "strategy_margin": strategies.strategy_margin,
     "value_at_risk": closed_forms.value_at_risk,
 }
 
