@@ -50,6 +50,7 @@ class Node:
         how: the product as written, or what the children are to it.
         inputs: where the factors are stored: price row, parameter row, ledger account.
         children: parts that add up to `amount` exactly; none for a product.
+        beside: what was compared and did not decide; part of no sum.
     """
 
     label: str
@@ -57,6 +58,7 @@ class Node:
     how: str
     inputs: tuple[Reference, ...] = ()
     children: tuple["Node", ...] = ()
+    beside: tuple["Node", ...] = ()
 
     def __post_init__(self) -> None:
         with exact():
@@ -65,13 +67,15 @@ class Node:
 
     def as_json(self) -> dict[str, Any]:
         """The node and all below it; amounts as exact text."""
-        return {
+        said = {
             "label": self.label,
             "amount": plain(self.amount),
             "how": self.how,
             "inputs": [dict(reference) for reference in self.inputs],
             "children": [child.as_json() for child in self.children],
         }
+        beside = {"beside": [each.as_json() for each in self.beside]} if self.beside else {}
+        return said | beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +202,11 @@ def figure(value: Decimal, *, decimals: int = 0) -> str:
     whole, _, fraction = digits.partition(".")
     fraction = fraction.ljust(decimals, "0")
     return f"{sign}{int(whole):,}{'.' if fraction else ''}{fraction}"
+
+
+def figure_of(value: float, *, decimals: int = 8) -> str:
+    """A computed number as people read it: to so many decimals, zeros at the end left out."""
+    return figure(Decimal(f"{value:.{decimals}f}"))
 
 
 def _total(

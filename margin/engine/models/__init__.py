@@ -1,0 +1,9 @@
+"""All margin models of portfolios, by name and version."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from margin.engine.model import Model
+from margin.engine.models import delta
+
+MODELS: Final[Mapping[str, Model[Any]]] = {model.name: model for model in (delta.MODEL,)}

@@ -1,0 +1,17 @@
+"""Every model once more, slowly: plain loops over one scope at a time, apart from the arrays.
+
+A slow implementation follows the rule as it is written and shares no code with the model but the
+types of its inputs. It exists to disagree.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from margin.engine.books import Books
+from margin.engine.market import Market
+from margin.engine.slow import delta
+
+# Initial and maintenance margin of every scope.
+Slow = Callable[[Market, Any, Books], list[tuple[float, float]]]
+
+SLOW: Final[Mapping[str, Slow]] = {"delta": delta.requirements}
