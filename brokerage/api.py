@@ -12,7 +12,7 @@ from ledger import api_buckets as ledger_api_buckets
 from ledger import api_conduct, api_interest, api_statement, api_times
 from margin import api as margin_api
 from margin import api_buckets as margin_api_buckets
-from margin import api_terms
+from margin import api_terms, api_what_if
 
 router = DefaultRouter(trailing_slash=True)
 for resources in (
@@ -30,6 +30,7 @@ for resources in (
     api_limits,
     api_conduct,
     api_terms,
+    api_what_if,
 ):
     resources.register(router)
 

@@ -1,6 +1,7 @@
 """Margin parameters in force on a day: haircuts, rates, brackets, by asset."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -16,15 +17,20 @@ class TermsInForce:
     brackets: dict[int, list[Bracket]]  # by instrument terms id, floors ascending
 
 
-def terms_in_force(day: date) -> TermsInForce:
-    """Read the parameters in force on a day, in three queries."""
+def terms_in_force(day: date, *, asset_ids: Sequence[int] | None = None) -> TermsInForce:
+    """Read the parameters in force on a day, in three queries.
+
+    Args:
+        asset_ids: only of these assets; of all if None.
+    """
+    of = {} if asset_ids is None else {"asset_id__in": asset_ids}
     haircuts = (
-        Haircut.objects.filter(effective_from__lte=day)
+        Haircut.objects.filter(effective_from__lte=day, **of)
         .order_by("asset_id", "-effective_from", "-version")
         .distinct("asset_id")
     )
     instruments = (
-        InstrumentTerms.objects.filter(effective_from__lte=day)
+        InstrumentTerms.objects.filter(effective_from__lte=day, **of)
         .order_by("asset_id", "-effective_from", "-version")
         .distinct("asset_id")
     )

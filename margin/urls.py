@@ -14,6 +14,7 @@ from margin.screens import (
     prices,
     tasks,
     terms,
+    thought,
 )
 
 app_name = "margin"
@@ -25,6 +26,7 @@ urlpatterns: list[URLPattern] = [
     path("margin/calls/<str:number>/acknowledge/", call.acknowledge, name="call-acknowledge"),
     path("margin/accounts/", accounts.account_list, name="accounts"),
     path("margin/accounts/<path:code>/", account.account_page, name="account"),
+    path("margin/what-if/<path:code>/", thought.what_if_page, name="what-if"),
     path("margin/prices/", prices.price_list, name="prices"),
     path("margin/prices/<path:code>/", prices.price_page, name="price"),
     path("margin/terms/", terms.terms_page, name="terms"),

@@ -7,10 +7,17 @@ from brokerage.inbox.daybook import ZERO, BucketInfo, DayBook, Move
 from brokerage.inbox.decisions import Decision, RefusedEventError, decimals_of
 from brokerage.inbox.rows import TradeRow
 from ledger.models import Asset
-from ledger.positions import Position, TradeEffect, apply_trade, half_even
+from ledger.positions import Position, TradeEffect
 from ledger.posting import LossParts, plain
+from margin.trades import (
+    FEE_SCALE,
+    Trade,
+    TradeOutcome,
+    TradeRefusedError,
+    derivative_trade,
+    security_trade,
+)
 
-FEE_SCALE = 2
 CASH = "USD"
 CASH_BANK = {"CLIENT": "bank:client-usd", "HOUSE": "bank:house-usd"}
 # Who pays what a bucket cannot, in this order, from which bank.
@@ -88,14 +95,9 @@ def _check_allowed(
         raise RefusedEventError("not_allowed")
 
 
-def _effect(trade: TradeRow, *, position: Position, kind: str) -> TradeEffect:
-    signed = trade.quantity if trade.side == "buy" else -trade.quantity
-    return apply_trade(
-        position,
-        signed_quantity=signed,
-        price=trade.price,
-        kind="security" if kind == "security" else "perpetual",
-    )
+def _trade(row: TradeRow) -> Trade:
+    signed = row.quantity if row.side == "buy" else -row.quantity
+    return Trade(quantity=signed, price=row.price, fee=row.fee_usd)
 
 
 def _position_moves(
@@ -147,24 +149,24 @@ def _fee(bucket: BucketInfo, fee: Decimal, *, book: DayBook) -> Iterator[Move]:
 def _decide_security(
     trade: TradeRow, *, bucket: BucketInfo, instrument: Asset, book: DayBook
 ) -> Decision:
-    position = book.position(bucket, trade.instrument)
-    signed = trade.quantity if trade.side == "buy" else -trade.quantity
-    cash = -half_even(signed * trade.price, FEE_SCALE)
-    bank = CASH_BANK[bucket.owner_class]
-    change = cash - trade.fee_usd
-    if (signed < 0 and book.spare(bucket, trade.instrument) + signed < 0) or (
-        change < 0 and book.spare(bucket, CASH) + change < 0
-    ):
-        raise RefusedEventError("claim_below_zero")
+    try:
+        outcome = security_trade(
+            _trade(trade),
+            position=book.position(bucket, trade.instrument),
+            spare_position=book.spare(bucket, trade.instrument),
+            spare_claim=book.spare(bucket, CASH),
+        )
+    except TradeRefusedError as refused:
+        raise RefusedEventError(refused.rule) from refused
+    signed, cash, bank = _trade(trade).quantity, outcome.cash, CASH_BANK[bucket.owner_class]
     if book.held(bank, CASH) + cash < 0 or book.held(trade.location, trade.instrument) + signed < 0:
         raise RefusedEventError("custody_below_zero")
-    effect = _effect(trade, position=position, kind="security")
-    moves = list(_position_moves(trade, bucket=bucket, effect=effect, book=book))
+    moves = list(_position_moves(trade, bucket=bucket, effect=outcome.effect, book=book))
     if cash:
         moves.append(_custody(bank, CASH, cash, book=book, reference=trade.trade_id))
-    moves.extend(_claim(bucket, cash - trade.fee_usd, book=book))
-    moves.extend(_fee(bucket, trade.fee_usd, book=book))
-    details = {"fee": plain(trade.fee_usd), "cash": plain(cash)}
+    moves.extend(_claim(bucket, outcome.claim_change, book=book))
+    moves.extend(_fee(bucket, outcome.fee, book=book))
+    details = {"fee": plain(outcome.fee), "cash": plain(cash)}
     if not cash:
         details["bank_movement"] = bank  # a trade for 0.00 is still expected at the bank
     return Decision(kind="security_trade", moves=tuple(moves), details=details)
@@ -173,31 +175,28 @@ def _decide_security(
 def _decide_derivative(
     trade: TradeRow, *, bucket: BucketInfo, instrument: Asset, book: DayBook
 ) -> Decision:
-    effect = _effect(trade, position=book.position(bucket, trade.instrument), kind="derivative")
-    claim = book.claim(bucket, CASH)
-    moves = list(_position_moves(trade, bucket=bucket, effect=effect, book=book))
-    if not effect.closed_quantity:
-        if trade.fee_usd > claim:
-            raise RefusedEventError("claim_below_zero")
-        moves.extend(_claim(bucket, -trade.fee_usd, book=book))
-        moves.extend(_fee(bucket, trade.fee_usd, book=book))
-        return Decision(
-            kind="derivative_trade", moves=tuple(moves), details={"fee": plain(trade.fee_usd)}
+    try:
+        outcome = derivative_trade(
+            _trade(trade),
+            position=book.position(bucket, trade.instrument),
+            claim=book.claim(bucket, CASH),
         )
-    realised = effect.realised
-    assert realised is not None, "a closed part realises an amount"
-    if book.held(trade.location, CASH) + realised < 0:
-        raise RefusedEventError("custody_below_zero")
-    if realised:
-        moves.append(_custody(trade.location, CASH, realised, book=book))
-    if claim + realised < 0:
-        return _settle_loss(trade, bucket=bucket, realised=realised, moves=moves, book=book)
-    fee = min(trade.fee_usd, claim + realised)
-    moves.extend(_claim(bucket, realised - fee, book=book))
-    moves.extend(_fee(bucket, fee, book=book))
-    details = {"fee": plain(fee), "realised": plain(realised)}
-    if fee < trade.fee_usd:
-        details["waived"] = plain(trade.fee_usd - fee)
+    except TradeRefusedError as refused:
+        raise RefusedEventError(refused.rule) from refused
+    moves = list(_position_moves(trade, bucket=bucket, effect=outcome.effect, book=book))
+    details = {"fee": plain(outcome.fee)}
+    if outcome.effect.realised is not None:
+        if book.held(trade.location, CASH) + outcome.cash < 0:
+            raise RefusedEventError("custody_below_zero")
+        if outcome.cash:
+            moves.append(_custody(trade.location, CASH, outcome.cash, book=book))
+        if outcome.shortfall:
+            return _settle_loss(trade, bucket=bucket, outcome=outcome, moves=moves, book=book)
+        details["realised"] = plain(outcome.cash)
+        if outcome.fee < trade.fee_usd:
+            details["waived"] = plain(trade.fee_usd - outcome.fee)
+    moves.extend(_claim(bucket, outcome.claim_change, book=book))
+    moves.extend(_fee(bucket, outcome.fee, book=book))
     return Decision(kind="derivative_trade", moves=tuple(moves), details=details)
 
 
@@ -205,14 +204,13 @@ def _settle_loss(
     trade: TradeRow,
     *,
     bucket: BucketInfo,
-    realised: Decimal,
+    outcome: TradeOutcome,
     moves: list[Move],
     book: DayBook,
 ) -> Decision:
     """A loss beyond the bucket: it gives what it has, then INSURANCE pays, then HOUSE."""
-    claim = book.claim(bucket, CASH)
-    shortfall = -(claim + realised)
-    moves.extend(_claim(bucket, -claim, book=book))
+    realised, shortfall = outcome.cash, outcome.shortfall
+    moves.extend(_claim(bucket, outcome.claim_change, book=book))
     missing = shortfall
     paid: dict[str, Decimal] = {}
     for pool, bank in PAYERS:

@@ -68,6 +68,11 @@ class Component(NamedTuple):
         """Name of the total it is part of."""
         return TOTAL_OF[self.kind]
 
+    @property
+    def total_words(self) -> str:
+        """That name as people say it."""
+        return self.total.replace("_", " ")
+
     def terms(self) -> dict[str, str]:
         """What the amount was made from, as exact text; what does not apply is left out."""
         said = {

@@ -1,4 +1,4 @@
-"""One scope at a time, lean: whether it keeps its initial margin after money leaves it."""
+"""One scope at a time, lean: whether it keeps its margin after money leaves it or prices move."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -10,10 +10,11 @@ from margin.engine.inputs import AssetTerms, InputError, MoneyTerms, PerpetualTe
 
 
 class Standing(NamedTuple):
-    """Equity and initial margin of one scope, exact."""
+    """Equity and requirements of one scope, exact."""
 
     equity: Decimal
     initial_margin: Decimal
+    maintenance_margin: Decimal
 
     @property
     def meets_initial(self) -> bool:
@@ -43,7 +44,7 @@ def scope_equity_and_initial(
         KeyError: something held has no mark or no terms.
     """
     with exact():
-        equity, initial = -loan, ZERO
+        equity, initial, maintenance = -loan, ZERO, ZERO
         for asset, amount in claims.items():
             if amount:
                 money = terms[asset]
@@ -52,23 +53,30 @@ def scope_equity_and_initial(
                 equity += amount * marks[asset] * (ONE - money.haircut)
         for asset, (quantity, average_cost) in positions.items():
             if quantity:
-                gain, charge = _position(quantity, average_cost, marks[asset], terms[asset], asset)
-                equity += gain
-                initial += charge
-        return Standing(equity, ZERO if is_cash_account else initial)
+                held = _position(quantity, average_cost, marks[asset], terms[asset], asset)
+                equity += held.equity
+                initial += held.initial_margin
+                maintenance += held.maintenance_margin
+        if is_cash_account:
+            return Standing(equity, ZERO, ZERO)
+        return Standing(equity, initial, maintenance)
 
 
 def _position(
     quantity: Decimal, average_cost: Decimal, mark: Decimal, terms: AssetTerms, asset: str
-) -> tuple[Decimal, Decimal]:
-    """What a position adds to equity and to initial margin."""
+) -> Standing:
+    """What a position adds to equity and to the requirements."""
     match terms:
         case SecurityTerms():
             value = quantity * mark
-            return value, abs(value) * terms.initial_rate
+            size = abs(value)
+            return Standing(value, size * terms.initial_rate, size * terms.maintenance_rate)
         case PerpetualTerms():
             notional = abs(quantity) * mark
-            charge = one_bracket_requirement(notional, terms.initial)
-            return quantity * (mark - average_cost), charge
+            return Standing(
+                quantity * (mark - average_cost),
+                one_bracket_requirement(notional, terms.initial),
+                one_bracket_requirement(notional, terms.maintenance),
+            )
         case MoneyTerms():
             raise InputError("position_is_an_instrument", asset)

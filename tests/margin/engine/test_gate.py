@@ -29,7 +29,7 @@ def standing(usd: str, *, loan: str = "0", spy: str = "0", **changes: object) ->
 
 def test_worked_example_refuses_the_withdrawal() -> None:
     after = standing("1000.00", spy="100", loan="23000.00")
-    assert after == Standing(D(6_000), D(14_000))
+    assert after == Standing(D(6_000), D(14_000), D(7_000))
     assert not after.meets_initial
 
 
@@ -39,7 +39,7 @@ def test_exactly_initial_margin_is_enough(usd: str, met: bool) -> None:
 
 
 def test_a_cash_account_needs_only_not_to_owe() -> None:
-    assert standing("0", spy="100", is_cash_account=True) == Standing(D(28_000), D(0))
+    assert standing("0", spy="100", is_cash_account=True) == Standing(D(28_000), D(0), D(0))
     assert not standing("0", loan="0.01", is_cash_account=True).meets_initial
 
 
@@ -68,4 +68,6 @@ def test_it_says_what_the_engine_says_of_every_scope(drawn: dict) -> None:
             marks={asset.name: asset.mark for asset in drawn["assets"]},
             terms={asset.name: asset.terms for asset in drawn["assets"]},
         )
-        assert after == (result.equity[of], result.initial_margin[of])
+        assert after == (
+            result.equity[of], result.initial_margin[of], result.maintenance_margin[of]
+        )  # fmt: skip

@@ -1,0 +1,184 @@
+"""One scope at one moment: what it holds, how it stands, and where it would be liquidated.
+
+Scopes that are thought of go through the same evaluation as every run.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from accounts.models import AgreementVersion
+from ledger.positions import Position
+from margin.engine.components import Component
+from margin.engine.exact import ZERO, exact
+from margin.engine.gate import scope_equity_and_initial
+from margin.engine.house_rules import HouseRulesResult, evaluate
+from margin.engine.inputs import (
+    AssetRow,
+    AssetTerms,
+    ClaimRow,
+    PerpetualTerms,
+    PositionRow,
+    ScopeRow,
+    house_rules_input,
+)
+from margin.engine.liquidation_points import Balance, LiquidationPoints, liquidation_points
+from margin.marks import BASE
+
+NOTHING: Final = Position(quantity=ZERO, average_cost=ZERO)
+SCOPE: Final = "scope"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a scope holds: money claims, positions, and what it owes."""
+
+    claims: Mapping[str, Decimal]
+    positions: Mapping[str, Position]
+    loan: Decimal
+
+    @property
+    def assets(self) -> set[str]:
+        """What is held at all."""
+        held = {code for code, amount in self.claims.items() if amount}
+        return held | {code for code, position in self.positions.items() if position.quantity}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A scope as it stands, or as it would.
+
+    Attributes:
+        margin_ratio: maintenance margin over equity; None where equity is not above 0.
+        liquidation: by asset the nearest prices at which it would be liquidated, all else held.
+        components: the parts of equity and both requirements.
+    """
+
+    holding: Holding
+    equity: Decimal
+    initial_margin: Decimal
+    maintenance_margin: Decimal
+    state: str
+    call_amount: Decimal
+    flags: tuple[str, ...]
+    liquidation: Mapping[str, LiquidationPoints]
+    components: tuple[Component, ...]
+
+    @property
+    def spare(self) -> Decimal:
+        """Equity beyond initial margin; negative where it is short."""
+        with exact():
+            return self.equity - self.initial_margin
+
+    @property
+    def margin_ratio(self) -> Decimal | None:
+        if self.equity <= 0:
+            return None
+        return (self.maintenance_margin / self.equity).quantize(Decimal("0.000001"))
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Marks and terms by asset code; the currency is worth 1.
+
+    Attributes:
+        kinds: what each asset is.
+        carried: those whose mark is not valid.
+    """
+
+    kinds: Mapping[str, str]
+    marks: Mapping[str, Decimal]
+    terms: Mapping[str, AssetTerms]
+    carried: frozenset[str]
+
+
+def side_of(
+    held: Holding, *, ground: Ground, agreement: AgreementVersion, is_cash_account: bool
+) -> Side:
+    """How a scope stands with these holdings on this ground."""
+    result = _evaluated(held, ground, agreement, is_cash_account=is_cash_account)
+    return Side(
+        holding=held,
+        equity=result.equity[0],
+        initial_margin=result.initial_margin[0],
+        maintenance_margin=result.maintenance_margin[0],
+        state=result.state_of(0),
+        call_amount=result.call_amount[0],
+        flags=tuple(result.flags_of(0)),
+        liquidation={
+            code: _points(code, held, ground, agreement)
+            for code in sorted(held.assets - {BASE})
+            if not is_cash_account
+        },
+        components=tuple(result.components.of(0)),
+    )
+
+
+def _evaluated(
+    held: Holding, ground: Ground, agreement: AgreementVersion, *, is_cash_account: bool
+) -> HouseRulesResult:
+    """The scope through the evaluation of a run."""
+    return evaluate(
+        house_rules_input(
+            assets=[
+                AssetRow(code, ground.terms[code], ground.marks[code], code in ground.carried)
+                for code in sorted(ground.marks)
+            ],
+            scopes=[
+                ScopeRow(
+                    name=SCOPE,
+                    is_cash_account=is_cash_account,
+                    loan=held.loan,
+                    call_level=agreement.call_level,
+                    liquidation_level=agreement.liquidation_level,
+                    minimum_transfer_amount=agreement.minimum_transfer_amount,
+                )
+            ],
+            claims=[ClaimRow(SCOPE, code, amount) for code, amount in held.claims.items()],
+            positions=[
+                PositionRow(SCOPE, code, position.quantity, position.average_cost)
+                for code, position in held.positions.items()
+            ],
+            currency=BASE,
+        )
+    )
+
+
+def balance_at(
+    code: str, held: Holding, ground: Ground, agreement: AgreementVersion
+) -> Callable[[Decimal], Balance]:
+    """Equity of a margined scope and its liquidation level, by the price of one asset."""
+
+    def at(price: Decimal) -> Balance:
+        standing = scope_equity_and_initial(
+            claims=held.claims,
+            positions={c: (p.quantity, p.average_cost) for c, p in held.positions.items()},
+            loan=held.loan,
+            is_cash_account=False,
+            marks={**ground.marks, code: price},
+            terms=ground.terms,
+        )
+        with exact():
+            threshold = agreement.liquidation_level * standing.maintenance_margin
+        return Balance(standing.equity, threshold)
+
+    return at
+
+
+def _points(
+    code: str, held: Holding, ground: Ground, agreement: AgreementVersion
+) -> LiquidationPoints:
+    """The nearest prices of one asset at which equity is the liquidation level of maintenance."""
+    terms, size = ground.terms[code], abs(held.positions.get(code, NOTHING).quantity)
+    floors = terms.maintenance.floors if isinstance(terms, PerpetualTerms) and size else ()
+    return liquidation_points(
+        balance_at(code, held, ground, agreement),
+        price=ground.marks[code],
+        bends=[_bend(floor, size) for floor in floors if floor],
+    )
+
+
+def _bend(floor: Decimal, size: Decimal) -> Decimal:
+    """The price at which a position of this size reaches a bracket."""
+    return (floor / size).quantize(Decimal("1e-18"))

@@ -1,0 +1,158 @@
+"""What-if: trades, money and prices that are only thought of, and the scope beside itself."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from accounts.models import Bucket, MarginAccount
+from accounts.roles import DeskRequest, require
+from ledger.models import Asset, AssetKind
+from margin.engine.liquidation_points import LiquidationPoints
+from margin.marks import BASE
+from margin.screens.visible import account_or_404
+from margin.what_if import Change, ThoughtTrade, WhatIf, WhatIfRefusedError, what_if
+
+LINES = 3
+NUMBER: dict[str, Any] = {
+    "max_digits": 60, "decimal_places": 18, "required": False, "localize": False,
+    "widget": forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+}  # fmt: skip
+
+
+class BucketForm(forms.Form):
+    """Which scope of the account."""
+
+    bucket = forms.ModelChoiceField(
+        Bucket.objects.none(), to_field_name="code", label="Scope", empty_label=None
+    )
+
+    def __init__(self, data: Any, *, account: MarginAccount) -> None:  # noqa: ANN401
+        super().__init__(data)
+        field = self.fields["bucket"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = scopes_of(account)
+
+
+class AssetField(forms.ModelChoiceField):
+    """An asset by its code, or none."""
+
+    def __init__(self, kinds: tuple[str, ...], label: str) -> None:
+        assets = Asset.objects.filter(kind__in=kinds).order_by("code")
+        super().__init__(
+            assets, to_field_name="code", label=label, required=False, empty_label="none"
+        )
+
+
+class TradeForm(forms.Form):
+    """One trade."""
+
+    asset = AssetField((AssetKind.SECURITY, AssetKind.DERIVATIVE), "Instrument")
+    quantity = forms.DecimalField(label="Quantity, minus sells", **NUMBER)
+    price = forms.DecimalField(label="Price, else the mark", **NUMBER)
+    fee = forms.DecimalField(label="Fee", **NUMBER)
+
+
+class MoneyForm(forms.Form):
+    """Money in or out, and what of it counts."""
+
+    asset = AssetField((AssetKind.MONEY,), "Money")
+    amount = forms.DecimalField(label="Amount, minus takes out", **NUMBER)
+    haircut = forms.DecimalField(label="Haircut, a share", **NUMBER)
+
+
+class PriceForm(forms.Form):
+    """Another price."""
+
+    asset = AssetField(tuple(AssetKind), "Price of")
+    price = forms.DecimalField(label="New price", **NUMBER)
+
+
+@dataclass(frozen=True)
+class LiquidationRow:
+    """The points of one asset, now and after."""
+
+    asset: str
+    decimals: int
+    now: LiquidationPoints | None
+    after: LiquidationPoints | None
+
+
+@require_GET
+@require("read")
+def what_if_page(request: DeskRequest, code: str) -> HttpResponse:
+    """The form in the address, and both sides beside it; nothing is written."""
+    account = account_or_404(request, code)
+    sent = request.GET if "bucket" in request.GET else None
+    chosen = BucketForm(sent, account=account)
+    groups = {
+        name: [form(sent, prefix=f"{name}{place}") for place in range(1, LINES + 1)]
+        for name, form in (("trade", TradeForm), ("money", MoneyForm), ("price", PriceForm))
+    }
+    context: dict[str, Any] = {
+        "account": account, "chosen": chosen, "groups": groups, "base": BASE,
+        "has_scope": scopes_of(account).exists(),
+    }  # fmt: skip
+    if sent is None:
+        return render(request, "margin/what_if.html", context)
+    forms_sent = [chosen, *(form for group in groups.values() for form in group)]
+    # Every form is looked at, so that each says what is wrong with it.
+    valid = [form.is_valid() for form in forms_sent]
+    if not all(valid):
+        return render(request, "margin/what_if.html", context, status=422)
+    try:
+        said = what_if(chosen.cleaned_data["bucket"], change_of(groups))
+    except WhatIfRefusedError as refused:
+        return render(request, "margin/what_if.html", context | {"refused": refused}, status=409)
+    context |= {"said": said, "points": liquidation_rows(said)}
+    return render(request, "margin/what_if.html", context)
+
+
+def scopes_of(account: MarginAccount) -> Any:  # noqa: ANN401 (a queryset)
+    """Buckets that are scopes of requirement."""
+    return Bucket.objects.filter(account=account).select_related("account").order_by("code")
+
+
+def change_of(groups: dict[str, list[forms.Form]]) -> Change:
+    """The lines that say something; a line without an asset says nothing."""
+    lines = {
+        name: [form.cleaned_data for form in group if form.cleaned_data["asset"] is not None]
+        for name, group in groups.items()
+    }
+    return Change(
+        trades=tuple(
+            ThoughtTrade(
+                asset=line["asset"].code,
+                quantity=line["quantity"] or Decimal(0),
+                price=line["price"],
+                fee=line["fee"] or Decimal(0),
+            )
+            for line in lines["trade"]
+        ),
+        money=_by_asset(lines["money"], "amount"),
+        prices=_by_asset(lines["price"], "price"),
+        haircuts=_by_asset(lines["money"], "haircut"),
+    )
+
+
+def _by_asset(lines: list[dict[str, Any]], name: str) -> dict[str, Decimal]:
+    return {line["asset"].code: line[name] for line in lines if line[name] is not None}
+
+
+def liquidation_rows(said: WhatIf) -> list[LiquidationRow]:
+    """Every asset with points on one of the sides."""
+    codes = sorted(said.now.liquidation.keys() | said.after.liquidation.keys())
+    scales = dict(Asset.objects.filter(code__in=codes).values_list("code", "price_scale"))
+    return [
+        LiquidationRow(
+            asset=code,
+            decimals=4 if scales[code] is None else scales[code],
+            now=said.now.liquidation.get(code),
+            after=said.after.liquidation.get(code),
+        )
+        for code in codes
+    ]

@@ -1,0 +1,142 @@
+"""What-if on screen and for programs: the same answer, and nothing written."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from accounts.models import Role
+from brokerage.digest import digest
+from margin.models import MarginResult
+from tests.accounts.people import sign_in
+from tests.margin.firm import PERPETUAL, SmallFirm
+
+API = "/api/what-if/"
+
+
+@pytest.fixture
+def browser(firm: SmallFirm) -> Browser:
+    """The auditor, who may write nothing, may think of anything."""
+    browser = Browser()
+    sign_in(browser, firm.desk[Role.AUDITOR])
+    return browser
+
+
+def margined(firm: SmallFirm) -> MarginResult:
+    """A scope of the newest run that holds the perpetual."""
+    found = (
+        MarginResult.objects.filter(
+            run__number=firm.second_run,
+            scope__bucket__code="FREE",
+            components__asset__code=PERPETUAL,
+        )
+        .select_related("scope__bucket__account")
+        .order_by("scope__bucket__account__code")
+        .first()
+    )
+    assert found is not None
+    return found
+
+
+def shown(browser: Browser, result: MarginResult, **typed: str) -> Any:
+    bucket: Any = result.scope.bucket
+    address = reverse("margin:what-if", args=[bucket.account.code])
+    return browser.get(address, {"bucket": bucket.code, **typed})
+
+
+def asked(browser: Browser, result: MarginResult, **change: object) -> Any:
+    bucket: Any = result.scope.bucket
+    said = {"account": bucket.account.code, "bucket": bucket.code, **change}
+    return browser.post(API, said, content_type="application/json")
+
+
+def test_without_a_change_both_sides_are_the_newest_run(firm: SmallFirm, browser: Browser) -> None:
+    result = margined(firm)
+    said = asked(browser, result).json()
+    assert said["now"] == said["after"]
+    assert Decimal(said["now"]["equity"]) == result.equity
+    assert Decimal(said["now"]["initial_margin"]) == result.initial_margin
+    assert Decimal(said["now"]["maintenance_margin"]) == result.maintenance_margin
+    assert said["now"]["state"] == result.state
+    parts = [Decimal(part["amount"]) for part in said["now"]["components"]
+             if part["total"] == "equity"]  # fmt: skip
+    assert sum(parts) == result.equity
+
+
+def test_screen_and_api_say_the_same_and_write_nothing(firm: SmallFirm, browser: Browser) -> None:
+    result, before = margined(firm), digest()
+    said = asked(
+        browser, result,
+        trades=[{"asset": PERPETUAL, "quantity": "-0.5", "price": "6000", "fee": "1.00"}],
+        money={"USD": "250.00"}, prices={"BTC": "7000"}, haircuts={"BTC": "0.25"},
+    ).json()  # fmt: skip
+    page = shown(
+        browser, result,
+        **{
+            "trade1-asset": PERPETUAL, "trade1-quantity": "-0.5", "trade1-price": "6000",
+            "trade1-fee": "1.00", "money1-asset": "USD", "money1-amount": "250.00",
+            "money2-asset": "BTC", "money2-haircut": "0.25",
+            "price1-asset": "BTC", "price1-price": "7000",
+        },
+    )  # fmt: skip
+    assert page.status_code == 200
+    after = page.context["said"].after
+    assert Decimal(said["after"]["equity"]) == after.equity
+    assert said["after"]["state"] == after.state
+    assert f"{after.equity:,.2f}".lstrip("-") in page.content.decode()
+    assert digest() == before
+
+
+def test_what_could_not_be_booked_is_said_with_its_rule(firm: SmallFirm, browser: Browser) -> None:
+    result = margined(firm)
+    refused = asked(browser, result, money={"USD": "-100000000"})
+    assert (refused.status_code, refused.json()["rule"]) == (409, "claim_below_zero")
+    page = shown(browser, result, **{"money1-asset": "USD", "money1-amount": "-100000000"})
+    assert page.status_code == 409
+    assert "claim_below_zero" in page.content.decode()
+
+
+def test_what_is_no_number_is_said_beside_its_field(firm: SmallFirm, browser: Browser) -> None:
+    page = shown(browser, margined(firm), **{"trade2-asset": PERPETUAL, "trade2-quantity": "some"})
+    assert page.status_code == 422
+    assert "Enter a number" in page.content.decode()
+
+
+def test_the_form_alone_is_a_page(firm: SmallFirm, browser: Browser) -> None:
+    bucket: Any = margined(firm).scope.bucket
+    page = browser.get(reverse("margin:what-if", args=[bucket.account.code]))
+    assert page.status_code == 200
+    assert "said" not in page.context
+
+
+def test_an_account_that_is_not_there_is_not_found(firm: SmallFirm, browser: Browser) -> None:
+    assert browser.get(reverse("margin:what-if", args=["NOBODY"])).status_code == 404
+    said = {"account": "NOBODY", "bucket": "FREE"}
+    assert browser.post(API, said, content_type="application/json").status_code == 404
+    known: Any = margined(firm).scope.bucket
+    said = {"account": known.account.code, "bucket": "NOTHING"}
+    assert browser.post(API, said, content_type="application/json").status_code == 404
+
+
+def test_a_stranger_is_asked_to_sign_in(firm: SmallFirm) -> None:
+    bucket: Any = margined(firm).scope.bucket
+    page = Browser().get(reverse("margin:what-if", args=[bucket.account.code]))
+    assert page.status_code == 302
+    answer = Browser().post(API, {"account": bucket.account.code, "bucket": bucket.code})
+    assert answer.status_code in (401, 403)
+
+
+def test_it_takes_a_fixed_number_of_queries(firm: SmallFirm, browser: Browser) -> None:
+    few, many = {"USD": "1"}, {"USD": "1", "BTC": "0.1", "USDC": "5"}
+    counts = []
+    for money in (few, many):
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            asked(browser, margined(firm), money=money)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
