@@ -40,7 +40,9 @@ class WhatIfSerializer(serializers.Serializer[Any]):
 
     account = serializers.CharField(max_length=40)
     bucket = serializers.CharField(max_length=60)
-    trades = ThoughtTradeSerializer(many=True, required=False, default=list, max_length=LINES_MAX)
+    trades = serializers.ListField(
+        child=ThoughtTradeSerializer(), required=False, default=list, max_length=LINES_MAX
+    )
     money = serializers.DictField(
         child=serializers.DecimalField(**NUMBER), required=False, default=dict
     )

@@ -8,14 +8,18 @@ class MarginConfig(AppConfig):
     sealed_tables = (
         "margin_bracket",
         "margin_callevent",
+        "margin_contract",
         "margin_haircut",
         "margin_instrumentterms",
         "margin_marginresult",
         "margin_marginrun",
         "margin_mark",
+        "margin_modeldecision",
+        "margin_parameterset",
         "margin_price",
         "margin_resultcomponent",
         "margin_runexception",
+        "margin_shadowresult",
         "margin_taskevent",
     )
     editable_tables = ("margin_margincall", "margin_task")
@@ -23,9 +27,10 @@ class MarginConfig(AppConfig):
     def ready(self) -> None:
         """Say how requests of this app are shown and applied, and which codes it knows."""
         from accounts.agreements import register_terms_check
-        from margin import bucket_moves, parameters, retention
+        from margin import agreement_codes, bucket_moves, model_registry, parameters, retention
 
         bucket_moves.register()
+        model_registry.register()
         parameters.register()
         retention.register()
-        register_terms_check(parameters.check_terms)
+        register_terms_check(agreement_codes.check_terms)

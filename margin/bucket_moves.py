@@ -104,14 +104,19 @@ def plan_move(move: BucketMove) -> MovePlan:
     guard = guard_between(move.source.role, move.target.role, day=move.day)
     left, raised = _after(move, held, reached)
     pairs = (move.source, held), (move.target, raised)
-    nameless = unpriced(gate, *(each for bucket, each in pairs if bucket.is_margined))
-    said = None if nameless else gate
+    scopes = [(bucket, each) for bucket, each in pairs if bucket.is_margined]
+    nameless = unpriced(gate, *(each for _, each in scopes))
+    elsewhere = any(bucket.pk in gate.elsewhere for bucket, _ in scopes)
+    said = None if nameless or elsewhere else gate
     source = _side(move.source, held, left, move=move, gate=said)
     target = _side(move.target, reached, raised, move=move, gate=said)
     plan = MovePlan(
         move=move, guard=guard, kind=kind_of(move, guard), source=source, target=target,
         version=held.version, price_snapshot=gate.price_snapshot, refusal=None, unpriced=nameless,
     )  # fmt: skip
+    if elsewhere:
+        detail = "A portfolio model decides on one of them, and is not asked about moves yet."
+        return replace(plan, refusal=("under_house_rules", detail))
     return replace(plan, refusal=_refusal(plan, held, reached))
 
 

@@ -16,6 +16,10 @@ TABLES = (
     DigestedTable("margin_haircut", key=("asset_id", "version")),
     DigestedTable("margin_instrumentterms", key=("asset_id", "version")),
     DigestedTable("margin_bracket", key=("terms_id", "floor")),
+    DigestedTable("margin_contract", key=("asset_id",)),
+    DigestedTable("margin_parameterset", key=("model", "code", "version")),
+    DigestedTable("margin_modeldecision", key=("model", "code", "effective_from")),
+    DigestedTable("margin_shadowresult", key=("run_id", "parameter_set_id", "scope_id")),
     DigestedTable("margin_price", key=("file_sha256", "line")),
     DigestedTable(
         "margin_mark",

@@ -50,8 +50,8 @@ class StoredPart:
 
     @property
     def label(self) -> str:
-        """The asset, with its bracket where there is one."""
-        code = self.row.asset.code
+        """The asset, with its bracket where there is one; of a model's part its name."""
+        code = self.component.label
         return code if self.bracket is None else f"{code}, bracket {self.bracket.number}"
 
 
@@ -93,7 +93,10 @@ def stored_parts(result: MarginResult) -> list[StoredPart]:
         StoredPart(
             row=row,
             component=component_of(
-                kind=row.kind, asset=row.asset.code, amount=row.amount, terms=row.terms
+                kind=row.kind,
+                asset="" if row.asset is None else row.asset.code,
+                amount=row.amount,
+                terms=row.terms,
             ),
             valid_mark=None if row.mark is None else valid.get(row.mark.pk),
             bracket=_bracket_of(row, brackets),
@@ -171,7 +174,7 @@ def references(part: StoredPart) -> list[Reference]:
         found.append(
             {
                 "what": "haircut",
-                "asset": row.asset.code,
+                "asset": part.component.asset,
                 "version": row.haircut.version,
                 "effective_from": row.haircut.effective_from.isoformat(),
                 "haircut": plain(row.haircut.haircut),
@@ -197,7 +200,7 @@ def _mark_reference(part: StoredPart, mark: Mark) -> Reference:
     said: dict[str, Any] = {
         "what": "mark",
         "id": mark.pk,
-        "asset": part.row.asset.code,
+        "asset": part.component.asset,
         "as_of": utc_stamp(mark.as_of),
         "price": plain(mark.price),
         "state": mark.state,
@@ -212,7 +215,7 @@ def _terms_reference(part: StoredPart) -> Reference:
     assert terms is not None
     said: dict[str, Any] = {
         "what": "instrument_terms",
-        "asset": part.row.asset.code,
+        "asset": part.component.asset,
         "version": terms.version,
         "effective_from": terms.effective_from.isoformat(),
     }

@@ -63,6 +63,9 @@ def free_amount(bucket: Bucket, asset: Asset, *, gate: InitialMarginGate) -> Fre
     nameless = unpriced(gate, held) if bucket.is_margined else None
     if nameless is not None:
         terms.append(Term("price", ZERO, f"{nameless} has no mark or no terms"))
+    elif bucket.is_margined and bucket.pk in gate.elsewhere:
+        why = "a portfolio model decides, and withdrawals from such a scope are not released yet"
+        terms.append(Term("initial_margin", ZERO, why))
     elif bucket.is_margined:
         standing = standing_of(bucket, held, gate=gate)
         terms.append(_initial_margin(bucket, asset, claim, standing, gate))

@@ -1,6 +1,6 @@
 """Parameter rows as the engine's terms, and how two people change them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -21,7 +21,6 @@ from accounts.clock import shown_day
 from accounts.figures import plain
 from accounts.models import Approval, LegalEntity
 from ledger.models import Asset, AssetKind
-from margin.engine.house_rules import MODEL
 from margin.engine.inputs import (
     AssetTerms,
     Bracket,
@@ -33,8 +32,6 @@ from margin.models import Haircut, InstrumentTerms
 from margin.terms import TermsInForce, terms_in_force
 
 HAIRCUT, TERMS = "parameter.haircut", "parameter.terms"
-# The parameter sets that a model of this version reads.
-PARAMETER_SETS = {MODEL: ("v1",)}
 
 
 def engine_terms(in_force: TermsInForce, *, asset_id: int, kind: str) -> AssetTerms | None:
@@ -55,39 +52,6 @@ def engine_terms(in_force: TermsInForce, *, asset_id: int, kind: str) -> AssetTe
             for each in in_force.brackets[terms.pk]
         ]
     )
-
-
-# ---------------------------------------------------------------- codes of agreements
-
-
-def check_terms(row: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the codes of an agreement's terms; nothing if margin knows them all."""
-    wrong = []
-    model, parameters = row["model"], row["parameters"]
-    if model not in PARAMETER_SETS:
-        wrong.append(f"Margin has no model {model}.")
-    elif parameters not in PARAMETER_SETS[model]:
-        wrong.append(f"Model {model} has no parameters {parameters}.")
-    money = set(
-        Asset.objects.filter(
-            kind=AssetKind.MONEY, code__in=[row["currency"], *row["eligible_collateral"]]
-        ).values_list("code", flat=True)
-    )
-    if row["currency"] not in money:
-        wrong.append(f"{row['currency']} is no currency of the book.")
-    day = date.fromisoformat(str(row["effective_from"]))
-    has_haircut = set(
-        Haircut.objects.filter(effective_from__lte=day, asset__code__in=money).values_list(
-            "asset__code", flat=True
-        )
-    )
-    unknown = [code for code in row["eligible_collateral"] if code not in money & has_haircut]
-    if unknown:
-        wrong.append(f"{', '.join(unknown)}: no money with a haircut on that day.")
-    call, liquidation = Decimal(str(row["call_level"])), Decimal(str(row["liquidation_level"]))
-    if not 0 <= liquidation <= call:
-        wrong.append("The call level is no lower than the liquidation level, and none is negative.")
-    return wrong
 
 
 # ---------------------------------------------------------------- new parameters, by two people

@@ -3,16 +3,31 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
+from accounts.agreements import terms_in_force as terms_of_accounts
+from accounts.models import Bucket
 from ledger.models import Asset
 from margin.engine.exact import ONE
 from margin.engine.gate import Standing, scope_equity_and_initial
+from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import AssetTerms
 from margin.marks import BASE, newest_marks
+from margin.models import ModelDecision
 from margin.parameters import engine_terms
 from margin.terms import terms_in_force
+
+
+def buckets_under_models(day: date) -> frozenset[int]:
+    """Ids of the buckets whose account is under a portfolio model on a day."""
+    if not ModelDecision.objects.filter(standing=ModelDecision.Standing.PRODUCTION).exists():
+        return frozenset()
+    asked = min(day, date.max - timedelta(days=1))
+    accounts = [
+        account for account, terms in terms_of_accounts(asked).items() if terms.model != HOUSE_RULES
+    ]
+    return frozenset(Bucket.objects.filter(account__in=accounts).values_list("pk", flat=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +38,14 @@ class InitialMarginGate:
         marks: by asset code, the base currency (1) included.
         terms: by asset code.
         price_snapshot: sha256 of the marks, which a release is bound to.
+        elsewhere: ids of buckets under a portfolio model, of which these rules cannot say whether
+            money may leave; so none may.
     """
 
     marks: Mapping[str, Decimal]
     terms: Mapping[str, AssetTerms]
     price_snapshot: str
+    elsewhere: frozenset[int] = frozenset()
 
     @classmethod
     def at_marks_before(cls, day: date) -> "InitialMarginGate":
@@ -41,7 +59,10 @@ class InitialMarginGate:
         }
         said = "\n".join(f"{code} {marks[code].normalize():f}" for code in sorted(marks))
         return cls(
-            marks=marks, terms=terms, price_snapshot=hashlib.sha256(said.encode()).hexdigest()
+            marks=marks,
+            terms=terms,
+            price_snapshot=hashlib.sha256(said.encode()).hexdigest(),
+            elsewhere=buckets_under_models(day),
         )
 
     def after(

@@ -1,14 +1,23 @@
 """Margin runs: pinned inputs, arrays, results with parts that add up, and their replay."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
+from typing import Final
 
 from accounts.bulk import copy_rows
 from margin.book import BASE, Holding, ReadInputs, read_inputs
-from margin.engine.components import Component, ComponentKind
+from margin.engine.components import OF_MODELS, Component, ComponentKind
 from margin.engine.exact import ONE, ZERO
-from margin.engine.hashing import inputs_hash, model_hash, parameters_hash, result_hash
+from margin.engine.hashing import (
+    content_sha256,
+    inputs_hash,
+    joined_hash,
+    model_hash,
+    parameters_hash,
+    result_hash,
+)
 from margin.engine.house_rules import MODEL, VERSION, HouseRulesResult, evaluate
 from margin.engine.inputs import (
     AssetRow,
@@ -18,8 +27,11 @@ from margin.engine.inputs import (
     ScopeRow,
     house_rules_input,
 )
-from margin.models import MarginResult, MarginRun, ResultComponent, RunException
+from margin.models import MarginResult, MarginRun, ResultComponent, RunException, ShadowResult
 from margin.parameters import engine_terms
+from margin.portfolio import Charge, Charged, charge_rows, charged, models_sha256
+
+NO_CHARGES: Final[Mapping[int, Charge]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +55,62 @@ class Replay:
         return self.has_same_inputs and self.result_sha256 == self.run.result_sha256
 
 
-def arrays_of(read: ReadInputs) -> HouseRulesInput:
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A run before it is kept.
+
+    Attributes:
+        charged: its inputs without the scopes that a model refused, and what models require.
+        inputs: everything as the evaluation takes it.
+        model_sha256, parameters_sha256, inputs_sha256, result_sha256: of all that it rests on.
+    """
+
+    charged: Charged
+    inputs: HouseRulesInput
+    result: HouseRulesResult
+    model_sha256: str
+    parameters_sha256: str
+    inputs_sha256: str
+    result_sha256: str
+
+
+def computed(read: ReadInputs) -> Computed:
+    """Compute a run: portfolio models first, whose requirements then enter the evaluation."""
+    asked = charged(read)
+    inputs = arrays_of(asked.read, asked.charges)
+    result = evaluate(inputs)
+    used = bool(read.models or read.shadows)
+    code, values = models_sha256(read) if used else ("", "")
+    return Computed(
+        charged=asked,
+        inputs=inputs,
+        result=result,
+        model_sha256=joined_hash(model_hash(), code),
+        parameters_sha256=joined_hash(parameters_hash(inputs), values),
+        inputs_sha256=joined_hash(inputs_hash(inputs), values, asked.market_sha256),
+        result_sha256=joined_hash(result_hash(result), shadows_hash(asked)),
+    )
+
+
+def shadows_hash(asked: Charged) -> str:
+    """The hash of what watched models say; empty where none is watched."""
+    if not asked.shadows:
+        return ""
+    rows = [
+        (
+            asked.read.scopes[each.scope].account,
+            asked.read.scopes[each.scope].bucket,
+            str(each.used.parameter_set),
+            each.initial_margin,
+            each.maintenance_margin,
+            each.binding,
+        )
+        for each in asked.shadows
+    ]
+    return content_sha256({"shadows": rows})
+
+
+def arrays_of(read: ReadInputs, charges: Mapping[int, Charge] = NO_CHARGES) -> HouseRulesInput:
     """The rows of a run as the engine's arrays; claim and position N stay claim and position N."""
     names = [_scope_name(row.account, row.bucket) for row in read.scopes]
     loans = {held.scope: held.amount for held in read.loans}
@@ -52,7 +119,7 @@ def arrays_of(read: ReadInputs) -> HouseRulesInput:
         scopes=[
             ScopeRow(
                 name=name,
-                is_cash_account=row.is_cash_account,
+                is_cash_account=row.is_cash_account or place in charges,
                 loan=loans.get(place, ZERO),
                 call_level=row.agreement.call_level,
                 liquidation_level=row.agreement.liquidation_level,
@@ -73,6 +140,7 @@ def arrays_of(read: ReadInputs) -> HouseRulesInput:
             )
             for held in read.positions
         ],
+        charges=charge_rows(charges, names),
         currency=BASE,
     )
 
@@ -97,8 +165,8 @@ def _asset_rows(read: ReadInputs) -> Iterator[AssetRow]:
 
 def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginRun:
     """Compute every requirement and keep run, results, parts and exceptions; inside an act."""
-    inputs = arrays_of(read)
-    result = evaluate(inputs)
+    done = computed(read)
+    read, result = done.charged.read, done.result
     run = MarginRun.objects.create(
         number=_next_number(business_day),
         as_of=read.as_of,
@@ -106,14 +174,19 @@ def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginR
         purpose=purpose,
         model=MODEL,
         model_version=VERSION,
-        model_sha256=model_hash(),
-        parameters_sha256=parameters_hash(inputs),
-        inputs_sha256=inputs_hash(inputs),
-        result_sha256=result_hash(result),
+        model_sha256=done.model_sha256,
+        parameters_sha256=done.parameters_sha256,
+        inputs_sha256=done.inputs_sha256,
+        result_sha256=done.result_sha256,
         horizon_id=read.horizon_id,
         scope_count=len(read.scopes),
     )
-    rows = copy_rows([_result_row(run, read, result, place) for place in range(len(read.scopes))])
+    rows = copy_rows(
+        [
+            _result_row(run, read, result, place, done.charged.charges.get(place))
+            for place in range(len(read.scopes))
+        ]
+    )
     asset_ids = {asset.code: pk for pk, asset in read.assets.items()}
     copy_rows(
         [
@@ -122,6 +195,7 @@ def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginR
             for ordinal, component in enumerate(result.components.of(place), start=1)
         ]
     )
+    copy_rows([_shadow_row(run, read, each) for each in done.charged.shadows])
     copy_rows(
         [
             RunException(
@@ -137,13 +211,28 @@ def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginR
     return run
 
 
+def _shadow_row(run: MarginRun, read: ReadInputs, charge: Charge) -> ShadowResult:
+    return ShadowResult(
+        run=run,
+        scope_id=read.scopes[charge.scope].scope_id,
+        parameter_set=charge.used.parameter_set,
+        initial_margin=charge.initial_margin,
+        maintenance_margin=charge.maintenance_margin,
+        binding=charge.binding,
+    )
+
+
 def _next_number(business_day: date) -> str:
     prefix = f"MR-{business_day:%y%m%d}-"
     return f"{prefix}{MarginRun.objects.filter(number__startswith=prefix).count() + 1}"
 
 
 def _result_row(
-    run: MarginRun, read: ReadInputs, result: HouseRulesResult, place: int
+    run: MarginRun,
+    read: ReadInputs,
+    result: HouseRulesResult,
+    place: int,
+    charge: Charge | None,
 ) -> MarginResult:
     return MarginResult(
         run=run,
@@ -155,6 +244,8 @@ def _result_row(
         state=result.state_of(place),
         call_amount=result.call_amount[place],
         flags=result.flags_of(place),
+        parameter_set=None if charge is None else charge.used.parameter_set,
+        binding="" if charge is None else charge.binding,
     )
 
 
@@ -167,6 +258,15 @@ def _component_row(
     asset_ids: dict[str, int],
 ) -> ResultComponent:
     """A part with what it leads back to: mark, parameter version, posting."""
+    if component.kind in OF_MODELS:
+        return ResultComponent(
+            result=row,
+            ordinal=ordinal,
+            total=component.total,
+            kind=component.kind.name.lower(),
+            amount=component.amount,
+            terms=component.terms(),
+        )
     asset_id = asset_ids[component.asset]
     held = _held(read, component)
     terms = read.terms.instruments.get(asset_id)
@@ -206,10 +306,9 @@ def replay(number: str) -> Replay:
         MarginRun.DoesNotExist: there is no such run.
     """
     run = MarginRun.objects.get(number=number)
-    read = read_inputs(horizon_id=run.horizon_id, as_of=run.as_of)
-    inputs = arrays_of(read)
+    done = computed(read_inputs(horizon_id=run.horizon_id, as_of=run.as_of))
     return Replay(
         run=run,
-        inputs_sha256=inputs_hash(inputs),
-        result_sha256=result_hash(evaluate(inputs)),
+        inputs_sha256=done.inputs_sha256,
+        result_sha256=done.result_sha256,
     )

@@ -17,6 +17,7 @@ from ledger.debts import pledged_in
 from ledger.models import Asset, AssetKind
 from ledger.positions import Position
 from margin.engine.exact import ONE, ZERO, exact
+from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import MoneyTerms
 from margin.holding import balances_of
 from margin.marks import BASE
@@ -101,8 +102,8 @@ def what_if(bucket: Bucket, change: Change) -> WhatIf:
     """How a scope would stand after a change, at the newest marks and the terms in force.
 
     Raises:
-        WhatIfRefusedError: `unknown_asset`, `no_mark`, `no_agreement`, `invalid`, and what booking
-            would refuse: `claim_below_zero`.
+        WhatIfRefusedError: `unknown_asset`, `no_mark`, `no_agreement`, `invalid`,
+            `under_house_rules`, and what booking would refuse: `claim_below_zero`.
     """
     held = holding_of(bucket)
     as_of = newest_as_of()
@@ -110,6 +111,9 @@ def what_if(bucket: Bucket, change: Change) -> WhatIf:
     if agreement is None:
         detail = f"{bucket.account.code} has no agreement in force."
         raise WhatIfRefusedError("no_agreement", detail)
+    if agreement.model != HOUSE_RULES:
+        detail = f"{bucket.account.code} is under {agreement.model}; only house rules are shown."
+        raise WhatIfRefusedError("under_house_rules", detail)
     ground, assets = _ground(held.assets | change.assets, as_of=as_of)
     _check(change, ground)
     moved = _moved(ground, change)

@@ -216,6 +216,8 @@ def _released(
     """Margin's leave to lower a scope; a bucket that is no scope needs none."""
     if not bucket.is_margined:
         return None
+    if bucket.id in gate.elsewhere:
+        raise RefusedEventError("initial_margin")
     standing = gate.after(
         claims={
             **book.claims_of(bucket),

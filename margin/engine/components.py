@@ -23,6 +23,8 @@ class ComponentKind(IntEnum):
     IM_PERPETUAL = 5
     MM_SECURITY = 6
     MM_PERPETUAL = 7
+    IM_MODEL = 8
+    MM_MODEL = 9
 
 
 TOTALS: Final = ("equity", "initial_margin", "maintenance_margin")
@@ -35,13 +37,18 @@ TOTAL_OF: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.IM_PERPETUAL: "initial_margin",
     ComponentKind.MM_SECURITY: "maintenance_margin",
     ComponentKind.MM_PERPETUAL: "maintenance_margin",
+    ComponentKind.IM_MODEL: "initial_margin",
+    ComponentKind.MM_MODEL: "maintenance_margin",
 }
+# Parts of a portfolio model: they have a name instead of an asset, and nothing they multiply.
+OF_MODELS: Final = frozenset({ComponentKind.IM_MODEL, ComponentKind.MM_MODEL})
 
 
 class Component(NamedTuple):
     """One part of one scope's result.
 
     Attributes:
+        asset: its code; of a portfolio model's part the part's name.
         amount: signed part of its total.
         quantity: claim, contracts, shares or loan; signed.
         price: the mark used.
@@ -55,13 +62,20 @@ class Component(NamedTuple):
     kind: ComponentKind
     asset: str
     amount: Decimal
-    quantity: Decimal
-    price: Decimal
+    quantity: Decimal = ZERO
+    price: Decimal = ZERO
     average_cost: Decimal | None = None
     rate: Decimal | None = None
     bracket: int | None = None
     deduction: Decimal | None = None
     row: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What people call it: the asset, or the words of a model's part."""
+        if self.kind in OF_MODELS:
+            return self.asset.replace("_", " ").capitalize()
+        return self.asset
 
     @property
     def total(self) -> str:
@@ -75,6 +89,8 @@ class Component(NamedTuple):
 
     def terms(self) -> dict[str, str]:
         """What the amount was made from, as exact text; what does not apply is left out."""
+        if self.kind in OF_MODELS:
+            return {"part": self.asset}
         said = {
             "quantity": self.quantity,
             "price": self.price,
@@ -88,6 +104,8 @@ class Component(NamedTuple):
 
 def component_of(*, kind: str, asset: str, amount: Decimal, terms: Mapping[str, str]) -> Component:
     """The component that was stored as such a kind (name in lower case), amount and terms."""
+    if "part" in terms:
+        return Component(ComponentKind[kind.upper()], terms["part"], amount)
     numbers = {name: Decimal(text) for name, text in terms.items() if name != "bracket"}
     return Component(
         kind=ComponentKind[kind.upper()],

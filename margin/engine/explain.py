@@ -23,6 +23,8 @@ GROUP_LABELS: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.IM_PERPETUAL: "Perpetuals",
     ComponentKind.MM_SECURITY: "Securities",
     ComponentKind.MM_PERPETUAL: "Perpetuals",
+    ComponentKind.IM_MODEL: "Portfolio model",
+    ComponentKind.MM_MODEL: "Portfolio model",
 }
 TOTAL_LABELS: Final = {
     "equity": "Equity",
@@ -185,6 +187,8 @@ def product(component: Component) -> str:
             return f"{quantity} {TIMES} ({price} {MINUS} {figure(component.average_cost)})"
         case ComponentKind.LOAN:
             return f"{MINUS}{quantity}"
+        case ComponentKind.IM_MODEL | ComponentKind.MM_MODEL:
+            return "as the model says"
     assert component.rate is not None
     size = figure(component.quantity.copy_abs())
     written = [size, price, figure(component.rate)]
@@ -235,8 +239,8 @@ def _group(kind: ComponentKind, parts: list[Component], references: References) 
 
 def _leaf_label(component: Component) -> str:
     if component.bracket is None:
-        return component.asset
-    return f"{component.asset}, bracket {component.bracket + 1}"
+        return component.label
+    return f"{component.label}, bracket {component.bracket + 1}"
 
 
 def _tests(figures: Figures) -> tuple[Comparison, ...]:

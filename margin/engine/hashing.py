@@ -106,7 +106,15 @@ def inputs_hash(inputs: HouseRulesInput) -> str:
             for row in positions
         ),
     }
+    if inputs.charges:
+        tables = {**tables, "charges": inputs.charges}
     return content_sha256(tables)
+
+
+def joined_hash(*hashes: str) -> str:
+    """One hash of several, in their order; of a single one that itself."""
+    said = [each for each in hashes if each]
+    return said[0] if len(said) == 1 else sha256("\n".join(said).encode()).hexdigest()
 
 
 def result_hash(result: HouseRulesResult) -> str:

@@ -92,6 +92,8 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
     """
     with exact():
         parts = [_money(inputs), *_securities(inputs), *_perpetuals(inputs), _loans(inputs)]
+        names, charges = _charges(inputs)
+        parts += charges
         equity, initial_margin, maintenance_margin = totals_of(parts, count=len(inputs.scopes))
         uncertain = _insufficient_mark(inputs)
         states = spare_uncertain(
@@ -119,7 +121,7 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
             call_amount=calls.amount,
             insufficient_mark=uncertain,
             below_mta=calls.below_mta,
-            components=in_order(parts, names=inputs.assets),
+            components=in_order(parts, names=names),
         )
     check_components(result)
     return result
@@ -210,6 +212,33 @@ def _loans(inputs: HouseRulesInput) -> Part:
         quantity=owed,
         price=inputs.marks[asset],
     )
+
+
+def _charges(inputs: HouseRulesInput) -> tuple[tuple[str, ...], list[Part]]:
+    """What portfolio models require; their parts are named behind the assets, in their order."""
+    named = dict.fromkeys(row.part for row in inputs.charges)
+    place = {name: len(inputs.assets) + n for n, name in enumerate(named)}
+    scope_place = {name: n for n, name in enumerate(inputs.scopes)} if named else {}
+    parts = []
+    for kind, total in (
+        (ComponentKind.IM_MODEL, "initial"),
+        (ComponentKind.MM_MODEL, "maintenance"),
+    ):
+        rows = [row for row in inputs.charges if row.total == total]
+        scope: Index = np.array([scope_place[row.scope] for row in rows], dtype=np.intp)
+        nothing = column(ZERO for _ in rows)
+        parts.append(
+            Part(
+                kind=kind,
+                scope=scope,
+                asset=np.array([place[row.part] for row in rows], dtype=np.intp),
+                row=scope,
+                amount=column(row.amount for row in rows),
+                quantity=nothing,
+                price=nothing,
+            )
+        )
+    return (*inputs.assets, *named), parts
 
 
 def _held(inputs: HouseRulesInput, kind: AssetKind) -> _Held:

@@ -123,6 +123,20 @@ class PositionRow(NamedTuple):
     average_cost: Decimal
 
 
+class ChargeRow(NamedTuple):
+    """A part of what a portfolio model requires of a scope that is not charged by these rules.
+
+    Attributes:
+        total: "initial" or "maintenance".
+        part: its name.
+    """
+
+    scope: str
+    total: str
+    part: str
+    amount: Decimal
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HouseRulesInput:
     """The arrays behind one run.
@@ -135,7 +149,7 @@ class HouseRulesInput:
         insufficient: (I,) whether the mark is carried for want of sources.
         currency: index of the asset in which everything is measured.
         scopes: (A,) names.
-        is_cash_account: (A,) without requirement.
+        is_cash_account: (A,) without requirement by these rules.
         loans: (A,) positive.
         call_levels, liquidation_levels: (A,) multiples of maintenance margin.
         minimum_transfer_amounts: (A,) in the currency.
@@ -144,6 +158,7 @@ class HouseRulesInput:
         position_scopes, position_assets: (P,) indices.
         quantities: (P,) signed.
         average_costs: (P,) price per unit.
+        charges: what portfolio models require; none where there is no such scope.
     """
 
     assets: tuple[str, ...]
@@ -165,6 +180,7 @@ class HouseRulesInput:
     position_assets: Index
     quantities: Exact
     average_costs: Exact
+    charges: tuple[ChargeRow, ...] = ()
 
 
 def house_rules_input(
@@ -173,6 +189,7 @@ def house_rules_input(
     scopes: Sequence[ScopeRow],
     claims: Sequence[ClaimRow] = (),
     positions: Sequence[PositionRow] = (),
+    charges: Sequence[ChargeRow] = (),
     currency: str = "USD",
 ) -> HouseRulesInput:
     """The arrays of such rows; the order of rows is kept, so row N of `claims` is claim N.
@@ -180,7 +197,7 @@ def house_rules_input(
     Raises:
         InputError: `name_is_listed_once`, `balance_is_listed_once`, `name_is_known`,
             `claim_is_money`, `position_is_an_instrument`, `loan_is_not_negative`,
-            `currency_is_one`.
+            `currency_is_one`, `charged_once`.
         ValueError: a number is not a finite Decimal.
     """
     asset_index = _indexed([row.name for row in assets])
@@ -209,7 +226,11 @@ def house_rules_input(
         position_assets=position_assets,
         quantities=column(row.quantity for row in positions),
         average_costs=column(row.average_cost for row in positions),
+        charges=tuple(charges),
     )
+    for charge in charges:
+        if not inputs.is_cash_account[_known(scope_index, charge.scope)]:
+            raise InputError("charged_once", charge.scope)
     _check_kinds(inputs)
     return inputs
 

@@ -2,18 +2,21 @@
 
 from margin.models.calls import CallEvent, MarginCall, Task, TaskEvent
 from margin.models.market import Mark, Price
+from margin.models.registry import Contract, ModelDecision, ParameterSet
 from margin.models.runs import (
     MarginResult,
     MarginRun,
     MarginState,
     ResultComponent,
     RunException,
+    ShadowResult,
 )
 from margin.models.terms import Bracket, Haircut, InstrumentTerms
 
 __all__ = [
     "Bracket",
     "CallEvent",
+    "Contract",
     "Haircut",
     "InstrumentTerms",
     "MarginCall",
@@ -21,9 +24,12 @@ __all__ = [
     "MarginRun",
     "MarginState",
     "Mark",
+    "ModelDecision",
+    "ParameterSet",
     "Price",
     "ResultComponent",
     "RunException",
+    "ShadowResult",
     "Task",
     "TaskEvent",
 ]

@@ -7,6 +7,7 @@ from accounts.fields import ClockTime, CurrentTransaction, ExactField, Transacti
 from accounts.models import AgreementVersion, MarginAccount, Scope
 from ledger.models import Asset, Horizon
 from margin.models.market import Mark
+from margin.models.registry import ParameterSet
 from margin.models.terms import Haircut, InstrumentTerms
 
 
@@ -45,7 +46,11 @@ class MarginState(models.TextChoices):
 
 
 class MarginResult(models.Model):
-    """What one run says of one scope. Requirements are positive; equity is signed."""
+    """What one run says of one scope. Requirements are positive; equity is signed.
+
+    `binding` names what decided the requirement of a portfolio model, and `parameter_set` what it
+    was computed with; house rules have neither, their parameters are named part by part.
+    """
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(MarginRun, models.PROTECT, related_name="results", db_index=False)
@@ -57,6 +62,10 @@ class MarginResult(models.Model):
     state = models.CharField(max_length=14, choices=MarginState)
     call_amount = ExactField()
     flags = ArrayField(models.CharField(max_length=30))
+    parameter_set = models.ForeignKey(
+        ParameterSet, models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    binding = models.CharField(max_length=120, blank=True, db_default="")
     xid = TransactionIdField(db_default=CurrentTransaction())
 
     class Meta:
@@ -68,7 +77,8 @@ class MarginResult(models.Model):
 class ResultComponent(models.Model):
     """A part of a result. The parts of one kind of total add up to it exactly.
 
-    `terms` holds what the amount was made from, as text: quantity, price, rate, deduction.
+    `terms` holds what the amount was made from, as text: quantity, price, rate, deduction; of a
+    portfolio model's part, which has no asset, its name.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -76,7 +86,7 @@ class ResultComponent(models.Model):
     ordinal = models.PositiveIntegerField()
     total = models.CharField(max_length=20)
     kind = models.CharField(max_length=30)
-    asset = models.ForeignKey(Asset, models.PROTECT, related_name="+")
+    asset = models.ForeignKey(Asset, models.PROTECT, null=True, related_name="+")
     amount = ExactField()
     mark = models.ForeignKey(Mark, models.PROTECT, null=True, related_name="+")
     haircut = models.ForeignKey(Haircut, models.PROTECT, null=True, related_name="+")
@@ -104,3 +114,23 @@ class RunException(models.Model):
     reason = models.CharField(max_length=40)
     detail = models.TextField()
     xid = TransactionIdField(db_default=CurrentTransaction())
+
+
+class ShadowResult(models.Model):
+    """What a model that is only watched would have required of a scope in a run."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(MarginRun, models.PROTECT, related_name="shadows", db_index=False)
+    scope = models.ForeignKey(Scope, models.PROTECT, related_name="+")
+    parameter_set = models.ForeignKey(ParameterSet, models.PROTECT, related_name="+")
+    initial_margin = ExactField()
+    maintenance_margin = ExactField()
+    binding = models.CharField(max_length=120, blank=True)
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="shadow_says_one_thing_of_a_scope", fields=["run", "parameter_set", "scope"]
+            ),
+        ]

@@ -117,22 +117,24 @@ def sources(part: StoredPart, *, day: date, result: MarginResult) -> list[Source
         found.append(
             Source(
                 "Price",
-                f"{row.asset.code} {grouped(row.mark.price.normalize(WIDE))}",
-                price_address(row.asset.code, day=day, part=part),
+                f"{part.component.asset} {grouped(row.mark.price.normalize(WIDE))}",
+                price_address(part.component.asset, day=day, part=part),
                 mark_shown(row.mark, part.valid_mark),
             )
         )
     if part.component.kind == ComponentKind.MONEY_CLAIM and row.haircut and row.mark:
-        address = price_address(row.asset.code, day=day, anchor="terms")
+        address = price_address(part.component.asset, day=day, anchor="terms")
         words = f"{rate_words(row.haircut.haircut)}, v{row.haircut.version}"
         found.append(Source("Haircut", words, address))
     if part.bracket is not None and row.instrument_terms is not None:
         words = f"{bracket_words(part.bracket)}, v{row.instrument_terms.version}"
-        address = price_address(row.asset.code, day=day, part=part, anchor="terms")
+        address = price_address(part.component.asset, day=day, part=part, anchor="terms")
         found.append(Source("Bracket", words, address))
     elif part.component.rate is not None and row.instrument_terms is not None:
         words = f"{rate_words(part.component.rate)}, v{row.instrument_terms.version}"
-        found.append(Source("Rate", words, price_address(row.asset.code, day=day, anchor="terms")))
+        found.append(
+            Source("Rate", words, price_address(part.component.asset, day=day, anchor="terms"))
+        )
     if part.component.kind == ComponentKind.LOAN:
         found.append(Source("Agreement", agreement_words(result), agreement_address(result)))
     if part.posting is not None:

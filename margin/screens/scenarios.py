@@ -76,11 +76,14 @@ class Standing:
 
 
 def scenario_table(result: MarginResult) -> ScenarioTable | None:
-    """The table of a scope with at least one price at risk; None where nothing can move.
+    """The table of a scope with at least one price at risk; None where nothing can move, or
+    a portfolio model decides.
 
     The largest position moves down the table, everything else across; where an asset and its
     perpetual are both held they move together.
     """
+    if result.parameter_set_id is not None:
+        return None  # a portfolio model has scenarios of its own
     standing = standing_of(result, stored_parts(result))
     groups = moving_groups(standing)
     if not groups:
@@ -119,6 +122,7 @@ def standing_of(result: MarginResult, parts: Sequence[StoredPart]) -> Standing:
         said, asset = part.component, part.row.asset
         if said.total != "equity":
             continue
+        assert asset is not None, "every part of equity is of an asset"
         if said.kind == ComponentKind.LOAN:
             loan = said.quantity
             continue

@@ -33,10 +33,15 @@ from accounts.screens.asking import (
     text_field,
 )
 from ledger.models import Asset, AssetKind
-from margin.engine.house_rules import MODEL
-from margin.parameters import HAIRCUT, PARAMETER_SETS, TERMS, request_haircut, request_terms
+from margin.agreement_codes import codes_in_use
+from margin.parameters import HAIRCUT, TERMS, request_haircut, request_terms
 from margin.screens.visible import NO_PAGE, entity_here
 from margin.terms import terms_in_force
+
+
+def _codes(place: int) -> list[tuple[str, str]]:
+    """What an agreement may name by some day: models (0), or their parameters (1)."""
+    return [(code, code) for code in dict.fromkeys(pair[place] for pair in codes_in_use(date.max))]
 
 
 class VersionForm(AskForm):
@@ -44,10 +49,8 @@ class VersionForm(AskForm):
 
     code = text_field("Agreement", required=True, length=40, hint="A new name begins a new one.")
     effective_from = day_field("From")
-    model = forms.ChoiceField(label="Model", choices=[(m, m) for m in PARAMETER_SETS])
-    parameters = forms.ChoiceField(
-        label="Parameters", choices=[(p, p) for p in PARAMETER_SETS[MODEL]]
-    )
+    model = forms.ChoiceField(label="Model", choices=lambda: _codes(0))
+    parameters = forms.ChoiceField(label="Parameters", choices=lambda: _codes(1))
     call_level = amount_field("Call level", hint="Times maintenance margin.")
     liquidation_level = amount_field("Liquidation level", hint="Times maintenance margin.")
     minimum_transfer_amount = amount_field("Minimum transfer amount")

@@ -1,5 +1,6 @@
 """What-if: trades, money and prices that are only thought of, and the scope beside itself."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,7 @@ from margin.screens.visible import account_or_404
 from margin.what_if import Change, ThoughtTrade, WhatIf, WhatIfRefusedError, what_if
 
 LINES = 3
+MONEY_DECIMALS = 4  # money has no scale of prices
 NUMBER: dict[str, Any] = {
     "max_digits": 60, "decimal_places": 18, "required": False, "localize": False,
     "widget": forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
@@ -38,20 +40,18 @@ class BucketForm(forms.Form):
         field.queryset = scopes_of(account)
 
 
-class AssetField(forms.ModelChoiceField):
+def asset_field(kinds: tuple[str, ...], label: str) -> "forms.ModelChoiceField[Asset]":
     """An asset by its code, or none."""
-
-    def __init__(self, kinds: tuple[str, ...], label: str) -> None:
-        assets = Asset.objects.filter(kind__in=kinds).order_by("code")
-        super().__init__(
-            assets, to_field_name="code", label=label, required=False, empty_label="none"
-        )
+    assets = Asset.objects.filter(kind__in=kinds).order_by("code")
+    return forms.ModelChoiceField(
+        assets, to_field_name="code", label=label, required=False, empty_label="none"
+    )
 
 
 class TradeForm(forms.Form):
     """One trade."""
 
-    asset = AssetField((AssetKind.SECURITY, AssetKind.DERIVATIVE), "Instrument")
+    asset = asset_field((AssetKind.SECURITY, AssetKind.DERIVATIVE), "Instrument")
     quantity = forms.DecimalField(label="Quantity, minus sells", **NUMBER)
     price = forms.DecimalField(label="Price, else the mark", **NUMBER)
     fee = forms.DecimalField(label="Fee", **NUMBER)
@@ -60,7 +60,7 @@ class TradeForm(forms.Form):
 class MoneyForm(forms.Form):
     """Money in or out, and what of it counts."""
 
-    asset = AssetField((AssetKind.MONEY,), "Money")
+    asset = asset_field((AssetKind.MONEY,), "Money")
     amount = forms.DecimalField(label="Amount, minus takes out", **NUMBER)
     haircut = forms.DecimalField(label="Haircut, a share", **NUMBER)
 
@@ -68,7 +68,7 @@ class MoneyForm(forms.Form):
 class PriceForm(forms.Form):
     """Another price."""
 
-    asset = AssetField(tuple(AssetKind), "Price of")
+    asset = asset_field(tuple(AssetKind.values), "Price of")
     price = forms.DecimalField(label="New price", **NUMBER)
 
 
@@ -117,7 +117,7 @@ def scopes_of(account: MarginAccount) -> Any:  # noqa: ANN401 (a queryset)
     return Bucket.objects.filter(account=account).select_related("account").order_by("code")
 
 
-def change_of(groups: dict[str, list[forms.Form]]) -> Change:
+def change_of(groups: Mapping[str, Sequence[forms.Form]]) -> Change:
     """The lines that say something; a line without an asset says nothing."""
     lines = {
         name: [form.cleaned_data for form in group if form.cleaned_data["asset"] is not None]
@@ -146,11 +146,13 @@ def _by_asset(lines: list[dict[str, Any]], name: str) -> dict[str, Decimal]:
 def liquidation_rows(said: WhatIf) -> list[LiquidationRow]:
     """Every asset with points on one of the sides."""
     codes = sorted(said.now.liquidation.keys() | said.after.liquidation.keys())
-    scales = dict(Asset.objects.filter(code__in=codes).values_list("code", "price_scale"))
+    scales: dict[str, int | None] = dict(
+        Asset.objects.filter(code__in=codes).values_list("code", "price_scale")
+    )
     return [
         LiquidationRow(
             asset=code,
-            decimals=4 if scales[code] is None else scales[code],
+            decimals=scales[code] or MONEY_DECIMALS,
             now=said.now.liquidation.get(code),
             after=said.after.liquidation.get(code),
         )

@@ -1,11 +1,10 @@
 """Everything a run needs, read from one horizon in a fixed number of queries.
 
-This is the border to the engine: rows become arrays here and nowhere else, and keep the ids by
-which a result leads back to its prices, parameters, agreement and postings.
+Rows keep the ids by which a result leads back to its prices, parameters, agreement and postings.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -15,12 +14,17 @@ from django.db import connection, transaction
 from accounts.agreements import terms_in_force as agreements_in_force
 from accounts.models import AgreementVersion, Scope
 from ledger.models import Asset
-from margin.models import Mark
+from margin.engine.house_rules import MODEL as HOUSE_RULES
+from margin.model_registry import UsedModel, models_in_use
+from margin.models import Contract, Mark, ModelDecision
 from margin.terms import TermsInForce, terms_in_force
 
 BASE = "USD"
 NO_AGREEMENT = "no_agreement"
 UNPRICED = "unpriced_position"
+MODEL_NOT_IN_USE = "model_not_in_use"
+# So many days of closes are read for models that look back; five years of trading days.
+CLOSES_DAYS_MAX = 1_300
 
 
 class ScopeRow(NamedTuple):
@@ -33,6 +37,20 @@ class ScopeRow(NamedTuple):
     bucket: str
     is_cash_account: bool
     agreement: AgreementVersion
+
+    @property
+    def model_key(self) -> tuple[str, str] | None:
+        """Model and code of parameters; None under house rules."""
+        model, code = self.agreement.model, self.agreement.parameters
+        return None if model == HOUSE_RULES else (model, code)
+
+
+class Close(NamedTuple):
+    """The last mark of an asset on a day."""
+
+    asset_id: int
+    day: date
+    price: Decimal
 
 
 class Holding(NamedTuple):
@@ -62,6 +80,9 @@ class ReadInputs:
     Attributes:
         horizon_id: the committed horizon they were read at.
         marks: by asset id; the base currency has none, it is always 1.
+        models: of portfolios that are used, by name and code of parameters.
+        shadows: those that are only watched.
+        contracts: by asset id; closes: by asset and day. Both are read where a model is used.
     """
 
     horizon_id: int
@@ -75,6 +96,10 @@ class ReadInputs:
     marks: dict[int, Mark]
     terms: TermsInForce
     exceptions: list[Unmargined] = field(default_factory=list)
+    models: Mapping[tuple[str, str], UsedModel] = field(default_factory=dict)
+    shadows: Mapping[tuple[str, str], UsedModel] = field(default_factory=dict)
+    contracts: Mapping[int, Contract] = field(default_factory=dict)
+    closes: Sequence[Close] = ()
 
 
 def read_inputs(*, horizon_id: int, as_of: datetime) -> ReadInputs:
@@ -93,7 +118,11 @@ def _read(*, horizon_id: int, as_of: datetime) -> ReadInputs:
     business_day = as_of.astimezone(UTC).date()
     assets = {asset.pk: asset for asset in Asset.objects.all()}
     marks = {mark.asset_id: mark for mark in Mark.objects.filter(as_of=as_of)}
-    scopes, exceptions = _scopes(business_day)
+    models, shadows = (
+        models_in_use(business_day, standing=standing)
+        for standing in (ModelDecision.Standing.PRODUCTION, ModelDecision.Standing.SHADOW)
+    )
+    scopes, exceptions = _scopes(business_day, models)
     claims, positions, loans = _holdings(
         horizon_id, as_of=as_of, axis={row.bucket_id: n for n, row in enumerate(scopes)}
     )
@@ -110,10 +139,36 @@ def _read(*, horizon_id: int, as_of: datetime) -> ReadInputs:
         terms=terms_in_force(business_day),
         exceptions=exceptions,
     )
+    if shadows or any(row.model_key for row in scopes):
+        inputs = replace(
+            inputs,
+            models=models,
+            shadows=shadows,
+            contracts={each.asset_id: each for each in Contract.objects.all()},
+            closes=_closes(horizon_id, as_of=as_of),
+        )
     return _without_unpriced(inputs)
 
 
-def _scopes(business_day: date) -> tuple[list[ScopeRow], list[Unmargined]]:
+def _closes(horizon_id: int, *, as_of: datetime) -> list[Close]:
+    """The last mark of every asset and day up to the run's, as the horizon knew them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT ON (m.asset_id, m.business_day) m.asset_id, m.business_day, m.price"
+            " FROM ledger_horizon h JOIN margin_mark m ON pg_visible_in_snapshot(m.xid, h.snapshot)"
+            " WHERE h.id = %(horizon)s AND m.as_of <= %(as_of)s AND m.business_day > ("
+            "   SELECT coalesce(min(d.business_day), '-infinity'::date) - 1 FROM ("
+            "     SELECT DISTINCT business_day FROM margin_mark WHERE as_of <= %(as_of)s"
+            "     ORDER BY 1 DESC LIMIT %(days)s) d)"
+            " ORDER BY m.asset_id, m.business_day, m.as_of DESC",
+            {"horizon": horizon_id, "as_of": as_of, "days": CLOSES_DAYS_MAX},
+        )
+        return [Close(*row) for row in cursor.fetchall()]
+
+
+def _scopes(
+    business_day: date, models: Mapping[tuple[str, str], UsedModel]
+) -> tuple[list[ScopeRow], list[Unmargined]]:
     """Every margined bucket with the agreement in force; one without is an exception."""
     agreements = agreements_in_force(business_day)
     scopes: list[ScopeRow] = []
@@ -131,17 +186,20 @@ def _scopes(business_day: date) -> tuple[list[ScopeRow], list[Unmargined]]:
             detail = f"{account.code} has no agreement in force on {business_day}."
             exceptions.append(Unmargined(account.pk, bucket.code, NO_AGREEMENT, detail))
             continue
-        scopes.append(
-            ScopeRow(
-                scope_id=scope.pk,
-                bucket_id=bucket.pk,
-                account_id=account.pk,
-                account=account.code,
-                bucket=bucket.code,
-                is_cash_account=account.mode == "cash",
-                agreement=agreement,
-            )
+        row = ScopeRow(
+            scope_id=scope.pk,
+            bucket_id=bucket.pk,
+            account_id=account.pk,
+            account=account.code,
+            bucket=bucket.code,
+            is_cash_account=account.mode == "cash",
+            agreement=agreement,
         )
+        if row.model_key is not None and row.model_key not in models:
+            detail = f"{' '.join(row.model_key)} is not in production on {business_day}."
+            exceptions.append(Unmargined(account.pk, bucket.code, MODEL_NOT_IN_USE, detail))
+            continue
+        scopes.append(row)
     return scopes, exceptions
 
 
@@ -186,35 +244,39 @@ def _without_unpriced(inputs: ReadInputs) -> ReadInputs:
         )
         if held.asset_id not in inputs.marks or not has_terms:
             missing.setdefault(held.scope, asset.code)
-    if not missing:
+    return without_scopes(
+        inputs,
+        {
+            n: (
+                UNPRICED,
+                f"{inputs.scopes[n].account} {inputs.scopes[n].bucket} holds {code},"
+                f" which has no mark or no terms as of {inputs.as_of:%Y-%m-%d %H:%M:%S} UTC.",
+            )
+            for n, code in missing.items()
+        },
+    )
+
+
+def without_scopes(inputs: ReadInputs, why: Mapping[int, tuple[str, str]]) -> ReadInputs:
+    """Take scopes out of a run and say why: place on the axis to reason and detail."""
+    if not why:
         return inputs
-    kept = [n for n in range(len(inputs.scopes)) if n not in missing]
+    kept = [n for n in range(len(inputs.scopes)) if n not in why]
     place = {old: new for new, old in enumerate(kept)}
 
     def stay(rows: list[Holding]) -> list[Holding]:
         return [row._replace(scope=place[row.scope]) for row in rows if row.scope in place]
 
     exceptions = [
-        Unmargined(
-            inputs.scopes[n].account_id,
-            inputs.scopes[n].bucket,
-            UNPRICED,
-            f"{inputs.scopes[n].account} {inputs.scopes[n].bucket} holds {code},"
-            f" which has no mark or no terms as of {inputs.as_of:%Y-%m-%d %H:%M:%S} UTC.",
-        )
-        for n, code in sorted(missing.items())
+        Unmargined(inputs.scopes[n].account_id, inputs.scopes[n].bucket, *why[n])
+        for n in sorted(why)
     ]
-    return ReadInputs(
-        horizon_id=inputs.horizon_id,
-        as_of=inputs.as_of,
-        business_day=inputs.business_day,
-        assets=inputs.assets,
+    return replace(
+        inputs,
         scopes=[inputs.scopes[n] for n in kept],
         claims=stay(inputs.claims),
         positions=stay(inputs.positions),
         loans=stay(inputs.loans),
-        marks=inputs.marks,
-        terms=inputs.terms,
         exceptions=[*inputs.exceptions, *exceptions],
     )
 

@@ -1,0 +1,271 @@
+"""The register of models: parameter sets, what each model is used for, and how two people decide.
+
+Models of portfolios are code (`margin.engine.models`); the register says which of them, with
+which parameters and from which day, agreements may name, and which are only watched.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from accounts.approvals import (
+    AskRefusedError,
+    Description,
+    FieldChange,
+    register_action,
+    request_approval,
+)
+from accounts.audit import Actor, acting, refusals
+from accounts.clock import shown_day
+from accounts.models import Approval, LegalEntity
+from margin.engine.model import Model
+from margin.engine.models import MODELS
+from margin.engine.parameters import (
+    parameter_fields,
+    parameters_sha256,
+    read_parameters,
+    written_parameters,
+)
+from margin.engine.rejected import RejectedInputError
+from margin.engine.source import model_sha256
+from margin.models import ModelDecision, ParameterSet
+from margin.parameters import next_version
+
+PARAMETERS, DECIDE = "model.parameters", "model.decide"
+
+
+@dataclass(frozen=True, slots=True)
+class UsedModel:
+    """A model with the parameters in force on a day.
+
+    Attributes:
+        parameters: of the type that the model declares.
+    """
+
+    model: Model[Any]
+    parameter_set: ParameterSet
+    parameters: object
+    standing: str
+
+
+def models_in_use(day: date, *, standing: str) -> dict[tuple[str, str], UsedModel]:
+    """The models with such a standing on a day, by name and code of parameters; two queries."""
+    sets = {
+        (each.model, each.code): each
+        for each in ParameterSet.objects.filter(effective_from__lte=day)
+        .order_by("model", "code", "-effective_from")
+        .distinct("model", "code")
+    }
+    used = {}
+    for decision in decisions_in_force(day):
+        key = decision.model, decision.code
+        model = MODELS.get(decision.model)
+        if decision.standing != standing or model is None or key not in sets:
+            continue
+        parameters = read_parameters(model.parameters, sets[key].values)
+        used[key] = UsedModel(model, sets[key], parameters, decision.standing)
+    return used
+
+
+def decisions_in_force(day: date) -> Sequence[ModelDecision]:
+    """The newest decision of every model and code on a day."""
+    return list(
+        ModelDecision.objects.filter(effective_from__lte=day)
+        .order_by("model", "code", "-effective_from")
+        .distinct("model", "code")
+    )
+
+
+def unknown_codes(model: str, code: str, *, day: date) -> list[str]:
+    """What is wrong with a model and code that an agreement names; nothing if both are in use."""
+    if model not in MODELS:
+        return [f"Margin has no model {model}."]
+    if (model, code) not in models_in_use(day, standing=ModelDecision.Standing.PRODUCTION):
+        return [f"Model {model} with parameters {code} is not in production on that day."]
+    return []
+
+
+# ---------------------------------------------------------------- parameters, by two people
+
+
+def request_parameters(
+    *,
+    model: str,
+    code: str,
+    values: Mapping[str, Any],
+    effective_from: date,
+    legal_entity: LegalEntity,
+    reason: str,
+    actor: Actor,
+    request_id: str = "",
+) -> UUID:
+    """Ask that a model have such parameters under a code from a day on.
+
+    Args:
+        model: its name.
+        code: under which agreements name them.
+        values: all of them, as JSON.
+        effective_from: their first day.
+        legal_entity: where it is asked and decided; parameters hold for all.
+        reason: why.
+        actor: who asks.
+        request_id: of the web request.
+
+    Raises:
+        AskRefusedError: there is no such model, or a value is not what it may be.
+        RefusedError: the maker may not ask, or nobody else could decide.
+    """
+    parameters = _parameters(_model(model), values)
+    row = {
+        "model": model,
+        "code": code,
+        "version": next_version(ParameterSet.objects.filter(model=model, code=code)),
+        "effective_from": effective_from.isoformat(),
+        "values": written_parameters(parameters),
+        "sha256": parameters_sha256(parameters),
+    }
+    with acting(actor, reason=reason, request_id=request_id):
+        return request_approval(
+            legal_entity_id=legal_entity.pk,
+            action=PARAMETERS,
+            subject=f"{model} {code}: parameters, version {row['version']}",
+            payload={"row": row},
+            reason=reason,
+            records=(f"margin_model:{model}/{code}",),
+        )
+
+
+def request_decision(
+    *,
+    model: str,
+    code: str,
+    standing: str,
+    owner: str,
+    effective_from: date,
+    legal_entity: LegalEntity,
+    reason: str,
+    actor: Actor,
+    request_id: str = "",
+) -> UUID:
+    """Ask that a model with such parameters be watched, used or retired from a day on.
+
+    Raises:
+        AskRefusedError: there is no such model, standing or set of parameters.
+        RefusedError: the maker may not ask, or nobody else could decide.
+    """
+    known = _model(model)
+    if standing not in ModelDecision.Standing.values:
+        raise AskRefusedError("standing", f"A model is not {standing}.")
+    sets = ParameterSet.objects.filter(model=model, code=code, effective_from__lte=effective_from)
+    if standing != ModelDecision.Standing.RETIRED and not sets.exists():
+        raise AskRefusedError("code", f"{model} has no parameters {code} by that day.")
+    row = {
+        "model": model,
+        "model_version": known.version,
+        "code": code,
+        "standing": standing,
+        "effective_from": effective_from.isoformat(),
+        "model_sha256": model_sha256(known),
+        "owner": owner,
+    }
+    with acting(actor, reason=reason, request_id=request_id):
+        return request_approval(
+            legal_entity_id=legal_entity.pk,
+            action=DECIDE,
+            subject=f"{model} {code}: {standing}",
+            payload={"row": row},
+            reason=reason,
+            records=(f"margin_model:{model}/{code}",),
+        )
+
+
+def _model(name: str) -> Model[Any]:
+    if name not in MODELS:
+        raise AskRefusedError("model", f"Margin has no model {name}.")
+    return MODELS[name]
+
+
+def _parameters(model: Model[Any], values: Mapping[str, Any]) -> object:
+    try:
+        return read_parameters(model.parameters, values)
+    except RejectedInputError as refused:
+        raise AskRefusedError("values", f"{refused}.") from refused
+
+
+# ---------------------------------------------------------------- how requests are shown
+
+
+def describe_parameters(approval: Approval) -> Description:
+    """Every value that changes, before and after."""
+    row = approval.payload["row"]
+    model, day = MODELS[row["model"]], date.fromisoformat(row["effective_from"])
+    before = _values(
+        ParameterSet.objects.filter(model=row["model"], code=row["code"], effective_from__lte=day)
+        .order_by("-effective_from")
+        .first(),
+        model,
+    )
+    after = _flat(read_parameters(model.parameters, row["values"]))
+    changed = [path for path in after if before.get(path) != after[path]]
+    return Description(
+        headline=approval.subject,
+        facts=(("From", shown_day(day, form="medium")), ("Model", model.title)),
+        fields=tuple(FieldChange(path, before.get(path, "none"), after[path]) for path in changed),
+        note="From that day every scope under them is computed with them.",
+    )
+
+
+def _values(found: ParameterSet | None, model: Model[Any]) -> dict[str, str]:
+    return {} if found is None else _flat(read_parameters(model.parameters, found.values))
+
+
+def _flat(parameters: object) -> dict[str, str]:
+    return {each.path: str(each.value) for each in parameter_fields(parameters)}
+
+
+def describe_decision(approval: Approval) -> Description:
+    """What the model was used for, and what it would be."""
+    row = approval.payload["row"]
+    day = date.fromisoformat(row["effective_from"])
+    before = next(
+        (
+            each.get_standing_display()
+            for each in decisions_in_force(day)
+            if (each.model, each.code) == (row["model"], row["code"])
+        ),
+        "none",
+    )
+    return Description(
+        headline=approval.subject,
+        facts=(
+            ("From", shown_day(day, form="medium")),
+            ("Owner", row["owner"]),
+            ("Code of the model", row["model_sha256"][:12]),
+        ),
+        fields=(FieldChange("Used as", before, ModelDecision.Standing(row["standing"]).label),),
+    )
+
+
+def add_parameters(approval: Approval) -> None:
+    """Add the set; call inside an act."""
+    _spend("SELECT margin.add_parameter_set(%s)", approval)
+
+
+def decide(approval: Approval) -> None:
+    """Let the decision stand; call inside an act."""
+    _spend("SELECT margin.decide_model(%s)", approval)
+
+
+def _spend(statement: str, approval: Approval) -> None:
+    with refusals(), connection.cursor() as cursor:
+        cursor.execute(statement, [approval.pk])
+
+
+def register() -> None:
+    """Say how these requests are shown and applied."""
+    register_action(PARAMETERS, describe=describe_parameters, apply=add_parameters)
+    register_action(DECIDE, describe=describe_decision, apply=decide)
