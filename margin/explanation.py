@@ -1,8 +1,9 @@
 """Why a run said what it said of a scope, from what is stored: parts, prices, terms, postings."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from json import dumps
 from typing import Any
 
 from django.db.models import F, Value
@@ -12,10 +13,12 @@ from accounts.clock import utc_stamp
 from accounts.figures import plain
 from ledger.models import Posting
 from margin.engine.components import Component, ComponentKind, component_of
-from margin.engine.explain import Explanation, Figures, Reference, explain
+from margin.engine.explain import Explanation, Figures, Node, Reference, explain
+from margin.model_trees import model_trees
 from margin.models import Bracket, MarginResult, MarginRun, Mark, ResultComponent
 
 JSON_FORMAT = "margin-explanation/1"
+ROW_HEAD = ("node", "kind", "amount", "how", "inputs")
 
 
 class UnknownScopeError(LookupError):
@@ -71,7 +74,9 @@ def find_result(run_number: str, scope_name: str) -> MarginResult:
             )
         )
         .filter(scope_name=scope_name)
-        .select_related("run", "scope__bucket__account", "agreement_version__agreement")
+        .select_related(
+            "run", "scope__bucket__account", "agreement_version__agreement", "parameter_set"
+        )
     )
     found = list(named[:2])
     if not found:
@@ -144,6 +149,7 @@ def as_json(result: MarginResult) -> dict[str, Any]:
         ExplanationError: the stored parts do not add up, or do not lead to the stored state.
     """
     run, terms = result.run, result.agreement_version
+    trees = model_trees(result)
     return {
         "format": JSON_FORMAT,
         "run": run.number,
@@ -161,7 +167,30 @@ def as_json(result: MarginResult) -> dict[str, Any]:
             "minimum_transfer_amount": plain(terms.minimum_transfer_amount),
         },
         **explain_result(result, stored_parts(result)).as_json(),
+        **({} if trees is None else {"portfolio_model": trees.as_json()}),
     }
+
+
+def as_rows(result: MarginResult) -> list[tuple[str, ...]]:
+    """The explanation as a table: one line a node, with the way to it, exact amounts as text.
+
+    Raises:
+        ExplanationError: as `as_json`.
+    """
+    said, trees = explain_result(result, stored_parts(result)), model_trees(result)
+    roots = [said.equity, said.initial_margin, said.maintenance_margin]
+    if trees is not None:
+        roots += [trees.initial_margin, trees.maintenance_margin]
+    return [ROW_HEAD, *(line for root in roots for line in _lines(root, ""))]
+
+
+def _lines(node: Node, above: str) -> Iterator[tuple[str, ...]]:
+    way = f"{above} / {node.label}" if above else node.label
+    kind = "sum" if node.children else "leaf"
+    inputs = dumps([dict(each) for each in node.inputs], ensure_ascii=False, sort_keys=True)
+    yield way, kind, plain(node.amount), node.how, inputs
+    for child in node.children:
+        yield from _lines(child, way)
 
 
 def references(part: StoredPart) -> list[Reference]:

@@ -31,8 +31,6 @@ from accounts.models import (
     MarginAccount,
     Role,
 )
-from brokerage.inbox.cycle import run_day
-from brokerage.synthetic import DEMO, write_firm
 from ledger.models import Asset
 from margin.models import Bracket, Haircut, InstrumentTerms
 from margin.parameters import request_haircut, request_terms
@@ -41,16 +39,14 @@ from tests.accounts.people import Desk, found_desk, person, sign_in
 from tests.accounts.raw import act
 from tests.accounts.raw import refused as raw_refused
 from tests.ledger.agreeing import WHY, agreed, refused, standing
+from tests.stage import booked_days
 
 LATER = date(2031, 4, 1)
 
 
 @pytest.fixture
 def desk(db: None, tmp_path: Path) -> Desk:
-    (day,) = write_firm(
-        tmp_path / "firm", accounts=6, seed=4, first_day=date(2031, 3, 3), days=1, profile=DEMO
-    )
-    run_day(day)
+    booked_days(tmp_path / "firm", accounts=6, seed=4, days=1)
     return found_desk(entity=LegalEntity.objects.get())
 
 

@@ -1,6 +1,5 @@
 """The API: what the screens show, with the same rights and refusals."""
 
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -8,10 +7,9 @@ import yaml
 from django.test import Client
 
 from accounts.models import Role
-from brokerage.inbox.cycle import run_day
-from brokerage.synthetic import DEMO, write_firm
 from margin.models import CallEvent, MarginCall
 from tests.accounts.people import Desk, found_desk, sign_in
+from tests.stage import booked_days
 
 LISTS = (
     "approvals", "audit", "balances", "entries", "locations", "breaks", "segregation",
@@ -22,10 +20,7 @@ LISTS = (
 @pytest.fixture
 def desk(db: None, tmp_path: Path) -> Desk:
     """A firm with one day in the book and somebody in every role."""
-    (day,) = write_firm(
-        tmp_path / "firm", accounts=60, seed=3, first_day=date(2031, 3, 3), days=1, profile=DEMO
-    )
-    run_day(day)
+    booked_days(tmp_path / "firm", accounts=60, seed=3, days=1)
     from accounts.models import LegalEntity
 
     return found_desk(entity=LegalEntity.objects.get())

@@ -1,7 +1,6 @@
 """Every link that a page shows to a role leads somewhere, and no form works without its token."""
 
 from collections import Counter
-from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urldefrag, urljoin, urlsplit
@@ -11,10 +10,9 @@ from django.test import Client as Browser
 from django.urls import resolve, reverse
 
 from accounts.models import Act, LegalEntity, Role
-from brokerage.inbox.cycle import run_day
 from brokerage.middleware import HEADERS
-from brokerage.synthetic import DEMO, write_firm
 from tests.accounts.people import Desk, found_desk, sign_in
+from tests.stage import booked_days
 
 # So many addresses of one kind are followed: other things, or the same sorted and filtered.
 ALIKE_MAX = 5
@@ -40,10 +38,7 @@ class Links(HTMLParser):
 
 @pytest.fixture
 def filled(db: None, tmp_path: Path) -> Desk:
-    for day in write_firm(
-        tmp_path / "firm", accounts=8, seed=5, first_day=date(2031, 3, 3), days=2, profile=DEMO
-    ):
-        run_day(day)
+    booked_days(tmp_path / "firm", accounts=8, seed=5, days=2)
     return found_desk(entity=LegalEntity.objects.get())
 
 

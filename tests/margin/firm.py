@@ -2,7 +2,6 @@
 
 import csv
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,8 +9,8 @@ from accounts.models import LegalEntity
 from brokerage.inbox.cycle import run_day
 from brokerage.synthetic import DEMO, write_firm
 from tests.accounts.people import Desk, found_desk
+from tests.stage import FIRST_DAY, staged
 
-FIRST_DAY = date(2031, 3, 3)  # a Monday
 PERPETUAL = "BTC-PERP"
 
 
@@ -30,9 +29,13 @@ def crashed_firm(folder: Path, *, accounts: int = 40, seed: int = 5) -> SmallFir
         folder, accounts=accounts, seed=seed, first_day=FIRST_DAY, days=2, profile=DEMO
     )
     crash(days[1] / "prices.csv")
-    for day in days:
-        run_day(day)
-    return SmallFirm(found_desk(entity=LegalEntity.objects.get()))
+
+    def book() -> SmallFirm:
+        for day in days:
+            run_day(day)
+        return SmallFirm(found_desk(entity=LegalEntity.objects.get()))
+
+    return staged(f"a crash of {accounts} accounts, seed {seed}", book)
 
 
 def crash(prices: Path, *, share: Decimal = Decimal("0.7")) -> None:

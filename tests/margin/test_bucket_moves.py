@@ -19,8 +19,6 @@ from accounts.models import (
     MarginAccount,
     Role,
 )
-from brokerage.inbox.cycle import run_day
-from brokerage.synthetic import DEMO, write_firm
 from ledger.blocks import block_outflows, blocks_on, lift, live_blocks, request_rule
 from ledger.bucket_moves import BucketMove
 from ledger.bucket_moves import request_rule as request_move_rule
@@ -45,6 +43,7 @@ from margin.sweeps import block_negative_accounts, sweep
 from margin.transit import transit_tasks
 from tests.accounts.people import found_desk, person
 from tests.margin.test_collateral import claim_of, payment
+from tests.stage import booked_days
 
 JOB = Actor.job("test")
 AT = datetime(2031, 3, 5, 12, tzinfo=UTC)
@@ -53,10 +52,7 @@ USD = "USD"
 
 @pytest.fixture
 def firm(db: None, tmp_path: Path) -> LegalEntity:
-    for day in write_firm(
-        tmp_path / "firm", accounts=90, seed=3, first_day=date(2031, 3, 3), days=2, profile=DEMO
-    ):
-        run_day(day)
+    booked_days(tmp_path / "firm", accounts=90, seed=3, days=2)
     return LegalEntity.objects.get()
 
 

@@ -1,14 +1,12 @@
 """A call's life: what the database lets it become, and what it does not."""
 
-from datetime import date
 from pathlib import Path
 
 import pytest
 
 from accounts.audit import Actor, RefusedError, acting
-from brokerage.inbox.cycle import run_day
-from brokerage.synthetic import DEMO, write_firm
 from margin.models import MarginCall
+from tests.stage import booked_days
 
 DESK = Actor.job("test")
 LEGAL = {"acknowledged", "partially_met", "met", "cancelled", "disputed", "extended", "expired"}
@@ -17,10 +15,7 @@ LEGAL = {"acknowledged", "partially_met", "met", "cancelled", "disputed", "exten
 @pytest.fixture
 def delivered(db: None, tmp_path: Path) -> MarginCall:
     """A call that was delivered."""
-    for day in write_firm(
-        tmp_path / "firm", accounts=90, seed=3, first_day=date(2031, 3, 3), days=2, profile=DEMO
-    ):
-        run_day(day)
+    booked_days(tmp_path / "firm", accounts=90, seed=3, days=2)
     return MarginCall.objects.filter(state="delivered").order_by("number")[0]
 
 

@@ -1,7 +1,7 @@
 """Money in and out of a scope: released, posted and settled with its call in one act."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,11 +10,10 @@ from django.db import connection, connections
 
 from accounts.audit import Actor
 from accounts.models import Bucket
-from brokerage.inbox.cycle import run_day
-from brokerage.synthetic import DEMO, write_firm
 from ledger.models import Asset, Balance, Location, Posting, Release
 from margin.collateral import Payment, WithdrawalRefusedError, deposit, withdraw
 from margin.models import CallEvent, MarginCall
+from tests.stage import booked_days
 
 DESK = Actor.job("test")
 AT = datetime(2031, 3, 5, 12, tzinfo=UTC)
@@ -23,10 +22,7 @@ AT = datetime(2031, 3, 5, 12, tzinfo=UTC)
 @pytest.fixture
 def book(db: None, tmp_path: Path) -> None:
     """A firm with one day in the book and some calls."""
-    for day in write_firm(
-        tmp_path / "firm", accounts=90, seed=3, first_day=date(2031, 3, 3), days=2, profile=DEMO
-    ):
-        run_day(day)
+    booked_days(tmp_path / "firm", accounts=90, seed=3, days=2)
 
 
 def payment(bucket: Bucket, amount: Decimal, *, key: str) -> Payment:

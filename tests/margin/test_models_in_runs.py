@@ -14,14 +14,14 @@ from accounts.approvals import AskRefusedError, describe
 from accounts.audit import RefusedError
 from accounts.models import Agreement, Approval, Bucket, LegalEntity, Role
 from brokerage.inbox.cycle import run_day
-from brokerage.synthetic import DEMO, write_firm
 from ledger.models import Asset
 from margin.engine.explain import Node
 from margin.engine.models import MODELS
-from margin.explanation import explain_result, find_result, stored_parts
+from margin.explanation import as_rows, explain_result, find_result, stored_parts
 from margin.free import free_amount
 from margin.holding import balances_of, newest_gate
 from margin.model_registry import models_in_use, request_decision, request_parameters
+from margin.model_trees import model_trees
 from margin.models import (
     MarginResult,
     MarginRun,
@@ -39,6 +39,7 @@ from tests.accounts.people import Desk, found_desk, person
 from tests.accounts.raw import act
 from tests.accounts.raw import refused as raw_refused
 from tests.ledger.agreeing import agreed, standing
+from tests.stage import booked_days
 
 D = Decimal
 DAYS = (date(2031, 3, 3), date(2031, 3, 4), date(2031, 3, 5))
@@ -50,11 +51,7 @@ SHADOW, PRODUCTION = ModelDecision.Standing.SHADOW, ModelDecision.Standing.PRODU
 @pytest.fixture
 def days(db: None, tmp_path: Path) -> list[Path]:
     """Three days of a small firm, the first of which has run."""
-    folders = write_firm(
-        tmp_path / "firm", accounts=30, seed=4, first_day=DAYS[0], days=3, profile=DEMO
-    )
-    run_day(folders[0])
-    return folders
+    return booked_days(tmp_path / "firm", accounts=30, seed=4, days=3, booked=1)
 
 
 @pytest.fixture
@@ -170,7 +167,22 @@ def test_a_scope_under_a_model_is_explained_down_to_its_positions(
     found = find_result(result.run.number, name)
     explained = explain_result(found, stored_parts(found))
     assert explained.initial_margin.amount == result.initial_margin
-    assert [leaf.how for leaf in leaves(explained.initial_margin)] != []
+    assert {leaf.how for leaf in leaves(explained.initial_margin)} == {"as the model says"}
+    trees = model_trees(found)
+    assert trees is not None
+    for tree, total in (
+        (trees.initial_margin, result.initial_margin),
+        (trees.maintenance_margin, result.maintenance_margin),
+    ):
+        assert tree.amount == sum(leaf.amount for leaf in leaves(tree)) == total
+    held = {code for code, (q, _) in balances_of(bucket).positions.items() if q}
+    assert held <= {leaf.label for leaf in leaves(trees.initial_margin)}
+    head, *rows = as_rows(found)
+    assert head[0] == "node"
+    ends = [
+        row for row in rows if row[1] == "leaf" and row[0].startswith("Initial margin by delta")
+    ]
+    assert sum(D(row[2]) for row in ends) == result.initial_margin
 
 
 def under_model(days: list[Path], desk: Desk) -> MarginResult:

@@ -13,13 +13,13 @@ import pytest
 from accounts.models import Bucket
 from brokerage.digest import digest
 from brokerage.inbox.cycle import run_day
-from brokerage.synthetic import DEMO, write_firm
 from ledger.models import Asset, Entry
 from margin.engine.liquidation_points import Balance
 from margin.holding import balances_of
 from margin.models import MarginResult, MarginRun, Mark
 from margin.scope_standing import Side, balance_at
 from margin.what_if import Change, ThoughtTrade, WhatIfRefusedError, what_if
+from tests.stage import booked_days
 
 D = Decimal
 FIRST_DAY, SECOND_DAY = date(2031, 3, 3), date(2031, 3, 4)
@@ -33,10 +33,7 @@ TRADE_HEAD = (
 
 def firm_of(folder: Path, *, accounts: int, seed: int) -> Path:
     """Book the first day; returns the folder of the second."""
-    first, second = write_firm(
-        folder, accounts=accounts, seed=seed, first_day=FIRST_DAY, days=2, profile=DEMO
-    )
-    run_day(first)
+    _, second = booked_days(folder, accounts=accounts, seed=seed, days=2, booked=1)
     return second
 
 
