@@ -9,13 +9,15 @@ import secrets
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import connection
 from django.utils import timezone
 
+from accounts.approvals import apply_approved, decide
 from accounts.audit import Actor, acting
 from accounts.models import LegalEntity, Operator, Role
 from brokerage.inbox.day_job import run_day_here
@@ -24,6 +26,9 @@ from ledger.breaks import explain_break, take_break
 from ledger.models import Asset, Break, Location
 from ledger.transfers import TRANSFERS, request_transfer
 from margin.calls import acknowledge_call
+from margin.engine.models import MODELS
+from margin.engine.parameters import written_parameters
+from margin.model_registry import request_decision, request_parameters
 from margin.models import MarginCall
 
 ACCOUNTS = 240
@@ -86,6 +91,7 @@ def load() -> None:
     run_day_here(first)
     entity = LegalEntity.objects.get()
     _found_desk(entity)
+    _watch_a_model(entity, day=days[1])
     for day in others:
         run_day_here(day)
         _acknowledge_some(share=3)
@@ -136,6 +142,26 @@ def _as_person(username: str) -> Actor:
             "SELECT accounts.open_session(%s, %s, interval '5 minutes')", [operator.pk, key]
         )
     return Actor.person(key)
+
+
+def _watch_a_model(entity: LegalEntity, *, day: date) -> None:
+    """Have delta margin run beside house rules, as two people decided."""
+    maker, checker = _as_person("m.okafor"), _as_person("j.moreau")
+    asked: dict[str, Any] = {
+        "model": "delta", "code": "WATCH", "effective_from": day, "legal_entity": entity,
+        "reason": "Compare with house rules for a month", "actor": maker,
+    }  # fmt: skip
+    _agree(
+        request_parameters(values=written_parameters(MODELS["delta"].standard), **asked), checker
+    )
+    _agree(request_decision(standing="shadow", owner="M. Okafor", **asked), checker)
+
+
+def _agree(approval_id: UUID, checker: Actor) -> None:
+    """A second person approves a request, which is then applied."""
+    reason = "Agreed in the risk committee"
+    approved = decide(approval_id, verdict="approved", reason=reason, actor=checker)
+    apply_approved(approved, actor=checker)
 
 
 def _acknowledge_some(*, share: int) -> None:
