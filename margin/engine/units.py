@@ -14,8 +14,8 @@ from margin.engine.given import Float
 from margin.engine.market import Index
 from margin.engine.model import Requirement
 
-# Positions, and scopes, of one piece: tables of some forty scenarios then take 20 MB each.
-PIECE: Final = 1 << 16
+# Positions, and scopes, of one piece: tables of some forty scenarios then take 10 MB each.
+PIECE: Final = 1 << 15
 
 
 class Units(NamedTuple):
@@ -42,8 +42,7 @@ class Units(NamedTuple):
 
 def sums(amounts: Float, *, groups: Index, count: int) -> Float:
     """(count,) amounts by group, each added from left to right from 0: anyone can repeat it."""
-    total: Float = np.bincount(groups, weights=amounts, minlength=count)
-    return total
+    return np.asarray(np.bincount(groups, weights=amounts, minlength=count), dtype=np.float64)
 
 
 def units_of(books: Books, *, unit_of: Index) -> Units:
