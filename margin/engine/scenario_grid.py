@@ -210,8 +210,13 @@ def skew_multipliers(moneyness: Floats, *, years: Floats, cap: SkewCap, terms: S
         root * terms.width_scale * (terms.width_volatility + root * terms.width_slope),
     )
     # Where the smile has no width every strike but that of the forward lies beyond it.
-    steps = np.divide(moneyness, width, out=np.sign(moneyness), where=width > 0)
-    tilt = np.where(moneyness >= 0, np.minimum(most, steps * most), np.maximum(-most, steps * most))
+    # A width of next to nothing has steps without end, and none of them moves what has no cap.
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = np.divide(moneyness, width, out=np.sign(moneyness), where=width > 0)
+        tilted = np.where(
+            moneyness >= 0, np.minimum(most, steps * most), np.maximum(-most, steps * most)
+        )
+    tilt = np.where(most == 0, 0.0, tilted)
     multipliers: Floats = np.maximum(1 + tilt, 0.0)
     return multipliers
 
