@@ -199,7 +199,7 @@ def test_a_market_with_the_worst_scenario_alone_requires_the_same_to_the_last_bi
     market, books = world(seed, scopes=4)
     prepared = PreparedScenario(market, together)
     said = prepared.requirement(books)
-    for scope in np.flatnonzero(np.diff(books.starts)):
+    for scope in np.flatnonzero(np.diff(books.starts)).tolist():
         one = books.select([scope])
         (unit,) = prepared.losses(one).outcomes
         tree = prepared.explain(books, scope=scope).initial
