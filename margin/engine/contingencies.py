@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from margin.engine.black76 import Floats
+from margin.engine.parameters import parameter
 from margin.engine.scenario_market import Expiries, Index, Market, Options, require_numbers
 
 
@@ -45,8 +46,12 @@ class ConfidenceTerms:
         rate: share of notional that complete doubt costs.
     """
 
-    threshold: float
-    rate: float
+    threshold: float = parameter(
+        "Confidence below which a price is doubted", unit="share", least=0.0, is_shock=True
+    )
+    rate: float = parameter(
+        "What complete doubt costs", unit="share of notional", least=0.0, is_shock=True
+    )
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -67,8 +72,18 @@ class PegTerms:
         factor: addition per unit of price below that.
     """
 
-    threshold: float
-    factor: float
+    threshold: float = parameter(
+        "Price of the stable coin below which its peg counts as lost",
+        unit="settlement currency",
+        least=0.0,
+        is_shock=True,
+    )
+    factor: float = parameter(
+        "Addition to the initial loss factor per unit below that",
+        unit="multiple",
+        least=0.0,
+        is_shock=True,
+    )
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -88,10 +103,14 @@ class BasisTerms:
         base, per_year: share of the loss that counts is base + per_year x years.
     """
 
-    spot_up: float
-    spot_down: float
-    base: float
-    per_year: float
+    spot_up: float = parameter("Move of one expiry alone, upwards", unit="multiple", least=0.0)
+    spot_down: float = parameter("and downwards", unit="multiple", least=0.0)
+    base: float = parameter(
+        "How much of that loss counts at once", unit="share", least=0.0, is_shock=True
+    )
+    per_year: float = parameter(
+        "and for every year to expiry", unit="share per year", least=0.0, is_shock=True
+    )
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

@@ -15,6 +15,7 @@ def profit_table(
     *,
     spot_moves: Float,
     volatility_moves: Float | None = None,
+    volatilities: Float | None = None,
     years_passed: float = 0.0,
 ) -> Float:
     """(S, I) what one contract gains in each scenario, in the settlement currency.
@@ -26,6 +27,8 @@ def profit_table(
     Args:
         spot_moves: (S, U) factor on the price of each underlying, from 0; 1 is no move.
         volatility_moves: (S,) or (S, I) factor on the volatility of options, from 0; none is 1.
+        volatilities: (S, I) what the volatility of options is instead, from 0, where no factor
+            says it.
         years_passed: how much nearer each expiry is; the same in every scenario.
 
     Raises:
@@ -46,6 +49,7 @@ def profit_table(
             options,
             forward_moves=moves[:, options],
             volatility_moves=factors,
+            volatilities=None if volatilities is None else volatilities[:, options],
             years_passed=years_passed,
         )
         profits[:, options] = contract.multipliers[options] * (then - now)
@@ -58,15 +62,17 @@ def option_prices(
     *,
     forward_moves: Float | float = 1.0,
     volatility_moves: Float | float = 1.0,
+    volatilities: Float | None = None,
     years_passed: float = 0.0,
 ) -> Float:
     """(..., O) Black-76 prices of some options per unit of their underlying."""
     contract = market.instruments
+    base = market.volatilities[options] if volatilities is None else volatilities
     years = np.maximum(contract.years[options] - years_passed, 0.0)
     return black76_price(
         market.forwards[options] * forward_moves,
         strike=contract.strikes[options],
-        volatility=market.volatilities[options] * volatility_moves,
+        volatility=base * volatility_moves,
         years=years,
         discount=np.exp(-market.rates[options] * years),
         is_call=contract.rights[options] > 0,

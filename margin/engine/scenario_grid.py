@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from margin.engine.black76 import Floats
+from margin.engine.parameters import parameter
 from margin.engine.scenario_market import (
     SECONDS_PER_DAY,
     Expiries,
@@ -105,12 +106,24 @@ class VolatilityTerms:
         days_floor: nearer expiries move as if they were this far away; above 0.
     """
 
-    range_up: float
-    range_down: float
-    least_after_up: float
-    short_power: float
-    long_power: float
-    days_floor: float
+    range_up: float = parameter(
+        "Rise of volatilities at 30 days", unit="share of the volatility", least=0.0, is_shock=True
+    )
+    range_down: float = parameter(
+        "Fall of volatilities at 30 days", unit="share of the volatility", least=0.0, is_shock=True
+    )
+    least_after_up: float = parameter(
+        "Volatility that a rise leads to at least", unit="per year", least=0.0, is_shock=True
+    )
+    short_power: float = parameter(
+        "How the move grows towards expiry, up to 30 days", unit="exponent", least=0.0
+    )
+    long_power: float = parameter(
+        "How the move falls with time, beyond 30 days", unit="exponent", least=0.0
+    )
+    days_floor: float = parameter(
+        "Nearer expiries move as if they were this far away", unit="days", least=0.0
+    )
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -118,11 +131,18 @@ class VolatilityTerms:
         require_numbers(self.days_floor, name="days_floor", least=np.nextafter(0, 1))
 
 
-class SkewCap(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SkewCap:
     """Largest relative move of a volatility: at_zero + per_root_year x sqrt(years)."""
 
-    at_zero: float
-    per_root_year: float
+    at_zero: float = parameter("Largest move at expiry", unit="share of the volatility")
+    per_root_year: float = parameter(
+        "How that grows with the root of time", unit="share of the volatility per root year"
+    )
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            require_numbers(getattr(self, name), name=f"skew cap {name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +156,18 @@ class SkewTerms:
             width_scale x (width_volatility + width_slope x sqrt(years)).
     """
 
-    linear: SkewCap
-    absolute: SkewCap
-    least_width: float
-    width_scale: float
-    width_volatility: float
-    width_slope: float
+    linear: SkewCap = parameter("Cap of a skew by signed moneyness")
+    absolute: SkewCap = parameter("Cap of a skew of both wings alike")
+    least_width: float = parameter(
+        "Moneyness beyond which no skew grows, at least", unit="logarithm", least=0.0
+    )
+    width_scale: float = parameter("Scale of that width", unit="standard deviations")
+    width_volatility: float = parameter("Volatility of that width", unit="per year")
+    width_slope: float = parameter(
+        "How that volatility changes with the root of time", unit="per year and root year"
+    )
 
     def __post_init__(self) -> None:
-        require_numbers(np.array([*self.linear, *self.absolute]), name="skew caps")
         for name in ("width_scale", "width_volatility", "width_slope"):
             require_numbers(getattr(self, name), name=name)
         require_numbers(self.least_width, name="least_width", least=0)
@@ -187,8 +210,13 @@ def skew_multipliers(moneyness: Floats, *, years: Floats, cap: SkewCap, terms: S
         root * terms.width_scale * (terms.width_volatility + root * terms.width_slope),
     )
     # Where the smile has no width every strike but that of the forward lies beyond it.
-    steps = np.divide(moneyness, width, out=np.sign(moneyness), where=width > 0)
-    tilt = np.where(moneyness >= 0, np.minimum(most, steps * most), np.maximum(-most, steps * most))
+    # A width of next to nothing has steps without end, and none of them moves what has no cap.
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = np.divide(moneyness, width, out=np.sign(moneyness), where=width > 0)
+        tilted = np.where(
+            moneyness >= 0, np.minimum(most, steps * most), np.maximum(-most, steps * most)
+        )
+    tilt = np.where(most == 0, 0.0, tilted)
     multipliers: Floats = np.maximum(1 + tilt, 0.0)
     return multipliers
 
@@ -244,12 +272,16 @@ class DiscountTerms:
         short_rate_scale, short_rate_add: the yearly rate of the rise, likewise.
     """
 
-    long_base: float
-    short_base: float
-    long_rate_scale: float
-    long_rate_add: float
-    short_rate_scale: float
-    short_rate_add: float
+    long_base: float = parameter("What an asset counts for at expiry", unit="multiple", least=0.0)
+    short_base: float = parameter("What a debt counts for at expiry", unit="multiple", least=0.0)
+    long_rate_scale: float = parameter(
+        "Cut of an asset per year, of the rate", unit="times the rate", least=0.0
+    )
+    long_rate_add: float = parameter("and on top of that", unit="per year", least=0.0)
+    short_rate_scale: float = parameter(
+        "Rise of a debt per year, of the rate", unit="times the rate", least=0.0
+    )
+    short_rate_add: float = parameter("and on top of that", unit="per year", least=0.0)
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

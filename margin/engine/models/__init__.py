@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from margin.engine.model import Model
-from margin.engine.models import delta
+from margin.engine.models import delta, risk_arrays, scenario
 
-MODELS: Final[Mapping[str, Model[Any]]] = {model.name: model for model in (delta.MODEL,)}
+MODELS: Final[Mapping[str, Model[Any]]] = {
+    model.name: model for model in (delta.MODEL, risk_arrays.MODEL, scenario.MODEL)
+}

@@ -101,6 +101,15 @@ def test_a_smile_without_width_is_at_its_cap_beside_the_forward() -> None:
     assert answer.tolist() == pytest.approx([0.9, 1, 1.1], rel=1e-15)
 
 
+def test_a_width_of_next_to_nothing_tilts_to_the_cap_and_without_a_cap_not_at_all() -> None:
+    terms = skew_terms(least_width=5e-324, width_scale=0.0)
+    for cap, tilted in ((0.1, [0.9, 1.0, 1.1]), (0.0, [1.0, 1.0, 1.0])):
+        multipliers = skew_multipliers(
+            np.array([-0.5, 0, 0.5]), years=np.ones(3), cap=SkewCap(cap, 0.0), terms=terms
+        )
+        assert multipliers.tolist() == tilted
+
+
 def test_a_capped_linear_skew_goes_no_further_than_an_absolute_one() -> None:
     options = Options(
         expiries=np.array([0, 0]), strikes=100 * np.exp([-9.0, 9.0]),
