@@ -4,6 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from margin.engine.model import Model
-from margin.engine.models import delta
+from margin.engine.models import delta, greeks
 
-MODELS: Final[Mapping[str, Model[Any]]] = {model.name: model for model in (delta.MODEL,)}
+MODELS: Final[Mapping[str, Model[Any]]] = {
+    model.name: model
+    for model in (
+        delta.MODEL,
+        greeks.MODEL,
+    )
+}

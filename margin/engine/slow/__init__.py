@@ -9,9 +9,12 @@ from typing import Any, Final
 
 from margin.engine.books import Books
 from margin.engine.market import Market
-from margin.engine.slow import delta
+from margin.engine.slow import delta, greeks
 
 # Initial and maintenance margin of every scope.
 Slow = Callable[[Market, Any, Books], list[tuple[float, float]]]
 
-SLOW: Final[Mapping[str, Slow]] = {"delta": delta.requirements}
+SLOW: Final[Mapping[str, Slow]] = {
+    "delta": delta.requirements,
+    "greeks": greeks.requirements,
+}
