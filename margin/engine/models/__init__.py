@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from margin.engine.model import Model
-from margin.engine.models import delta, greeks
+from margin.engine.models import delta, greeks, tiers
 
 MODELS: Final[Mapping[str, Model[Any]]] = {
     model.name: model
     for model in (
         delta.MODEL,
         greeks.MODEL,
+        tiers.MODEL,
     )
 }
