@@ -16,7 +16,7 @@ import numpy as np
 
 from margin.engine.books import Books, Change
 from margin.engine.given import Float
-from margin.engine.market import Index, Market
+from margin.engine.market import Index, Kind, Market
 
 NOTHING_BINDS: Final = -1
 P = TypeVar("P")
@@ -155,6 +155,8 @@ class Model(Generic[P]):
     laws: frozenset[Law]
     source: str
     breaks: Mapping[Law, Counterexample] = field(default_factory=dict)
+    kinds: frozenset[Kind] = frozenset(Kind)
+    whole_contracts: bool = False
 
 
 def in_order(parts: Float) -> Float:

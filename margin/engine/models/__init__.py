@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from margin.engine.model import Model
-from margin.engine.models import delta, greeks, tiers
+from margin.engine.models import delta, greeks, strategies, tiers
 
 MODELS: Final[Mapping[str, Model[Any]]] = {
     model.name: model
     for model in (
         delta.MODEL,
         greeks.MODEL,
+        strategies.MODEL,
         tiers.MODEL,
     )
 }

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from margin.engine.books import Books
 from margin.engine.market import Market
-from margin.engine.slow import delta, greeks, tiers
+from margin.engine.slow import delta, greeks, strategies, tiers
 
 # Initial and maintenance margin of every scope.
 Slow = Callable[[Market, Any, Books], list[tuple[float, float]]]
@@ -17,5 +17,6 @@ Slow = Callable[[Market, Any, Books], list[tuple[float, float]]]
 SLOW: Final[Mapping[str, Slow]] = {
     "delta": delta.requirements,
     "greeks": greeks.requirements,
+    "strategies": strategies.requirements,
     "tiers": tiers.requirements,
 }
