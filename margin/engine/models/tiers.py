@@ -84,8 +84,11 @@ class OptionTerms:
 
     def __post_init__(self) -> None:
         check_parameters(self)
-        if self.initial_rate < self.maintenance_rate:
-            raise RejectedInputError("initial_rate: it is below maintenance_rate")
+
+    @property
+    def first_rate(self) -> float:
+        """The rate at first: initial margin is never below maintenance margin."""
+        return max(self.initial_rate, self.maintenance_rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ class PreparedTiers(Prepared):
         self.table = table_of(parameters.schedules)
         self.notionals = market.notionals
         self.days = np.round(market.instruments.years * DAYS_PER_YEAR, DAYS_DECIMALS)
-        self.option_initial = self._options(parameters.options.initial_rate)
+        self.option_initial = self._options(parameters.options.first_rate)
         self.option_maintenance = self._options(parameters.options.maintenance_rate)
 
     def requirement(self, books: Books) -> Requirement:
@@ -169,7 +172,7 @@ class PreparedTiers(Prepared):
         has_brackets = schedules != NO_SCHEDULE
         brackets = np.zeros(len(instruments), dtype=np.intp)
         multipliers, rises = np.ones(len(instruments)), np.zeros(len(instruments))
-        initial, maintenance = np.zeros((2, len(instruments), len(PARTS)))
+        initial, maintenance = np.zeros((2, len(PARTS), len(instruments))).transpose(0, 2, 1)
         rows = np.flatnonzero(has_brackets)
         if len(rows):
             schedule, held = schedules[rows], instruments[rows]
@@ -180,9 +183,12 @@ class PreparedTiers(Prepared):
                 lower_cap=self.table.interest_lowers[schedule],
                 upper_cap=self.table.interest_uppers[schedule],
             )
-            initial[rows, :4], maintenance[rows, :2] = self._bracketed(
+            first, kept = self._bracketed(
                 notionals[rows], schedule, brackets[rows], multipliers[rows], rises[rows]
             )
+            for parts, amounts in ((initial, first), (maintenance, kept)):
+                for part, amount in enumerate(amounts):
+                    parts[rows, part] = amount
         rows = np.flatnonzero(~has_brackets)
         held = instruments[rows]
         initial[rows, 4] = size[rows] * self.option_initial[held, side[rows]]
@@ -191,8 +197,8 @@ class PreparedTiers(Prepared):
 
     def _bracketed(
         self, notional: Float, schedule: Index, bracket: Index, multiplier: Float, rise: Float
-    ) -> tuple[Float, Float]:
-        """(P, 4) initial parts and (P, 2) maintenance parts of positions with brackets."""
+    ) -> tuple[tuple[Float, ...], tuple[Float, ...]]:
+        """Initial and maintenance parts (P,) of positions with brackets, in the order of PARTS."""
         table, at = self.table, (schedule, bracket)
         kept = np.maximum(
             notional * table.maintenance_rates[at] - table.maintenance_deductions[at], 0.0
@@ -203,10 +209,7 @@ class PreparedTiers(Prepared):
         crowded = rise * np.maximum(notional - (first + extra), 0.0)
         leveraged = multiplier * notional / table.leverages[schedule]
         missing = np.maximum(leveraged - (first + extra + crowded), 0.0)
-        return (
-            np.column_stack([first, extra, crowded, missing]),
-            np.column_stack([kept, (multiplier - 1.0) * kept]),
-        )
+        return (first, extra, crowded, missing), (kept, (multiplier - 1.0) * kept)
 
     def _brackets(self, notionals: Float, schedules: Index) -> Index:
         """The last bracket whose floor each position reaches."""
@@ -317,7 +320,7 @@ STANDARD: Final = TiersParameters(
         _schedule(InstrumentKind.ANY, (0.0, 0.20, 0.10), (25_000.0, 0.40, 0.20), leverage=5.0),
     ),
     options=OptionTerms(
-        initial_rate=0.20, maintenance_rate=0.15, floor_rate=0.10, premium_required=True
+        initial_rate=0.20, maintenance_rate=0.20, floor_rate=0.10, premium_required=True
     ),
 )
 

@@ -147,7 +147,7 @@ def _option(
     if quantity > 0:
         return f"{size} {TIMES} premium {figure_of(premium)}", ()
     options = prepared.parameters.options
-    rate = options.initial_rate if is_initial else options.maintenance_rate
+    rate = options.first_rate if is_initial else options.maintenance_rate
     spot, strike = market.spots[contract.underlyings[place]], contract.strikes[place]
     is_call = contract.rights[place] > 0
     away = max(strike - spot, 0.0) if is_call else max(spot - strike, 0.0)
@@ -157,5 +157,6 @@ def _option(
         f"{size} {TIMES} ({before}the greater of {figure_of(rate)} {TIMES} {figure_of(spot)}"
         f" {MINUS} {figure_of(away)} out of the money and {floor})"
     )
-    name = "initial_rate" if is_initial else "maintenance_rate"
+    is_first = is_initial and options.initial_rate >= options.maintenance_rate
+    name = "initial_rate" if is_first else "maintenance_rate"
     return how, (f"options.{name}", "options.floor_rate")

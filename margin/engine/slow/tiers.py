@@ -27,10 +27,11 @@ def _position(
     contract = contract_of(market, place)
     if contract.kind is Kind.OPTION:
         terms = parameters.options
-        return (
-            _option(contract, quantity, parameters, terms.initial_rate),
-            _option(contract, quantity, parameters, terms.maintenance_rate),
+        first, kept = (
+            _option(contract, quantity, parameters, rate)
+            for rate in (terms.initial_rate, terms.maintenance_rate)
         )
+        return max(first, kept), kept
     schedule = _schedule(market.instruments.names[place], contract, parameters, quantity)
     notional = abs(quantity) * contract.units * contract.price
     near = contract.kind is Kind.FUTURE and round(contract.years * 365.0, 6) <= schedule.expiry_days
@@ -45,7 +46,7 @@ def _position(
     interest = float(market.open_interests[place])
     if schedule.interest_upper and interest > schedule.interest_lower:
         reach = schedule.interest_upper - schedule.interest_lower
-        rise = min((interest - schedule.interest_lower) / reach, 1.0)
+        rise = min((interest - schedule.interest_lower) / reach, 1.0) if reach else 1.0
         initial = max(initial, initial + rise * (notional - initial))
     return max(initial, times * notional / schedule.leverage), maintenance
 

@@ -15,6 +15,7 @@ from margin.engine.market import Kind
 from margin.engine.model import NOTHING_BINDS
 from margin.engine.models.greeks import MODEL, PARTS, GreeksParameters, PreparedGreeks
 from margin.engine.rejected import RejectedInputError
+from margin.engine.slow import greeks as slow
 from margin.engine.slow.contracts import contract_of
 from margin.engine.worlds import world
 from tests.margin.engine.small_markets import Row, book_of, market_of, option
@@ -217,6 +218,37 @@ def test_shares_are_the_slopes_of_the_requirement(
         down, up = priced.requirement(nudged).initial.reshape(2, -1)
         near = np.abs((up - down) / (2 * nudge) - shares.sum(axis=1))
         assert near.max() <= 1e-3 * max(1.0, said.initial[scope])
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(*[st.floats(0, 1)] * 4),
+    st.floats(0, 1),
+    st.sampled_from([(), (9.0,), (2.0, 30.0, 270.0, 400.0)]),
+)
+@settings(max_examples=25, deadline=None)
+def test_other_parameters_agree_with_the_slow_implementation(
+    seed: int, shares: tuple[float, ...], power: float, buckets: tuple[float, ...]
+) -> None:
+    market, books = world(seed)
+    chosen = replace(
+        MODEL.standard,
+        long_gamma_share=shares[0],
+        bucket_correlation=shares[1],
+        underlying_correlation=shares[2],
+        greek_correlation=shares[3],
+        volatility_power=power,
+        buckets_days=buckets,
+        days_least=20.0,
+        holding_days=10.0,
+    )
+    said = PreparedGreeks(market, chosen).requirement(books)
+    plain = np.array(slow.requirements(market, chosen, books))
+    np.testing.assert_allclose(said.initial, plain[:, 0], rtol=1e-7, atol=1e-4)
+    assert (said.initial >= said.maintenance).all()
+    for scope in range(len(books)):
+        tree = PreparedGreeks(market, chosen).explain(books, scope=scope).initial
+        assert tree.amount == said.initial[scope]
 
 
 @given(

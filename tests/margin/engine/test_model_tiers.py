@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from margin.engine.brackets import bracket_requirement, rate_schedule
@@ -19,6 +19,8 @@ from margin.engine.models.tiers_terms import Bracket, InstrumentKind, Schedule, 
 from margin.engine.naked_option import naked_option_maintenance
 from margin.engine.open_interest import InterestTier, interest_rise
 from margin.engine.rejected import RejectedInputError
+from margin.engine.slow import tiers as slow
+from margin.engine.worlds import world
 from tests.margin.engine.small_markets import Row, book_of, market_of, option
 
 STANDARD = MODEL.standard
@@ -120,13 +122,20 @@ def test_securities_and_coins_by_rate() -> None:
 
 
 def test_options_by_their_premium_and_the_rule_of_naked_ones() -> None:
-    # Sold: 2 + the greater of 20 - 5 and 10; for maintenance of 15 - 5 and 10.
-    assert required(CALL, -3) == pytest.approx((5_100.0, 3_600.0))
+    # Sold: 2 + the greater of 20 - 5 and 10, at first and later on.
+    assert required(CALL, -3) == pytest.approx((5_100.0, 5_100.0))
     assert required(CALL, 3) == (600.0, 600.0)
     put = CALL._replace(right=-1, strike=70.0, price=0.5)
     assert required(put, -1) == pytest.approx((750.0, 750.0))  # 0.5 + 0.1 x 70
     in_equity = replace(STANDARD, options=replace(STANDARD.options, premium_required=False))
-    assert required(CALL, -3, in_equity) == pytest.approx((4_500.0, 3_000.0))
+    assert required(CALL, -3, in_equity) == pytest.approx((4_500.0, 4_500.0))
+
+
+def test_an_option_requires_no_less_at_first_than_later_on() -> None:
+    buffer = replace(STANDARD, options=replace(STANDARD.options, initial_rate=0.3))
+    assert required(CALL, -1, buffer) == pytest.approx((2_700.0, 1_700.0))
+    lower = replace(STANDARD, options=replace(STANDARD.options, initial_rate=0.1))
+    assert required(CALL, -1, lower) == pytest.approx((1_700.0, 1_700.0))
 
 
 def test_short_options_are_what_the_kernel_of_naked_options_says() -> None:
@@ -243,6 +252,46 @@ def test_an_explanation_writes_each_rule_with_its_figures() -> None:
     assert options.children[0].how == (
         "3 × 100 × (premium 2 + the greater of 0.2 × 100 − 5 out of the money and 0.1 × 100)"  # noqa: RUF001
     )
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["", "U0", "U1-PERP"]),
+    st.sampled_from(InstrumentKind),
+    st.sampled_from(Side),
+    st.floats(1, 200),
+    st.floats(1, 5),
+    st.floats(0, 4e7),
+)
+@settings(max_examples=25, deadline=None)
+def test_other_schedules_agree_with_the_slow_implementation(
+    seed: int,
+    prefix: str,
+    kind: InstrumentKind,
+    side: Side,
+    leverage: float,
+    multiplier: float,
+    interest: float,
+) -> None:
+    market, books = world(seed)
+    special = schedule(
+        brackets=(Bracket(0.0, 0.05, 0.01), Bracket(3e3, 0.3, 0.2), Bracket(2e4, 1.0, 0.9)),
+        prefix=prefix,
+        kind=kind,
+        side=side,
+        leverage=leverage,
+        expiry_days=60.0,
+        expiry_multiplier=multiplier,
+        interest_lower=interest / 2,
+        interest_upper=interest,
+    )
+    everything = (special,) if special.takes_all_of(schedule()) else (special, schedule())
+    chosen = TiersParameters(everything, replace(STANDARD.options, premium_required=False))
+    said = PreparedTiers(market, chosen).requirement(books)
+    plain = np.array(slow.requirements(market, chosen, books))
+    np.testing.assert_allclose(said.initial, plain[:, 0], rtol=1e-9, atol=1e-6)
+    np.testing.assert_allclose(said.maintenance, plain[:, 1], rtol=1e-9, atol=1e-6)
+    assert (said.initial >= said.maintenance).all()
 
 
 def test_an_instrument_that_is_not_there_is_refused() -> None:
