@@ -124,7 +124,8 @@ class Counterexample(NamedTuple):
 
     Attributes:
         why: in a sentence.
-        world: arguments of `margin.engine.worlds.world_for` after the model, and the two scopes or the factor.
+        world: arguments of `margin.engine.worlds.world_for` after the model, and the two scopes
+            or the factor.
     """
 
     why: str
