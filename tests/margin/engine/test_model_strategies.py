@@ -81,6 +81,13 @@ def test_shares_by_their_rates(
     assert required({"SHARE": quantity}, of=market) == pytest.approx(expected)
 
 
+def test_a_share_at_the_low_price_is_not_low_priced() -> None:
+    ten = replace(STANDARD, low_price=100.0)
+    assert required({"SHARE": -10}, ten) == (500.0, 300.0)
+    above = replace(STANDARD, low_price=100.01)
+    assert required({"SHARE": -10}, above) == (1_000.0, 1_000.0)
+
+
 def test_rates_of_a_fund_with_leverage_are_multiplied_up_to_its_price() -> None:
     fund = replace(STANDARD, underlyings=(UnderlyingTerms("A", Breadth.BROAD, -3.0),))
     assert required({"SHARE": 100}, fund) == (7_500.0, 7_500.0)
