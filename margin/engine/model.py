@@ -16,7 +16,7 @@ import numpy as np
 
 from margin.engine.books import Books, Change
 from margin.engine.given import Float
-from margin.engine.market import Index, Market
+from margin.engine.market import Index, Kind, Market
 
 NOTHING_BINDS: Final = -1
 P = TypeVar("P")
@@ -124,7 +124,8 @@ class Counterexample(NamedTuple):
 
     Attributes:
         why: in a sentence.
-        world: arguments of `margin.engine.worlds.world`, and the two scopes or the factor.
+        world: arguments of `margin.engine.worlds.world_for` after the model, and the two scopes
+            or the factor.
     """
 
     why: str
@@ -155,6 +156,8 @@ class Model(Generic[P]):
     laws: frozenset[Law]
     source: str
     breaks: Mapping[Law, Counterexample] = field(default_factory=dict)
+    kinds: frozenset[Kind] = frozenset(Kind)
+    whole_contracts: bool = False
 
 
 def in_order(parts: Float) -> Float:

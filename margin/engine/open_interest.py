@@ -1,10 +1,17 @@
-"""Margin that rises with the open interest of the whole market, in whole units of account."""
+"""Margin that rises with the open interest of the whole market.
+
+In whole units of account, exact at any size; and the same rise in floats, for models of portfolios.
+"""
 
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from typing import Final
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from margin.engine.given import Float, not_negative, together
 from margin.engine.rejected import RejectedInputError
 
 MILLION: Final = 1_000_000
@@ -109,3 +116,29 @@ def open_interest_requirement(
         initial=ceil(notional * tier.initial_rate(market.notional(open_interest))),
         maintenance=ceil(base * Fraction(tier.maintenance_fraction_ppm, MILLION)),
     )
+
+
+def interest_rise(open_interest: ArrayLike, *, lower_cap: ArrayLike, upper_cap: ArrayLike) -> Float:
+    """How far rates have risen from their base to all of the notional, as `InterestTier` has it.
+
+    Args:
+        open_interest: (N,) value of all open contracts, from 0.
+        lower_cap: (N,) up to which the base rate holds.
+        upper_cap: (N,) from which all of the notional is required; 0 switches it off.
+
+    Returns:
+        (N,) shares from 0 to 1: the rate is base + (1 - base) x share.
+
+    Raises:
+        RejectedInputError: a value is below 0, or shapes do not go together.
+    """
+    opened, lower, upper = together(
+        not_negative("open_interest", open_interest),
+        not_negative("lower_cap", lower_cap),
+        not_negative("upper_cap", upper_cap),
+    )
+    between = np.where(upper > lower, upper - lower, 1.0)
+    rise = np.clip((opened - lower) / between, 0.0, 1.0)
+    full = np.where(opened >= upper, 1.0, rise)
+    share: Float = np.where(upper > 0, full, 0.0)
+    return share

@@ -123,11 +123,17 @@ class StrategyRequirement(NamedTuple):
     groups: tuple[StrategyGroup, ...]
 
 
-def strategy_requirement(book: Book, *, account: Account) -> StrategyRequirement | None:
+def strategy_requirement(
+    book: Book, *, account: Account, premium_required: bool = True
+) -> StrategyRequirement | None:
     """The least that the rules require for a book; None where the account may not carry it.
 
     Lots of one series are one position first, at the average price of the side that remains; so
     are shares. A cash account carries no shares sold short.
+
+    Args:
+        premium_required: whether a short option, by itself or in a pair, requires its premium in
+            a margin account, as the rules say it; not where equity already deducts it.
 
     Raises:
         RejectedInputError: a price, strike or quantity that cannot be.
@@ -138,6 +144,8 @@ def strategy_requirement(book: Book, *, account: Account) -> StrategyRequirement
     if account is Account.CASH and quantity < 0:
         return None
     costs = _carrying_costs(legs, book, account=account, shares=quantity)
+    if account is Account.MARGIN and not premium_required:
+        costs = _without_premium(costs, legs)
     grouping = cheapest_grouping(legs, costs=costs)
     groups = named_groups(
         legs,
@@ -229,6 +237,12 @@ def _carrying_costs(
     uncovered = short_option_requirement(legs, underlying=book.underlying)
     alone = np.where(short, uncovered, long_option_requirement(legs))
     return CarryingCosts(alone, short_pair_requirement(legs, alone=alone), call_lots, put_lots)
+
+
+def _without_premium(costs: CarryingCosts, legs: OptionLegs) -> CarryingCosts:
+    received = np.where(legs.contracts < 0, legs.premium, 0.0)
+    pair = costs.pair - received[:, None] - received[None, :]
+    return costs._replace(alone=costs.alone - received, pair=pair)
 
 
 def _share_rate(underlying: Underlying, quantity: float, *, account: Account) -> float:

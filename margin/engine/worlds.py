@@ -3,7 +3,8 @@
 The same seed and sizes give the same world on every machine.
 """
 
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from margin.engine.black76 import black76_price
 from margin.engine.books import Books, books_of
 from margin.engine.given import Float
 from margin.engine.market import Index, Instruments, Kind, Market
+from margin.engine.model import Model
 
 # Of each underlying: the coin or share itself, a perpetual, a future, and options.
 LINEAR_EACH: Final = 4
@@ -47,6 +49,35 @@ def world(
     draw = np.random.Generator(np.random.PCG64(seed))
     market = _market(draw, underlyings, options_each, history_days)
     return World(market, _books(draw, market, scopes, positions_most))
+
+
+def world_for(model: Model[Any], seed: int, **sizes: int) -> World:
+    """A world in which scopes hold only what a model takes.
+
+    Coins are read as shares by a model that takes securities and no coins. Positions of kinds that
+    it does not take are left out, and options rounded up to whole contracts where it needs them.
+    """
+    market, books = world(seed, **sizes)
+    contract = market.instruments
+    kinds, names = contract.kinds, contract.names
+    if Kind.SECURITY in model.kinds and Kind.SPOT not in model.kinds:
+        kinds = np.where(kinds == Kind.SPOT, Kind.SECURITY, kinds).astype(np.int8)
+        names = tuple(name.replace(Kind.SPOT.name, Kind.SECURITY.name) for name in names)
+    held = kinds[books.instruments]
+    quantities = books.quantities
+    if model.whole_contracts:
+        whole = np.copysign(np.ceil(np.abs(quantities)), quantities)
+        quantities = np.where(held == Kind.OPTION, whole, quantities)
+    taken = np.isin(held, [int(kind) for kind in model.kinds])
+    return World(
+        replace(market, instruments=replace(contract, kinds=kinds, names=names)),
+        books_of(
+            scopes=books.scopes[taken],
+            instruments=books.instruments[taken],
+            quantities=quantities[taken],
+            cash=books.cash,
+        ),
+    )
 
 
 def _market(

@@ -9,13 +9,16 @@ from typing import Any, Final
 
 from margin.engine.books import Books
 from margin.engine.market import Market
-from margin.engine.slow import delta, risk_arrays, scenario
+from margin.engine.slow import delta, greeks, risk_arrays, scenario, strategies, tiers
 
 # Initial and maintenance margin of every scope.
 Slow = Callable[[Market, Any, Books], list[tuple[float, float]]]
 
 SLOW: Final[Mapping[str, Slow]] = {
     "delta": delta.requirements,
+    "greeks": greeks.requirements,
     "risk-arrays": risk_arrays.requirements,
     "scenario": scenario.requirements,
+    "strategies": strategies.requirements,
+    "tiers": tiers.requirements,
 }

@@ -20,7 +20,7 @@ from margin.engine.parameters import (
 )
 from margin.engine.slow import SLOW
 from margin.engine.tree import decimal_up, exact_tree
-from margin.engine.worlds import world
+from margin.engine.worlds import world_for
 
 CENTS = 2
 SEEDS = st.integers(0, 2**32 - 1)
@@ -42,7 +42,7 @@ def prepared(model: Model[Any], market: Market) -> Prepared:
 @given(SEEDS)
 @A_FEW
 def test_a_batch_is_the_scopes_one_by_one(model: Model[Any], seed: int) -> None:
-    market, books = world(seed)
+    market, books = world_for(model, seed)
     priced = prepared(model, market)
     together = priced.requirement(books)
     for scope in range(len(books)):
@@ -58,7 +58,7 @@ def test_a_batch_is_the_scopes_one_by_one(model: Model[Any], seed: int) -> None:
 @given(SEEDS)
 @A_FEW
 def test_the_order_of_rows_changes_nothing(model: Model[Any], seed: int) -> None:
-    market, books = world(seed)
+    market, books = world_for(model, seed)
     order = np.random.default_rng(seed).permutation(len(books.quantities))
     shuffled = books_of(
         scopes=books.scopes[order],
@@ -74,7 +74,7 @@ def test_the_order_of_rows_changes_nothing(model: Model[Any], seed: int) -> None
 @given(SEEDS)
 @A_FEW
 def test_the_order_of_instruments_changes_nothing(model: Model[Any], seed: int) -> None:
-    market, books = world(seed)
+    market, books = world_for(model, seed)
     order = np.random.default_rng(seed).permutation(len(market.instruments))
     place = np.argsort(order)
     turned = books_of(
@@ -93,7 +93,7 @@ def test_the_order_of_instruments_changes_nothing(model: Model[Any], seed: int) 
 @given(SEEDS)
 @A_FEW
 def test_parts_add_up_and_requirements_are_in_order(model: Model[Any], seed: int) -> None:
-    market, books = world(seed, scopes=20)
+    market, books = world_for(model, seed, scopes=20)
     priced = prepared(model, market)
     said = priced.requirement(books)
     assert said.initial_parts.shape == (len(books), len(priced.parts))
@@ -107,7 +107,7 @@ def test_parts_add_up_and_requirements_are_in_order(model: Model[Any], seed: int
 
 @EVERY_MODEL
 def test_nothing_held_requires_nothing(model: Model[Any]) -> None:
-    market, books = world(7)
+    market, books = world_for(model, 7)
     nothing = books_of(scopes=[], instruments=[], quantities=[], cash=[5.0, -5.0])
     said = prepared(model, market).requirement(nothing)
     assert said.initial.tolist() == said.maintenance.tolist() == [0.0, 0.0]
@@ -119,7 +119,7 @@ def test_nothing_held_requires_nothing(model: Model[Any]) -> None:
 @given(SEEDS)
 @A_FEW
 def test_explanations_are_the_requirement_opened(model: Model[Any], seed: int) -> None:
-    market, books = world(seed, scopes=5)
+    market, books = world_for(model, seed, scopes=5)
     priced = prepared(model, market)
     said = priced.requirement(books)
     for scope in range(len(books)):
@@ -136,7 +136,7 @@ def test_explanations_are_the_requirement_opened(model: Model[Any], seed: int) -
 @given(SEEDS)
 @settings(max_examples=40, deadline=None)
 def test_the_slow_implementation_agrees(model: Model[Any], seed: int) -> None:
-    market, books = world(seed, scopes=6)
+    market, books = world_for(model, seed, scopes=6)
     said = prepared(model, market).requirement(books)
     slow = np.array(SLOW[model.name](market, model.standard, books))
     np.testing.assert_allclose(said.initial, slow[:, 0], rtol=1e-7, atol=1e-4)
@@ -173,7 +173,7 @@ def test_a_declared_law_holds_and_an_undeclared_one_is_broken(model: Model[Any],
 
 def _excess(law: Law, model: Model[Any], *, seed: int, **sizes: int) -> float:
     """By how much the worst scope breaks the law, beyond rounding; not above 0 where it holds."""
-    market, books = world(seed, **({"scopes": 12} | sizes))
+    market, books = world_for(model, seed, **({"scopes": 12} | sizes))
     if law is Law.SCALE:
         return _scale_excess(model, market, books)
     if law is Law.SUBADDITIVE:
