@@ -130,7 +130,10 @@ def model_page(request: DeskRequest, name: str) -> HttpResponse:
         "sets": [(each, values_of(model, each)) for each in sets],
         "decisions": decisions,
         "pending": pending,
-        "laws": [(law, law in model.laws, model.breaks.get(law)) for law in optional_laws(model)],
+        "laws": [
+            (law.replace("_", " ").capitalize(), law in model.laws, model.breaks.get(law))
+            for law in optional_laws(model)
+        ],
         "can_set": may(request, f"{REQUEST}{PARAMETERS}", entity),
         "can_decide": may(request, f"{REQUEST}{DECIDE}", entity),
     }
