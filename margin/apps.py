@@ -17,6 +17,7 @@ class MarginConfig(AppConfig):
         "margin_modeldecision",
         "margin_parameterset",
         "margin_price",
+        "margin_priceoverride",
         "margin_resultcomponent",
         "margin_runexception",
         "margin_shadowresult",
@@ -27,10 +28,18 @@ class MarginConfig(AppConfig):
     def ready(self) -> None:
         """Say how requests of this app are shown and applied, and which codes it knows."""
         from accounts.agreements import register_terms_check
-        from margin import agreement_codes, bucket_moves, model_registry, parameters, retention
+        from margin import (
+            agreement_codes,
+            bucket_moves,
+            model_registry,
+            overrides,
+            parameters,
+            retention,
+        )
 
         bucket_moves.register()
         model_registry.register()
+        overrides.register()
         parameters.register()
         retention.register()
         register_terms_check(agreement_codes.check_terms)

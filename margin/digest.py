@@ -20,6 +20,11 @@ TABLES = (
     DigestedTable("margin_parameterset", key=("model", "code", "version")),
     DigestedTable("margin_modeldecision", key=("model", "code", "effective_from")),
     DigestedTable("margin_shadowresult", key=("run_id", "parameter_set_id", "scope_id")),
+    DigestedTable(
+        "margin_priceoverride",
+        key=("asset_id", "begins_at", "ends_at", "price"),
+        left_out={"begins_at": BY_CLOCK},
+    ),
     DigestedTable("margin_price", key=("file_sha256", "line")),
     DigestedTable(
         "margin_mark",

@@ -1,6 +1,6 @@
 """Prices in, marks out: rows are kept as they came, marks are composed from them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,11 +9,13 @@ from django.db.models import Q
 
 from accounts.bulk import copy_rows
 from ledger.models import Asset
+from margin.engine.marks import Mark as ComposedMark
 from margin.engine.marks import MarkPolicy, PriceObservation, compose_marks
-from margin.models import Mark, Price
+from margin.models import Mark, Price, PriceOverride
 
 BASE = "USD"
 POLICY = MarkPolicy()
+OVERRIDDEN = "overridden"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,15 @@ def record_prices_of(
     )
 
 
-def newest_marks(before: date) -> dict[str, Mark]:
-    """The newest mark of every priced asset of a day before this one."""
+def newest_marks(before: date, *, besides: str | None = None) -> dict[str, Mark]:
+    """The newest mark of every priced asset of a day before this one.
+
+    Args:
+        besides: a state in which marks do not count.
+    """
     rows = (
         Mark.objects.filter(business_day__lt=before)
+        .exclude(state=besides or "")
         .select_related("asset")
         .order_by("asset_id", "-as_of")
         .distinct("asset_id")
@@ -77,7 +84,8 @@ def compose_day(*, business_day: date, as_of: datetime, file_sha256: str) -> lis
         .order_by("line")
     )
     by_line = {price.line: price for price in prices}
-    previous = newest_marks(business_day)
+    # What people set ends when it expires, so it is never carried.
+    previous = newest_marks(business_day, besides=Mark.State.OVERRIDDEN)
     composed = compose_marks(
         [PriceObservation(p.asset.code, p.source, p.observed_at, p.price, p.line) for p in prices],
         as_of=as_of,
@@ -85,30 +93,74 @@ def compose_day(*, business_day: date, as_of: datetime, file_sha256: str) -> lis
         previous={code: mark.price for code, mark in previous.items()},
         policy=POLICY,
     )
-    marks = [
-        Mark(
-            asset=previous[mark.instrument].asset,
-            as_of=as_of,
-            business_day=business_day,
-            price=mark.price,
-            state=mark.state,
-            used=[
-                {"source": row.source, "price_id": by_line[row.line].pk} for row in mark.used_prices
-            ],
-            dropped=[
-                {
-                    "source": dropped.source,
-                    "observed_at": dropped.observed_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                    "reason": dropped.reason,
-                    "price_id": by_line[dropped.line].pk,
-                }
-                for dropped in mark.dropped
-            ],
-            carried_from=None if mark.state == "VALID" else previous[mark.instrument],
-        )
-        for mark in composed
-    ]
-    return copy_rows(marks)
+    overrides, at = overrides_in_force(as_of), (business_day, as_of)
+    return copy_rows(
+        [
+            _overridden(mark, overrides[before.asset_id], by_line=by_line, at=at)
+            if before.asset_id in overrides
+            else _composed(mark, before, by_line=by_line, at=at)
+            for mark, before in ((mark, previous[mark.instrument]) for mark in composed)
+        ]
+    )
+
+
+def overrides_in_force(at: datetime) -> dict[int, PriceOverride]:
+    """The newest override of every asset that has one at an instant."""
+    rows = (
+        PriceOverride.objects.filter(begins_at__lte=at, ends_at__gt=at)
+        .order_by("asset_id", "-pk")
+        .distinct("asset_id")
+    )
+    return {row.asset_id: row for row in rows}
+
+
+def _composed(
+    mark: ComposedMark, before: Mark, *, by_line: Mapping[int, Price], at: tuple[date, datetime]
+) -> Mark:
+    """The mark as the sources make it, or as it was before where they do not."""
+    business_day, as_of = at
+    return Mark(
+        asset=before.asset,
+        as_of=as_of,
+        business_day=business_day,
+        price=mark.price,
+        state=mark.state,
+        used=[{"source": row.source, "price_id": by_line[row.line].pk} for row in mark.used_prices],
+        dropped=[_dropped(by_line[each.line], each.reason) for each in mark.dropped],
+        carried_from=None if mark.state == "VALID" else before,
+    )
+
+
+def _overridden(
+    mark: ComposedMark,
+    override: PriceOverride,
+    *,
+    by_line: Mapping[int, Price],
+    at: tuple[date, datetime],
+) -> Mark:
+    """What two people put in the place of the mark; no source counts."""
+    business_day, as_of = at
+    dropped = [_dropped(by_line[each.line], each.reason) for each in mark.dropped]
+    dropped += [_dropped(by_line[row.line], OVERRIDDEN) for row in mark.used_prices]
+    return Mark(
+        asset_id=override.asset_id,
+        as_of=as_of,
+        business_day=business_day,
+        price=override.price,
+        state=Mark.State.OVERRIDDEN,
+        used=[],
+        dropped=dropped,
+        override=override,
+    )
+
+
+def _dropped(price: Price, reason: str) -> dict[str, object]:
+    return {
+        "source": price.source,
+        "observed_at": price.observed_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "reason": reason,
+        "price_id": price.pk,
+    }
 
 
 def marks_of(business_day: date) -> dict[str, Mark]:

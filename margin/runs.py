@@ -27,7 +27,14 @@ from margin.engine.inputs import (
     ScopeRow,
     house_rules_input,
 )
-from margin.models import MarginResult, MarginRun, ResultComponent, RunException, ShadowResult
+from margin.models import (
+    MarginResult,
+    MarginRun,
+    Mark,
+    ResultComponent,
+    RunException,
+    ShadowResult,
+)
 from margin.parameters import engine_terms
 from margin.portfolio import Charge, Charged, charge_rows, charged, models_sha256
 
@@ -160,7 +167,8 @@ def _asset_rows(read: ReadInputs) -> Iterator[AssetRow]:
             continue
         mark = read.marks.get(asset.pk)
         if mark is not None:
-            yield AssetRow(asset.code, terms, mark.price, mark.state != "VALID")
+            overridden = mark.state == Mark.State.OVERRIDDEN
+            yield AssetRow(asset.code, terms, mark.price, mark.state != "VALID", overridden)
 
 
 def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginRun:

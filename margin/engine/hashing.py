@@ -106,6 +106,9 @@ def inputs_hash(inputs: HouseRulesInput) -> str:
             for row in positions
         ),
     }
+    if inputs.overridden.any():
+        overridden = [(inputs.assets[n],) for n in np.flatnonzero(inputs.overridden)]
+        tables = {**tables, "overridden": overridden}
     if inputs.charges:
         tables = {**tables, "charges": inputs.charges}
     return content_sha256(tables)

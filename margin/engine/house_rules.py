@@ -34,6 +34,7 @@ MODEL: Final = "house-rules"
 VERSION: Final = "v1"
 
 INSUFFICIENT_MARK: Final = "insufficient_mark"
+OVERRIDDEN_MARK: Final = "overridden_mark"
 BELOW_MTA: Final = "below_mta"
 
 
@@ -47,7 +48,8 @@ class HouseRulesResult:
         initial_margin, maintenance_margin: (A,) not negative.
         states: (A,) State.
         call_amount: (A,) with two decimals, 0.00 where nothing is called.
-        insufficient_mark: (A,) something held is valued at a carried mark.
+        insufficient_mark: (A,) something held is valued at a mark that is not valid.
+        overridden_mark: (A,) something held is valued at a price that people set.
         below_mta: (A,) less is missing than the minimum transfer amount.
         components: parts that add up exactly to equity and both requirements.
     """
@@ -59,6 +61,7 @@ class HouseRulesResult:
     states: StateCode
     call_amount: Exact
     insufficient_mark: Flag
+    overridden_mark: Flag
     below_mta: Flag
     components: Components
 
@@ -68,7 +71,11 @@ class HouseRulesResult:
 
     def flags_of(self, scope: int) -> list[str]:
         """The flags of a scope, sorted."""
-        flags = {BELOW_MTA: self.below_mta, INSUFFICIENT_MARK: self.insufficient_mark}
+        flags = {
+            BELOW_MTA: self.below_mta,
+            INSUFFICIENT_MARK: self.insufficient_mark,
+            OVERRIDDEN_MARK: self.overridden_mark,
+        }
         return sorted(name for name, raised in flags.items() if raised[scope])
 
 
@@ -95,7 +102,7 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
         names, charges = _charges(inputs)
         parts += charges
         equity, initial_margin, maintenance_margin = totals_of(parts, count=len(inputs.scopes))
-        uncertain = _insufficient_mark(inputs)
+        uncertain = _holds(inputs, inputs.insufficient)
         states = spare_uncertain(
             decide_states(
                 equity=equity,
@@ -120,6 +127,7 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
             states=states,
             call_amount=calls.amount,
             insufficient_mark=uncertain,
+            overridden_mark=_holds(inputs, inputs.overridden),
             below_mta=calls.below_mta,
             components=in_order(parts, names=names),
         )
@@ -277,11 +285,11 @@ def _part(kind: ComponentKind, held: _Held, *, amount: Exact) -> Part:
     )
 
 
-def _insufficient_mark(inputs: HouseRulesInput) -> Flag:
-    """(A,) whether a claim or position other than zero is valued at a carried mark."""
-    uncertain: Flag = np.zeros(len(inputs.scopes), dtype=bool)
-    claims = inputs.insufficient[inputs.claim_assets] & (inputs.claim_amounts != ZERO)
-    uncertain[inputs.claim_scopes[claims]] = True
-    positions = inputs.insufficient[inputs.position_assets] & (inputs.quantities != ZERO)
-    uncertain[inputs.position_scopes[positions]] = True
-    return uncertain
+def _holds(inputs: HouseRulesInput, assets: Flag) -> Flag:
+    """(A,) whether a scope has a claim or position, other than zero, in one of the assets (I,)."""
+    found: Flag = np.zeros(len(inputs.scopes), dtype=bool)
+    claims = assets[inputs.claim_assets] & (inputs.claim_amounts != ZERO)
+    found[inputs.claim_scopes[claims]] = True
+    positions = assets[inputs.position_assets] & (inputs.quantities != ZERO)
+    found[inputs.position_scopes[positions]] = True
+    return found

@@ -81,12 +81,18 @@ def perpetual_terms(brackets: Sequence[Bracket]) -> PerpetualTerms:
 
 
 class AssetRow(NamedTuple):
-    """An asset with its terms and its mark; `insufficient` if the mark had to be carried."""
+    """An asset with its terms and its mark.
+
+    Attributes:
+        insufficient: the mark is not valid: carried, or set by people.
+        overridden: people set it.
+    """
 
     name: str
     terms: AssetTerms
     mark: Decimal
     insufficient: bool = False
+    overridden: bool = False
 
 
 class ScopeRow(NamedTuple):
@@ -146,7 +152,8 @@ class HouseRulesInput:
         terms: (I,) haircut, rates or brackets.
         kinds: (I,) AssetKind of each.
         marks: (I,) price per unit, in the currency; 1 for the currency itself.
-        insufficient: (I,) whether the mark is carried for want of sources.
+        insufficient: (I,) whether the mark is not valid.
+        overridden: (I,) whether people set it.
         currency: index of the asset in which everything is measured.
         scopes: (A,) names.
         is_cash_account: (A,) without requirement by these rules.
@@ -166,6 +173,7 @@ class HouseRulesInput:
     kinds: NDArray[np.int8]
     marks: Exact
     insufficient: Flag
+    overridden: Flag
     currency: int
     scopes: tuple[str, ...]
     is_cash_account: Flag
@@ -212,6 +220,7 @@ def house_rules_input(
         kinds=np.array([kind_of(row.terms) for row in assets], dtype=np.int8),
         marks=column(row.mark for row in assets),
         insufficient=np.array([row.insufficient for row in assets], dtype=bool),
+        overridden=np.array([row.overridden for row in assets], dtype=bool),
         currency=_known(asset_index, currency),
         scopes=tuple(scope_index),
         is_cash_account=np.array([row.is_cash_account for row in scopes], dtype=bool),

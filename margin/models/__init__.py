@@ -1,7 +1,7 @@
 """How much is required: terms of instruments, market data, runs, calls, tasks."""
 
 from margin.models.calls import CallEvent, MarginCall, Task, TaskEvent
-from margin.models.market import Mark, Price
+from margin.models.market import Mark, Price, PriceOverride
 from margin.models.registry import Contract, ModelDecision, ParameterSet
 from margin.models.runs import (
     MarginResult,
@@ -27,6 +27,7 @@ __all__ = [
     "ModelDecision",
     "ParameterSet",
     "Price",
+    "PriceOverride",
     "ResultComponent",
     "RunException",
     "ShadowResult",

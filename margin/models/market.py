@@ -1,6 +1,7 @@
 """Prices as they came, and the marks composed from them; append-only."""
 
 from django.db import models
+from django.db.models import F, Q
 
 from accounts.fields import ClockTime, CurrentTransaction, ExactField, TransactionIdField
 from ledger.models import Asset
@@ -27,11 +28,31 @@ class Price(models.Model):
         indexes = [models.Index(name="price_by_day", fields=["business_day", "asset"])]
 
 
+class PriceOverride(models.Model):
+    """A price that two people set in place of what the sources say, until it expires."""
+
+    asset = models.ForeignKey(Asset, models.PROTECT, related_name="overrides")
+    price = ExactField()
+    begins_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    reason = models.TextField()
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="override_is_a_price", condition=Q(price__gt=0)),
+            models.CheckConstraint(
+                name="override_ends_after_it_begins", condition=Q(ends_at__gt=F("begins_at"))
+            ),
+        ]
+
+
 class Mark(models.Model):
     """The price at which an asset is valued as of an instant, and how it was composed.
 
     `used` lists the price rows behind it, `dropped` those left out with the reason. Where the
-    state is INSUFFICIENT the mark is that of `carried_from`.
+    state is INSUFFICIENT the mark is that of `carried_from`, and where it is OVERRIDDEN that of
+    `override`.
     """
 
     class State(models.TextChoices):
@@ -51,6 +72,9 @@ class Mark(models.Model):
     used = models.JSONField()
     dropped = models.JSONField()
     carried_from = models.ForeignKey("self", models.PROTECT, null=True, related_name="+")
+    override = models.ForeignKey(
+        PriceOverride, models.PROTECT, null=True, related_name="marks", db_index=False
+    )
     xid = TransactionIdField(db_default=CurrentTransaction())
 
     class Meta:

@@ -17,7 +17,7 @@ from accounts.listing import Listing
 from accounts.live import live_answer
 from accounts.models import MarginAccount, OwnerClass
 from accounts.roles import DeskRequest, require
-from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
+from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK, OVERRIDDEN_MARK
 from margin.levels import SEVERITY, equity_share
 from margin.models import MarginResult, MarginState
 from margin.screens.calls import agreements, result_bar
@@ -30,7 +30,11 @@ from margin.screens.visible import (
     results_here,
 )
 
-FLAGS = {INSUFFICIENT_MARK: "Price insufficient", BELOW_MTA: "Below minimum transfer"}
+FLAGS = {
+    INSUFFICIENT_MARK: "Price insufficient",
+    OVERRIDDEN_MARK: "Price overridden",
+    BELOW_MTA: "Below minimum transfer",
+}
 
 COLUMNS = (
     Column(

@@ -20,7 +20,9 @@ from accounts.live import live_answer
 from accounts.roles import DeskRequest, require
 from ledger.models import Asset, AssetKind
 from margin.explanation import BracketInForce, schedules
+from margin.marks import BASE
 from margin.models import Bracket, Haircut, InstrumentTerms, Mark, Price
+from margin.screens.overrides import may_override
 from margin.screens.visible import MARGIN_MOVED, NO_PAGE
 from margin.terms import terms_in_force
 
@@ -32,6 +34,7 @@ DROP_WORDS = {
     "superseded": "a later price of this source came",
     "outlier": "more than 5 % from the median",
     "too_few": "alone: two sources must agree",
+    "overridden": "two people set another price",
 }
 
 COLUMNS = (
@@ -219,6 +222,7 @@ def price_page(request: DeskRequest, code: str) -> HttpResponse:
         "bracket": request.GET.get("bracket", ""),
         "history": history,
         "pending": pending_on(f"ledger_asset:{asset.pk}", roles=request.roles),
+        "can_override": asset.code != BASE and may_override(request),
     }
     return render(request, "margin/price.html", context)
 
