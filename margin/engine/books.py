@@ -56,7 +56,14 @@ class Books:
         return np.repeat(np.arange(len(self)), np.diff(self.starts))
 
     def matrix(self, *, instruments: int) -> csr_array:
-        """(A, I) positions; shares the arrays, copies nothing."""
+        """(A, I) positions; shares the arrays, copies nothing.
+
+        Raises:
+            RejectedInputError: a position of an instrument beyond them.
+        """
+        # Sparse products do not look at their indices, they would read beyond the table.
+        if len(self.instruments) and self.instruments.max() >= instruments:
+            raise RejectedInputError("positions: one is of an instrument that is not in the market")
         return csr_array(
             (self.quantities, self.instruments, self.starts), shape=(len(self), instruments)
         )
