@@ -4,6 +4,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from margin.engine.model import Model
-from margin.engine.models import delta
+from margin.engine.models import delta, value_at_risk
 
-MODELS: Final[Mapping[str, Model[Any]]] = {model.name: model for model in (delta.MODEL,)}
+MODELS: Final[Mapping[str, Model[Any]]] = {
+    model.name: model
+    for model in (
+        delta.MODEL,
+        value_at_risk.EXPECTED_SHORTFALL,
+        value_at_risk.VALUE_AT_RISK,
+    )
+}

@@ -9,9 +9,13 @@ from typing import Any, Final
 
 from margin.engine.books import Books
 from margin.engine.market import Market
-from margin.engine.slow import delta
+from margin.engine.slow import delta, value_at_risk
 
 # Initial and maintenance margin of every scope.
 Slow = Callable[[Market, Any, Books], list[tuple[float, float]]]
 
-SLOW: Final[Mapping[str, Slow]] = {"delta": delta.requirements}
+SLOW: Final[Mapping[str, Slow]] = {
+    "delta": delta.requirements,
+    "expected-shortfall": value_at_risk.shortfall_requirements,
+    "value-at-risk": value_at_risk.quantile_requirements,
+}
