@@ -85,18 +85,25 @@ def estimated(returns: Float, *, parameters: CovarianceParameters) -> Shrunk:
     Raises:
         RejectedInputError: fewer days are known than are looked back on.
     """
+    days, weights = weighted_days(returns, parameters=parameters)
+    return shrunk(days, weights=weights, target=parameters.target)
+
+
+def weighted_days(returns: Float, *, parameters: CovarianceParameters) -> tuple[Float, Float]:
+    """The days that are looked back on (T, U), around what is their middle, and weights (T,).
+
+    Raises:
+        RejectedInputError: fewer days are known than are looked back on.
+    """
     if len(returns) < parameters.lookback_days:
         raise RejectedInputError(
             f"returns: {len(returns)} days are known, {parameters.lookback_days} are looked back on"
         )
     days = returns[len(returns) - parameters.lookback_days :]
     if parameters.estimate is Estimate.SAMPLE:
-        weights = np.full(len(days), 1.0 / len(days))
-        days = days - days.mean(axis=0)
-    else:
-        ages = parameters.decay ** np.arange(len(days) - 1, -1, -1.0)
-        weights = ages / ages.sum()
-    return shrunk(days, weights=weights, target=parameters.target)
+        return days - days.mean(axis=0), np.full(len(days), 1.0 / len(days))
+    ages = parameters.decay ** np.arange(len(days) - 1, -1, -1.0)
+    return days, ages / ages.sum()
 
 
 def shrunk(days: Float, *, weights: Float, target: Target) -> Shrunk:

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from margin.engine.model import Model
-from margin.engine.models import delta, parametric, value_at_risk
+from margin.engine.models import delta, factors, parametric, value_at_risk
 
 MODELS: Final[Mapping[str, Model[Any]]] = {
     model.name: model
     for model in (
         delta.MODEL,
         value_at_risk.EXPECTED_SHORTFALL,
+        factors.MODEL,
         parametric.MODEL,
         value_at_risk.VALUE_AT_RISK,
     )

@@ -38,6 +38,7 @@ from margin.engine.model import (
     in_order,
 )
 from margin.engine.parameters import check_parameters, parameter
+from margin.engine.rowwise import lengths
 from margin.engine.tail_factors import Deviations, Distribution, Measure
 
 PARTS: Final = ("delta", "short_gamma")
@@ -92,7 +93,7 @@ class PreparedParametric(Prepared):
         for rows in row_chunks(len(books), width=4 * max(len(self.bindings), 1)):
             exposure = held[rows] @ self._delta_by_underlying
             exposure.sort_indices()
-            deviation = _length(exposure @ self._root)
+            deviation = lengths(exposure @ self._root)
             short = np.maximum(-(held[rows] @ self._gamma_by_underlying).toarray(), 0.0)
             tail = self.parameters.deviations
             initial[rows] = self._parts(deviation, short, tail.initial)
@@ -176,7 +177,7 @@ class PreparedParametric(Prepared):
         instruments, quantities = one.of(0)
         exposure = one.matrix(instruments=len(self.market.instruments)) @ self._delta_by_underlying
         pulls = exposure @ self._root
-        deviation = float(_length(pulls)[0])
+        deviation = float(lengths(pulls)[0])
         if deviation <= 0:
             return ()
         scale = self.parameters.deviations.multiplier * deviations
@@ -209,12 +210,6 @@ class PreparedParametric(Prepared):
             amount = sum(leg.amount for leg in legs)
             parts.append(Part(names[asset], amount, "sum of its legs", children=legs))
         return tuple(parts)
-
-
-def _length(rows: Float) -> Float:
-    """(A,) root of the sum of squares of each row."""
-    length: Float = np.sqrt(in_order(rows * rows))
-    return length
 
 
 MODEL: Final = Model(

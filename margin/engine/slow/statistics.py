@@ -23,10 +23,16 @@ def covariance(returns: Sequence[Sequence[float]], parameters: CovarianceParamet
     else:
         ages = [parameters.decay ** (count - 1 - place) for place in range(count)]
         weights = [age / sum(ages) for age in ages]
+    return towards_target(days, weights, parameters.target)
+
+
+def towards_target(days: Matrix, weights: list[float], target: Target) -> Matrix:
+    """The weighted covariance of days around 0, drawn towards its target."""
+    size = len(days[0])
     sample = [[_mean(days, weights, u, v) for v in range(size)] for u in range(size)]
-    if parameters.target is Target.NONE:
+    if target is Target.NONE:
         return sample
-    if parameters.target is Target.SCALED_IDENTITY:
+    if target is Target.SCALED_IDENTITY:
         aim, error = _identity(days, weights, sample)
     else:
         aim, error = _constant(days, weights, sample)
