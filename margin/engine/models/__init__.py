@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from margin.engine.model import Model
-from margin.engine.models import delta, factors, parametric, value_at_risk
+from margin.engine.models import delta, factors, hybrid, parametric, value_at_risk
 
 MODELS: Final[Mapping[str, Model[Any]]] = {
     model.name: model
@@ -12,6 +12,7 @@ MODELS: Final[Mapping[str, Model[Any]]] = {
         delta.MODEL,
         value_at_risk.EXPECTED_SHORTFALL,
         factors.MODEL,
+        hybrid.MODEL,
         parametric.MODEL,
         value_at_risk.VALUE_AT_RISK,
     )

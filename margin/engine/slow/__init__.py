@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from margin.engine.books import Books
 from margin.engine.market import Market
-from margin.engine.slow import delta, factors, parametric, value_at_risk
+from margin.engine.slow import delta, factors, hybrid, parametric, value_at_risk
 
 # Initial and maintenance margin of every scope.
 Slow = Callable[[Market, Any, Books], list[tuple[float, float]]]
@@ -18,6 +18,7 @@ SLOW: Final[Mapping[str, Slow]] = {
     "delta": delta.requirements,
     "expected-shortfall": value_at_risk.shortfall_requirements,
     "factors": factors.requirements,
+    "hybrid": hybrid.requirements,
     "parametric": parametric.requirements,
     "value-at-risk": value_at_risk.quantile_requirements,
 }
