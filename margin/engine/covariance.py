@@ -16,7 +16,9 @@ from margin.engine.rejected import RejectedInputError
 
 # Eigenvalues below 0 by less than this share of the greatest are rounding.
 ROUNDING: Final = 1e-12
-PROJECTIONS_MOST: Final = 1_000
+PROJECTIONS_MOST: Final = 5_000
+# How far the last step of a repair, which sets the diagonal, may move a correlation past a bound.
+BEYOND_MOST: Final = 1e-6
 
 
 class Estimate(StrEnum):
@@ -181,44 +183,57 @@ def nearest_covariance(matrix: Float, *, tolerance: float) -> Repaired:
     values, vectors = _eigen(matrix)
     if len(values) == 0 or values[0] >= 0:
         return Repaired(np.array(matrix, dtype=np.float64), 0.0)
-    clipped = _composed(np.maximum(values, 0.0), vectors)
-    return _within(matrix, clipped, tolerance=tolerance)
+    return _within(matrix, _composed(np.maximum(values, 0.0), vectors), tolerance=tolerance)
 
 
-def nearest_correlations(matrix: Float, *, tolerance: float) -> Repaired:
+def nearest_correlations(
+    matrix: Float, *, tolerance: float, floors: Float | float = -1.0, caps: Float | float = 1.0
+) -> Repaired:
     """The nearest correlations without a negative eigenvalue, 1 on the diagonal.
 
     Args:
         tolerance: distance up to which it is repaired, as a share of the matrix's own size.
+        floors, caps: (U, U) or one for all; between which the others stay.
 
     Raises:
-        RejectedInputError: it is not symmetric, or farther than that.
+        RejectedInputError: it is not symmetric, or there are none within tolerance and bounds.
 
     Source:
-        Higham (2002), "Computing the nearest correlation matrix", algorithm 3.3.
+        Higham (2002), "Computing the nearest correlation matrix", algorithm 3.3, by alternating
+        projections with the correction of Dykstra; here of both sets, as bounds are no plane.
     """
     values, _vectors = _eigen(matrix)
     start = np.array(matrix, dtype=np.float64)
-    if (values >= -ROUNDING * len(start)).all() and (np.diag(start) == 1.0).all():
+    bounded = _bounded(start, floors, caps)
+    if (values >= -ROUNDING * len(start)).all() and (bounded == start).all():
         return Repaired(start, 0.0)
-    nearest, correction = start, np.zeros_like(start)
+    nearest, off_cone, off_bounds = start, np.zeros_like(start), np.zeros_like(start)
     for _round in range(PROJECTIONS_MOST):
-        corrected = nearest - correction
-        eigenvalues, eigenvectors = np.linalg.eigh(corrected)
-        positive = _composed(np.maximum(eigenvalues, 0.0), eigenvectors)
-        correction = positive - corrected
-        former, nearest = nearest, positive.copy()
-        np.fill_diagonal(nearest, 1.0)
-        if np.abs(nearest - former).max() <= ROUNDING and np.linalg.eigvalsh(nearest)[0] >= -1e-10:
+        corrected = nearest - off_cone
+        positive = _without_negative(corrected)
+        off_cone = positive - corrected
+        corrected = positive - off_bounds
+        former, nearest = nearest, _bounded(corrected, floors, caps)
+        off_bounds = nearest - corrected
+        if np.abs(nearest - former).max() <= ROUNDING:
             break
-    return _within(start, _rescaled(nearest), tolerance=tolerance)
+    found = correlations_of(_without_negative(nearest))
+    if np.abs(found - _bounded(found, floors, caps)).max() > BEYOND_MOST:
+        raise RejectedInputError(
+            "correlations: none within their bounds has no negative eigenvalue"
+        )
+    return _within(start, found, tolerance=tolerance)
 
 
-def _rescaled(nearest: Float) -> Float:
-    """What is left below 0 taken away, and the diagonal made 1 again; both by next to nothing."""
-    values, vectors = np.linalg.eigh(nearest)
-    positive = _composed(np.maximum(values, 0.0), vectors)
-    return correlations_of(positive)
+def _bounded(matrix: Float, floors: Float | float, caps: Float | float) -> Float:
+    bounded: Float = np.clip(matrix, floors, caps)
+    np.fill_diagonal(bounded, 1.0)
+    return bounded
+
+
+def _without_negative(matrix: Float) -> Float:
+    values, vectors = np.linalg.eigh(matrix)
+    return _composed(np.maximum(values, 0.0), vectors)
 
 
 def _within(matrix: Float, repaired: Float, *, tolerance: float) -> Repaired:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from margin.engine.books import Books
 from margin.engine.history import Filtering, History, Scaling
 from margin.engine.market import Market
-from margin.engine.models.value_at_risk import (
+from margin.engine.models.value_at_risk_parameters import (
     Combination,
     ExpectedShortfallParameters,
     TailParameters,

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from margin.engine.history import Filtering, Scaling
 from margin.engine.model import Model, in_order
-from margin.engine.models.value_at_risk import (
-    EXPECTED_SHORTFALL,
-    VALUE_AT_RISK,
+from margin.engine.models.value_at_risk import EXPECTED_SHORTFALL, VALUE_AT_RISK
+from margin.engine.models.value_at_risk_parameters import (
     Combination,
     ExpectedShortfallParameters,
     Stress,
