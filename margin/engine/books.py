@@ -55,15 +55,22 @@ class Books:
         """(P,) the scope of each position."""
         return np.repeat(np.arange(len(self)), np.diff(self.starts))
 
+    def require(self, *, instruments: int) -> None:
+        """Refuse positions of instruments that a market of so many does not have.
+
+        Raises:
+            RejectedInputError: there is one.
+        """
+        if (self.instruments >= instruments).any():
+            raise RejectedInputError("positions: one names an instrument that is not there")
+
     def matrix(self, *, instruments: int) -> csr_array:
         """(A, I) positions; shares the arrays, copies nothing.
 
         Raises:
-            RejectedInputError: a position of an instrument beyond them.
+            RejectedInputError: a position of an instrument that is not there.
         """
-        # Sparse products do not look at their indices, they would read beyond the table.
-        if len(self.instruments) and self.instruments.max() >= instruments:
-            raise RejectedInputError("positions: one is of an instrument that is not in the market")
+        self.require(instruments=instruments)
         return csr_array(
             (self.quantities, self.instruments, self.starts), shape=(len(self), instruments)
         )

@@ -83,7 +83,7 @@ def factors_of(
     names = (*(each.name for each in sectors), OTHERS)
     listed = {name: place for place, each in enumerate(sectors) for name in each.underlyings}
     sector = np.array([listed.get(name, len(sectors)) for name in underlyings], dtype=np.intp)
-    market = days.mean(axis=1)
+    market = days.sum(axis=1) / max(len(underlyings), 1)
     variance = float((weights * market * market).sum())
     together = (weights[:, None] * market[:, None] * days).sum(axis=0)
     betas = together / variance if variance > 0 else np.zeros(len(underlyings))

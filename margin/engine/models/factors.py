@@ -292,7 +292,10 @@ MODEL: Final = Model(
             multiplier=1.0,
         ),
         covariance=CovarianceParameters(
-            lookback_days=250, estimate=Estimate.EWMA, decay=0.97, target=Target.SCALED_IDENTITY
+            lookback_days=250,
+            estimate=Estimate.EWMA,
+            decay=0.97,
+            target=Target.CONSTANT_CORRELATION,
         ),
         # The names that begin with U are of the made-up markets of `margin.engine.worlds`.
         sectors=(

@@ -35,6 +35,7 @@ from margin.engine.model import (
     Part,
     Prepared,
     Requirement,
+    first_greatest,
     in_order,
 )
 from margin.engine.parameters import check_parameters, parameter
@@ -101,7 +102,7 @@ class PreparedParametric(Prepared):
             pull = exposure.toarray() * (exposure @ self.covariance)
             per_deviation = np.where(deviation > 0, deviation, 1.0)[:, None]
             share = tail.initial * pull / per_deviation + short * self._charges(tail.initial)
-            binding[rows] = share.argmax(axis=1)
+            binding[rows] = first_greatest(share)
         total = in_order(initial)
         return Requirement(
             initial=total,

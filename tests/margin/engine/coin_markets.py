@@ -39,7 +39,7 @@ def coin_market(returns: ArrayLike, *, prices: ArrayLike) -> Market:
         daily_volatilities=zeros,
         daily_volumes=zeros,
         open_interests=zeros,
-        returns=np.asarray(returns, dtype=np.float64).reshape(-1, count),
+        returns=np.asarray(returns, dtype=np.float64).reshape(len(np.asarray(returns)), count),
     )
 
 

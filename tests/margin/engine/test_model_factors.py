@@ -13,7 +13,7 @@ from margin.engine.covariance import CovarianceParameters, Estimate, Target, psd
 from margin.engine.factor_returns import Sector
 from margin.engine.market import Instruments, Kind, Market
 from margin.engine.model import Model, in_order
-from margin.engine.models import parametric
+from margin.engine.models import MODELS, parametric
 from margin.engine.models.factors import MODEL, FactorParameters, PreparedFactors
 from margin.engine.rejected import RejectedInputError
 from margin.engine.slow import SLOW
@@ -223,3 +223,13 @@ def test_hedges_of_which_next_to_nothing_is_left_stay_in_order(seed: int) -> Non
 def test_sectors_that_overlap_are_refused(sectors: tuple[Sector, ...]) -> None:
     with pytest.raises(RejectedInputError):
         replace(MODEL.standard, sectors=sectors)
+
+
+@pytest.mark.parametrize("name", ["delta", "expected-shortfall", "factors", "hybrid", "parametric"])
+def test_a_market_of_nothing_requires_nothing(name: str) -> None:
+    market = coin_market(np.zeros((260, 0)), prices=[])
+    model: Model[Any] = MODELS[name]
+    cash_only = books_of(scopes=[], instruments=[], quantities=[], cash=[1.0])
+    said = model.prepare(market, model.standard).requirement(cash_only)
+    assert said.initial.tolist() == said.maintenance.tolist() == [0.0]
+    assert said.binding.tolist() == [-1]
