@@ -27,10 +27,21 @@ from margin.engine.model import (
     Requirement,
     in_order,
 )
-from margin.engine.models import delta, value_at_risk
+from margin.engine.models import delta, factors, parametric, value_at_risk
 from margin.engine.parameters import check_parameters, parameter
 from margin.engine.rejected import RejectedInputError
 
+# Named here and not looked up among all, so that the code of a hybrid is known to be theirs too.
+COMBINABLE: Final[Mapping[str, Model[Any]]] = {
+    model.name: model
+    for model in (
+        delta.MODEL,
+        value_at_risk.EXPECTED_SHORTFALL,
+        factors.MODEL,
+        parametric.MODEL,
+        value_at_risk.VALUE_AT_RISK,
+    )
+}
 RULE_FLOOR: Final = "rule floor"
 MINIMUM: Final = "minimum"
 
@@ -64,9 +75,9 @@ class Child:
         """Types of the fields of a set written down, by the model that it names.
 
         Raises:
-            RejectedInputError: no such model is registered.
+            RejectedInputError: no such model can be combined.
         """
-        kind = _registered(values["model"]).parameters
+        kind = _combinable(values["model"]).parameters
         return {"label": str, "model": str, "weight": float, "parameters": kind}
 
 
@@ -247,17 +258,14 @@ class PreparedHybrid(Prepared):
         return Part(MINIMUM, amount, "as soon as anything is held", ({"parameter": "minimum"},))
 
 
-def _registered(name: str) -> Model[Any]:
-    # The registry holds this model too, so it is there only once all of them are read.
-    from margin.engine.models import MODELS
-
-    if name not in MODELS:
-        raise RejectedInputError(f"model: {name!r} is none of {', '.join(MODELS)}")
-    return MODELS[name]
+def _combinable(name: object) -> Model[Any]:
+    if not isinstance(name, str) or name not in COMBINABLE:
+        raise RejectedInputError(f"model: {name!r} is none of {', '.join(COMBINABLE)}")
+    return COMBINABLE[name]
 
 
 def _prepared(market: Market, child: Child) -> Prepared:
-    model = _registered(child.model)
+    model = _combinable(child.model)
     if type(child.parameters) is not model.parameters:
         raise RejectedInputError(f"{child.label}: parameters are not those of {child.model}")
     return model.prepare(market, child.parameters)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from margin.engine.model import Model, in_order
 from margin.engine.models import MODELS
 from margin.engine.models.delta import DeltaParameters
-from margin.engine.models.hybrid import MODEL, Child, Combination, HybridParameters
+from margin.engine.models.hybrid import COMBINABLE, MODEL, Child, Combination, HybridParameters
 from margin.engine.parameters import parameters_sha256, read_parameters, written_parameters
 from margin.engine.rejected import RejectedInputError
 from margin.engine.slow import SLOW
@@ -169,23 +169,25 @@ def test_the_slow_implementation_agrees_on_every_combination(
             assert total == pytest.approx(part.amount, rel=1e-9, abs=1e-6)
 
 
-def test_nested_parameters_are_read_by_the_model_they_name() -> None:
+def test_parameters_of_children_are_read_by_the_model_they_name() -> None:
     parameters = any_hybrid(Combination.WEIGHTED, [0.5, 1.0, 2.0], 1.0)
-    inside = replace(
-        BOTH,
-        children=(Child(label="inner", model="hybrid", weight=1.0, parameters=parameters),),
-    )
-    again = read_parameters(HybridParameters, written_parameters(inside))
-    assert again == inside
-    assert parameters_sha256(again) == parameters_sha256(inside)
-    market, books = world(4)
-    assert HYBRID.prepare(market, inside).requirement(books).initial.any()
+    again = read_parameters(HybridParameters, written_parameters(parameters))
+    assert again == parameters
+    assert parameters_sha256(again) == parameters_sha256(parameters)
+
+
+def test_every_registered_model_but_itself_can_be_combined() -> None:
+    assert set(COMBINABLE) == set(MODELS) - {"hybrid"}
+    assert all(COMBINABLE[name] is MODELS[name] for name in COMBINABLE)
 
 
 def test_a_model_that_is_not_registered_or_has_other_parameters_is_refused() -> None:
     written = written_parameters(BOTH)
     written["children"][0]["model"] = "unheard of"
     with pytest.raises(RejectedInputError, match="unheard of"):
+        read_parameters(HybridParameters, written)
+    written["children"][0]["model"] = ["delta"]
+    with pytest.raises(RejectedInputError, match="delta"):
         read_parameters(HybridParameters, written)
     written["children"][0]["model"] = "parametric"
     with pytest.raises(RejectedInputError, match=r"children\.0\.parameters"):
