@@ -24,6 +24,7 @@ from margin.engine.tails import QuantileConvention, ShortfallConvention
 from margin.engine.worlds import world
 from tests.margin.engine.coin_markets import coin_market, holdings
 
+SHORTFALL: Model[Any] = EXPECTED_SHORTFALL
 SEEDS = st.integers(0, 2**32 - 1)
 CALM = replace(EXPECTED_SHORTFALL.standard.stress, combination=Combination.NONE)
 # Ten days of one coin at 100: a long coin loses 10, 8, 8, 3, 0 and earns on the rest.
@@ -229,6 +230,27 @@ def test_the_slow_implementation_agrees_on_every_kind_of_history(
             tree = priced.explain(books, scope=scope).initial
             legs = [leg.amount for window in tree.children for leg in window.children]
             assert sum(legs) == pytest.approx(tree.amount, rel=1e-9, abs=1e-6)
+
+
+@given(SEEDS, histories, st.sampled_from([*Combination]), st.floats(0.5, 0.995))
+@settings(max_examples=40, deadline=None)
+def test_a_shortfall_of_two_books_is_no_more_than_of_each(
+    seed: int, history: Any, combination: Combination, confidence: float
+) -> None:
+    market, books = world(seed)
+    stress = Stress(combination=combination, oldest_day=260, newest_day=221, weight=0.4)
+    priced = SHORTFALL.prepare(
+        market,
+        shortfall(
+            history=history, stress=stress, confidence=confidence, maintenance_confidence=0.5
+        ),
+    )
+    other = books.select(np.roll(np.arange(len(books)), 1))
+    whole = priced.requirement(books.plus(other))
+    one, two = priced.requirement(books), priced.requirement(other)
+    for field in ("initial", "maintenance"):
+        apart = getattr(one, field) + getattr(two, field)
+        assert (getattr(whole, field) <= apart * (1 + 1e-9) + 1e-9).all()
 
 
 def test_many_scopes_are_worked_out_a_stretch_at_a_time() -> None:
