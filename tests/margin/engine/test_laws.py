@@ -18,7 +18,6 @@ from margin.engine.parameters import (
     read_parameters,
     written_parameters,
 )
-from margin.engine.rejected import RejectedInputError
 from margin.engine.slow import SLOW
 from margin.engine.tree import decimal_up, exact_tree
 from margin.engine.worlds import world
@@ -114,14 +113,6 @@ def test_nothing_held_requires_nothing(model: Model[Any]) -> None:
     assert said.initial.tolist() == said.maintenance.tolist() == [0.0, 0.0]
     assert said.binding.tolist() == [NOTHING_BINDS, NOTHING_BINDS]
     assert prepared(model, market).requirement(books).initial[0] == 0.0
-
-
-@EVERY_MODEL
-def test_a_position_of_nothing_in_the_market_is_refused(model: Model[Any]) -> None:
-    market, _books = world(7)
-    beyond = books_of(scopes=[0], instruments=[len(market.instruments)], quantities=[1], cash=[0])
-    with pytest.raises(RejectedInputError):
-        prepared(model, market).requirement(beyond)
 
 
 @EVERY_MODEL
