@@ -160,6 +160,14 @@ class Model(Generic[P]):
     whole_contracts: bool = False
 
 
+def first_greatest(columns: Float) -> Index:
+    """(A,) the greatest of the columns (A, N), the first of equals; NOTHING_BINDS of none."""
+    if not columns.shape[1]:
+        return np.full(len(columns), NOTHING_BINDS)
+    place: Index = columns.argmax(axis=1)
+    return place
+
+
 def in_order(parts: Float) -> Float:
     """(A,) the sum of the columns (A, K), added from left to right: anyone can repeat it."""
     return reduce(np.add, parts.T, np.zeros(len(parts)))

@@ -1,7 +1,9 @@
 """Parameters of models: declared once with meaning, unit and bounds; read, written and hashed.
 
 A parameter set is a frozen dataclass whose fields are made with `parameter`. It is stored as JSON
-and refused where a value is missing, unknown, of another type or out of its bounds.
+and refused where a value is missing, unknown, of another type or out of its bounds. Where the type
+of a field depends on the value of another, the set says so by a static method `field_types`, which
+takes the values and gives the types.
 """
 
 import json
@@ -145,13 +147,15 @@ def _read_tuple(path: str, kind: GenericAlias, value: Any) -> tuple[Any, ...]:  
 def _read_set(path: str, kind: Any, value: Any) -> Any:  # noqa: ANN401
     if not isinstance(value, Mapping):
         raise RejectedInputError(f"{path or kind.__name__}: named values are needed")
-    types = get_type_hints(kind)
     names = [each.name for each in fields(kind)]
     strange = [name for name in value if name not in names]
     missing = [name for name in names if name not in value]
     if strange or missing:
         said = [f"{name} is missing" for name in missing] + [f"{n} is not known" for n in strange]
         raise RejectedInputError(f"{path or kind.__name__}: {'; '.join(said)}")
+    # A set that holds the parameters of whatever model it names knows their type only then.
+    chosen = getattr(kind, "field_types", None)
+    types = get_type_hints(kind) if chosen is None else chosen(value)
     prefix = f"{path}." if path else ""
     return kind(**{name: _read(prefix + name, types[name], value[name]) for name in names})
 

@@ -48,7 +48,7 @@ def percentile_tail(returns: ArrayLike, *, cutoff: float) -> TailRisk:
     history = _history(returns)
     if not 0 <= cutoff <= 1:
         raise RejectedInputError(f"a cutoff of {cutoff} is not from 0 to 1")
-    tail = floor(round((len(history) - 1) * cutoff, PLACES)) + 1
+    tail = percentile_place(len(history), cutoff=cutoff)[0] + 1
     border: Float = np.asarray(np.quantile(history, cutoff, axis=0, method="linear"))
     mean = np.sort(history, axis=0)[:tail].mean(axis=0)
     # The mean of equal numbers may differ from them in the last digit.
@@ -71,7 +71,7 @@ def order_statistic_tail(returns: ArrayLike, *, confidence: float) -> TailRisk:
     history = _history(returns)
     if not 0 <= confidence < 1:
         raise RejectedInputError(f"a confidence of {confidence} is not from 0 to below 1")
-    place = max(ceil(round(len(history) * (1 - confidence), PLACES)), 1)
+    place = order_place(len(history), confidence=confidence)
     losses = -history
     border: Float = np.asarray(np.sort(losses, axis=0)[len(losses) - place])
     worse = losses > border
@@ -79,6 +79,28 @@ def order_statistic_tail(returns: ArrayLike, *, confidence: float) -> TailRisk:
     total = np.where(worse, losses, 0.0).sum(axis=0)
     mean = np.where(count == 0, border, total / np.maximum(count, 1))
     return TailRisk(border, np.maximum(mean, border))
+
+
+def percentile_place(count: int, *, cutoff: float) -> tuple[int, float]:
+    """Between which observations a percentile lies: the place, from 0 the worst, and how far on.
+
+    Args:
+        count: of observations, at least one.
+        cutoff: the quantile, 0 to 1.
+    """
+    exact = (count - 1) * cutoff
+    place = floor(round(exact, PLACES))
+    return place, max(exact - place, 0.0)
+
+
+def order_place(count: int, *, confidence: float) -> int:
+    """Which of the worst losses an order statistic is, from 1 the worst.
+
+    Args:
+        count: of observations, at least one.
+        confidence: from 0, below 1.
+    """
+    return max(ceil(round(count * (1 - confidence), PLACES)), 1)
 
 
 def _history(returns: ArrayLike) -> Float:

@@ -4,16 +4,32 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from margin.engine.model import Model
-from margin.engine.models import delta, greeks, risk_arrays, scenario, strategies, tiers
+from margin.engine.models import (
+    delta,
+    factors,
+    greeks,
+    hybrid,
+    parametric,
+    risk_arrays,
+    scenario,
+    strategies,
+    tiers,
+    value_at_risk,
+)
 
 MODELS: Final[Mapping[str, Model[Any]]] = {
     model.name: model
     for model in (
         delta.MODEL,
+        value_at_risk.EXPECTED_SHORTFALL,
+        factors.MODEL,
         greeks.MODEL,
+        hybrid.MODEL,
+        parametric.MODEL,
         risk_arrays.MODEL,
         scenario.MODEL,
         strategies.MODEL,
         tiers.MODEL,
+        value_at_risk.VALUE_AT_RISK,
     )
 }

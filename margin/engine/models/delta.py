@@ -23,6 +23,7 @@ from margin.engine.model import (
     Part,
     Prepared,
     Requirement,
+    first_greatest,
     in_order,
 )
 from margin.engine.parameters import check_parameters, parameter
@@ -88,7 +89,7 @@ class PreparedDelta(Prepared):
             maintenance=in_order(kept),
             initial_parts=parts,
             maintenance_parts=kept,
-            binding=np.where(initial > 0, directional.argmax(axis=1), NOTHING_BINDS),
+            binding=np.where(initial > 0, first_greatest(directional), NOTHING_BINDS),
         )
 
     def explain(self, books: Books, *, scope: int) -> Explained:

@@ -9,16 +9,32 @@ from typing import Any, Final
 
 from margin.engine.books import Books
 from margin.engine.market import Market
-from margin.engine.slow import delta, greeks, risk_arrays, scenario, strategies, tiers
+from margin.engine.slow import (
+    delta,
+    factors,
+    greeks,
+    hybrid,
+    parametric,
+    risk_arrays,
+    scenario,
+    strategies,
+    tiers,
+    value_at_risk,
+)
 
 # Initial and maintenance margin of every scope.
 Slow = Callable[[Market, Any, Books], list[tuple[float, float]]]
 
 SLOW: Final[Mapping[str, Slow]] = {
     "delta": delta.requirements,
+    "expected-shortfall": value_at_risk.shortfall_requirements,
+    "factors": factors.requirements,
     "greeks": greeks.requirements,
+    "hybrid": hybrid.requirements,
+    "parametric": parametric.requirements,
     "risk-arrays": risk_arrays.requirements,
     "scenario": scenario.requirements,
     "strategies": strategies.requirements,
     "tiers": tiers.requirements,
+    "value-at-risk": value_at_risk.quantile_requirements,
 }

@@ -235,4 +235,4 @@ def test_every_scope_of_every_day_can_be_explained_and_computed_alone(firm: Path
                 marks=dict(zip(inputs.assets, inputs.marks, strict=True)),
                 terms=dict(zip(inputs.assets, inputs.terms, strict=True)),
             )
-            assert alone == (said.equity, said.initial_margin)
+            assert alone == (said.equity, said.initial_margin, said.maintenance_margin)
