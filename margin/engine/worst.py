@@ -44,7 +44,9 @@ class Work(NamedTuple):
     at: Index
 
 
-def worst_losses(books: Books, *, profits: Float) -> tuple[Float, Index]:
+def worst_losses(
+    books: Books, *, profits: Float, kernel: Kernel | None = None
+) -> tuple[Float, Index]:
     """The lowest total profit of each scope over the scenarios, and the first that gives it.
 
     The positions of a scope are added in the order of their instruments, each product rounded
@@ -52,6 +54,7 @@ def worst_losses(books: Books, *, profits: Float) -> tuple[Float, Index]:
 
     Args:
         profits: (S, I) what one contract gains in each scenario.
+        kernel: what adds up, for comparisons; the fastest there is if not said.
 
     Returns:
         (A,) the lowest total, signed: a loss is negative; (A,) index of its scenario. A scope
@@ -61,14 +64,17 @@ def worst_losses(books: Books, *, profits: Float) -> tuple[Float, Index]:
         RejectedInputError: no scenario, a profit that is not finite, or a position in an
             instrument that has none.
     """
-    return worst_losses_of(books, profits=profits, scopes=np.arange(len(books)))
+    every = np.arange(len(books))
+    return worst_losses_of(books, profits=profits, scopes=every, kernel=kernel)
 
 
-def worst_losses_of(books: Books, *, profits: Float, scopes: Index) -> tuple[Float, Index]:
+def worst_losses_of(
+    books: Books, *, profits: Float, scopes: Index, kernel: Kernel | None = None
+) -> tuple[Float, Index]:
     """`worst_losses` of some scopes alone, in the order asked for; the same bits.
 
     Args:
-        profits: (S, I) as for `worst_losses`.
+        profits, kernel: as for `worst_losses`.
         scopes: (N,) indices of scopes.
 
     Returns:
@@ -78,11 +84,11 @@ def worst_losses_of(books: Books, *, profits: Float, scopes: Index) -> tuple[Flo
     if len(chosen) and not (chosen.min() >= 0 and chosen.max() < len(books)):
         raise RejectedInputError("scopes: one is asked for that is not there")
     worst, at = np.zeros(len(chosen)), np.zeros(len(chosen), dtype=np.intp)
-    kernel = (compiled() if len(chosen) >= LARGE else None) or PLAIN
-    inputs = books.starts, books.instruments, books.quantities, _table(profits, kernel.lanes)
+    used = kernel or (compiled() if len(chosen) >= LARGE else None) or PLAIN
+    inputs = books.starts, books.instruments, books.quantities, _table(profits, used.lanes)
 
     def compute(work: Work) -> bool:
-        return kernel.sums(*inputs, *work)
+        return used.sums(*inputs, *work)
 
     parts = list(_shared_out(chosen, worst, at))
     if len(parts) == 1:
