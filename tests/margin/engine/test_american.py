@@ -6,7 +6,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from margin.engine.american import american_price, both_below
@@ -98,6 +98,22 @@ def test_a_call_whose_underlying_pays_nothing_is_the_european_call(
 ) -> None:
     terms = option | {"rate": rate, "dividend_yield": dividend_yield}
     assert american_price(right=1, **terms) == black_scholes(right=1, **terms).price
+
+
+@settings(deadline=None)
+@given(options, rights, st.floats(0, 30), st.sampled_from(["spot", "t", "volatility"]))
+def test_more_of_what_an_option_gains_by_is_worth_no_less(
+    option: dict[str, float], right: int, more: float, name: str
+) -> None:
+    """Within how far the price may lie below the true one."""
+    tame = option | {"volatility": option["volatility"] / 2, "t": option["t"] / 2}
+    step = right * more if name == "spot" else more / 60
+    assume(tame[name] + step > 0)
+    prices = [
+        float(american_price(right=right, **each))
+        for each in (tame, tame | {name: tame[name] + step})
+    ]
+    assert prices[1] >= prices[0] - BELOW * max(option["strike"], option["spot"])
 
 
 @settings(deadline=None)
