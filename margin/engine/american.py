@@ -37,7 +37,8 @@ def american_price(
 
     Never below the European price nor what exercise gives now. A call whose underlying pays
     nothing and whose rate is not negative is worth the European one, exactly. For an option on a
-    forward the yield is the rate.
+    forward the yield is the rate. Where a call's yield is below 0 and the rate below that (of a
+    put the other way round) no boundary is tried, only exercise on a day known now.
 
     Args:
         spot, right, strike, t, volatility, rate, dividend_yield: (N,) as `black_scholes`.
