@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
+from margin.engine.black76 import deviations, exchange_value
 from margin.engine.given import Float, finite, not_negative, positive, sign, together
 from margin.engine.rejected import RejectedInputError
 
@@ -80,14 +81,14 @@ def black_scholes(
     root = np.sqrt(years)
     deviation = volatility * root
     log_moneyness = np.log(spot / strike) + (rate - dividend_yield) * years
-    d1, d2 = _deviations(log_moneyness, deviation)
+    d1, d2 = deviations(log_moneyness, deviation)
     density = _density(d1)
     underlying = spot * np.exp(-dividend_yield * years)
     money = strike * np.exp(-rate * years)
     exercised, received = ndtr(right * d2), ndtr(right * d1)
     decay = _limit(underlying * density * volatility, 2 * root)
     return OptionValues(
-        price=np.maximum(right * (underlying * received - money * exercised), 0.0),
+        price=exchange_value(underlying, money, deviations=(d1, d2), right=right),
         delta=right * np.exp(-dividend_yield * years) * received,
         gamma=_limit(np.exp(-dividend_yield * years) * density, spot * deviation),
         vega=underlying * density * root,
@@ -178,14 +179,6 @@ def implied_volatility(
     return np.where(solvable, deviation / np.sqrt(years), none)
 
 
-def _deviations(log_moneyness: Float, deviation: Float) -> tuple[Float, Float]:
-    """How many deviations the forward lies above the strike, half a deviation up and down."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        middle = log_moneyness / deviation
-    middle = np.where(log_moneyness == 0, 0.0, middle)
-    return middle + deviation / 2, middle - deviation / 2
-
-
 def _density(deviations: Float) -> Float:
     """Of the normal distribution; 0 beyond all that floats can square."""
     with np.errstate(over="ignore"):
@@ -206,7 +199,7 @@ def _limit(numerator: Float, denominator: Float) -> Float:
 
 def _time_value(distance: Float, deviation: Float | float) -> Float:
     """Price of the option out of the money as a share of sqrt(forward x strike), discounted."""
-    d1, d2 = _deviations(distance, np.asarray(deviation, dtype=np.float64))
+    d1, d2 = deviations(distance, np.asarray(deviation, dtype=np.float64))
     value: Float = np.exp(distance / 2) * ndtr(d1) - np.exp(-distance / 2) * ndtr(d2)
     return np.maximum(value, 0.0)
 
@@ -219,7 +212,7 @@ def _solved(distance: Float, share: Float) -> Float:
     for _ in range(STEPS_MAX):
         value = _time_value(distance, at)
         low, high = np.where(value < share, at, low), np.where(value < share, high, at)
-        d1, _unused = _deviations(distance, at)
+        d1, _unused = deviations(distance, at)
         slope = np.exp(distance / 2) * _density(d1)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             # Far below the inflection the price falls as an exponential does: follow its logarithm.

@@ -19,13 +19,18 @@ class Command(BaseCommand):
         parser.add_argument("name", choices=sorted(BENCHMARKS))
         parser.add_argument("--json", action="store_true", help="print one object")
         parser.add_argument("--quick", action="store_true", help="a minute's worth")
+        parser.add_argument("--accounts", type=int, help="of margin: so many accounts")
 
     def handle(self, *args: object, **options: Any) -> None:  # noqa: ANN401
-        name, quick = options["name"], options["quick"]
+        name, quick, accounts = options["name"], options["quick"], options["accounts"]
+        if accounts is not None and (name != "margin" or accounts < 1):
+            raise CommandError("--accounts is a number above 0, of margin only.", returncode=2)
         if is_scratch():
-            self.stdout.write(json.dumps(BENCHMARKS[name](quick)))
+            sized = {} if accounts is None else {"accounts": accounts}
+            self.stdout.write(json.dumps(BENCHMARKS[name](quick, **sized)))
             return
         again = ["--quick"] if quick else []
+        again += [] if accounts is None else ["--accounts", str(accounts)]
         try:
             result = json.loads(run_in_scratch("benchmark", name, "--json", *again))
         except BenchmarkRefusedError as refusal:

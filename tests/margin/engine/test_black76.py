@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from margin.engine.black76 import black76_price
+from margin.engine.pricing import black_76
 
 forwards = st.floats(1, 1000)
 volatilities = st.floats(0, 3)
@@ -67,3 +68,17 @@ def test_a_price_lies_between_its_exercise_and_its_bound(
     put = price(False, forward=forward, strike=strike, **terms)
     assert 0.9 * max(forward - strike, 0) <= call <= 0.9 * forward * (1 + 1e-15)
     assert 0.9 * max(strike - forward, 0) <= put <= 0.9 * strike * (1 + 1e-15)
+
+
+@given(forwards, forwards, volatilities, spans, st.booleans())
+def test_the_price_with_greeks_is_the_price_without(
+    forward: float, strike: float, volatility: float, years: float, is_call: bool
+) -> None:
+    rate = 0.07
+    alone = price(
+        is_call, forward=forward, strike=strike, volatility=volatility, years=years,
+        discount=math.exp(-rate * years),
+    )  # fmt: skip
+    terms = {"strike": strike, "t": years, "volatility": volatility, "rate": rate}
+    beside = black_76(forward, right=1 if is_call else -1, **terms)
+    assert float(beside.price) == pytest.approx(alone, rel=1e-12, abs=1e-13 * (forward + strike))
