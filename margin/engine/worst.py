@@ -1,15 +1,15 @@
 """The worst scenario of every scope: positions times profits, and the least of the sums.
 
 Axes: A scopes, I instruments, S scenarios, P positions. The whole table of scopes by scenarios is
-never held: scopes go through in chunks that fit the cache, on as many threads as there are cores.
-Scopes do not touch each other, so chunks and threads change no bit of the result.
+never held: scopes go through in chunks that fit the cache, on two threads where there are two
+cores. Scopes do not touch each other, so chunks and threads change no bit of the result.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from margin.engine.market import Index
 from margin.engine.rejected import RejectedInputError
 
 CHUNK: Final = 4096  # scopes; with 33 scenarios their sums are one megabyte
+PART: Final = 2 * CHUNK  # scopes that a thread takes at once
 LARGE: Final = 20_000  # scopes from which it pays to load the compiled kernel
 THREADS: Final = min(2, os.cpu_count() or 1)  # more wait for memory more than they add up
 
@@ -36,8 +37,8 @@ class Kernel(NamedTuple):
     lanes: int
 
 
-class Work(NamedTuple):
-    """One thread's part: which scopes, and where in the result they go."""
+class Part(NamedTuple):
+    """Some of the work: which scopes, and where in the result they go."""
 
     scopes: Index
     worst: Float
@@ -87,16 +88,10 @@ def worst_losses_of(
     used = kernel or (compiled() if len(chosen) >= LARGE else None) or PLAIN
     inputs = books.starts, books.instruments, books.quantities, _table(profits, used.lanes)
 
-    def compute(work: Work) -> bool:
-        return used.sums(*inputs, *work)
+    def compute(part: Part) -> bool:
+        return used.sums(*inputs, *part)
 
-    parts = list(_shared_out(chosen, worst, at))
-    if len(parts) == 1:
-        known = [compute(parts[0])]
-    else:
-        with ThreadPoolExecutor(len(parts)) as threads:
-            known = list(threads.map(compute, parts))
-    if not all(known):
+    if not _shared_out(_parts(chosen, worst, at), compute):
         raise RejectedInputError("positions: one is in an instrument that the market does not have")
     return worst, at
 
@@ -160,12 +155,42 @@ def _table(profits: Float, lanes: int) -> Float:
     return table
 
 
-def _shared_out(scopes: Index, worst: Float, at: Index) -> Iterator[Work]:
-    """Equal shares of the scopes, one for each thread; a small number stays in one."""
-    count = THREADS if len(scopes) > CHUNK else 1
-    ends = [len(scopes) * share // count for share in range(count + 1)]
-    for low, high in pairwise(ends):
-        yield Work(scopes[low:high], worst[low:high], at[low:high])
+def _parts(scopes: Index, worst: Float, at: Index) -> Iterator[Part]:
+    for low in range(0, len(scopes), PART):
+        part = slice(low, low + PART)
+        yield Part(scopes[part], worst[part], at[part])
+
+
+def _shared_out(parts: Iterable[Part], compute: Callable[[Part], bool]) -> bool:
+    """Compute all parts, here and on other threads; whether every one could be.
+
+    Each thread takes the next part that nobody has, so that one that waits for a processor holds
+    nobody up; one that has not begun when all is done is not waited for.
+    """
+    waiting = deque(parts)
+
+    def work() -> bool:
+        while True:
+            try:
+                part = waiting.popleft()
+            except IndexError:
+                return True
+            if not compute(part):
+                return False
+
+    many = min(THREADS, len(waiting)) - 1
+    others = [_helpers().submit(work) for _ in range(many)]
+    known = work()
+    return all([known, *(other.result() for other in others if not other.cancel())])
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(1, THREADS - 1), thread_name_prefix="worst")
+
+
+# A process that was forked has none of its parent's threads.
+os.register_at_fork(after_in_child=_helpers.cache_clear)
 
 
 def _rows_of(

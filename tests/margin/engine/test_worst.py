@@ -1,5 +1,6 @@
 """The worst scenario of many scopes: the sums of the whole product, bit for bit, in little room."""
 
+import multiprocessing
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -58,7 +59,7 @@ def test_the_worst_of_two_scenarios_is_the_lowest_sum_and_the_first_of_equals() 
 
 
 @KERNELS
-@pytest.mark.parametrize("scopes", [0, 1, 5, 4_096, 4_097, 9_001])
+@pytest.mark.parametrize("scopes", [0, 1, 5, 4_096, 8_193, 30_001])
 def test_chunks_and_threads_give_the_bits_of_the_whole_product(
     kernel_of: Callable[[], Kernel], scopes: int
 ) -> None:
@@ -138,6 +139,19 @@ def test_the_table_of_scopes_by_scenarios_is_never_held_whole() -> None:
     finally:
         tracemalloc.stop()
     assert most < 60_000 * SCENARIOS * 8 / 3
+
+
+def test_a_process_that_was_forked_computes_the_same() -> None:
+    """The threads of the parent are not there in the child."""
+    books, profits = drawn(9, scopes=20_000)
+    expected = worst_losses(books, profits=profits, kernel=PLAIN)[0]
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        found = pool.apply(_lowest, (books, profits))
+    assert found.tobytes() == expected.tobytes()
+
+
+def _lowest(books: Books, profits: Float) -> Float:
+    return worst_losses(books, profits=profits, kernel=PLAIN)[0]
 
 
 def test_without_numba_the_same_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
