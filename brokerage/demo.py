@@ -26,6 +26,7 @@ from ledger.breaks import explain_break, take_break
 from ledger.models import Asset, Break, Location
 from ledger.transfers import TRANSFERS, request_transfer
 from margin.calls import acknowledge_call
+from margin.contracts import request_contract
 from margin.engine.models import MODELS
 from margin.engine.parameters import written_parameters
 from margin.model_registry import request_decision, request_parameters
@@ -151,9 +152,16 @@ def _watch_a_model(entity: LegalEntity, *, day: date) -> None:
         "model": "delta", "code": "WATCH", "effective_from": day, "legal_entity": entity,
         "reason": "Compare with house rules for a month", "actor": maker,
     }  # fmt: skip
+    perpetual, coin = (Asset.objects.get(code=code) for code in ("BTC-PERP", "BTC"))
+    shared = {name: asked[name] for name in ("legal_entity", "reason", "actor")}
     _agree(
-        request_parameters(values=written_parameters(MODELS["delta"].standard), **asked), checker
+        request_contract(
+            asset=perpetual, form="perpetual", underlying=coin, multiplier=Decimal(1), **shared
+        ),
+        checker,
     )
+    standard = written_parameters(MODELS["delta"].standard)
+    _agree(request_parameters(values=standard, **asked), checker)
     _agree(request_decision(standing="shadow", owner="M. Okafor", **asked), checker)
 
 

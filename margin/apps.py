@@ -31,6 +31,7 @@ class MarginConfig(AppConfig):
         from margin import (
             agreement_codes,
             bucket_moves,
+            contracts,
             model_registry,
             overrides,
             parameters,
@@ -38,6 +39,7 @@ class MarginConfig(AppConfig):
         )
 
         bucket_moves.register()
+        contracts.register()
         model_registry.register()
         overrides.register()
         parameters.register()

@@ -32,6 +32,7 @@ from margin.engine.parameters import (
 )
 from margin.engine.rejected import RejectedInputError
 from margin.engine.source import model_sha256
+from margin.known import known_at
 from margin.models import ModelDecision, ParameterSet
 from margin.parameters import next_version
 
@@ -52,16 +53,21 @@ class UsedModel:
     standing: str
 
 
-def models_in_use(day: date, *, standing: str) -> dict[tuple[str, str], UsedModel]:
-    """The models with such a standing on a day, by name and code of parameters; two queries."""
+def models_in_use(
+    day: date, *, standing: str, horizon_id: int | None = None
+) -> dict[tuple[str, str], UsedModel]:
+    """The models with such a standing on a day, by name and code of parameters; two queries.
+
+    Args:
+        horizon_id: as that committed horizon knew it; as it is known now if None.
+    """
+    known = known_at(ParameterSet.objects.filter(effective_from__lte=day), horizon_id)
     sets = {
         (each.model, each.code): each
-        for each in ParameterSet.objects.filter(effective_from__lte=day)
-        .order_by("model", "code", "-effective_from")
-        .distinct("model", "code")
+        for each in known.order_by("model", "code", "-effective_from").distinct("model", "code")
     }
     used = {}
-    for decision in decisions_in_force(day):
+    for decision in decisions_in_force(day, horizon_id=horizon_id):
         key = decision.model, decision.code
         model = MODELS.get(decision.model)
         if decision.standing != standing or model is None or key not in sets:
@@ -71,10 +77,10 @@ def models_in_use(day: date, *, standing: str) -> dict[tuple[str, str], UsedMode
     return used
 
 
-def decisions_in_force(day: date) -> Sequence[ModelDecision]:
-    """The newest decision of every model and code on a day."""
+def decisions_in_force(day: date, *, horizon_id: int | None = None) -> Sequence[ModelDecision]:
+    """The newest decision of every model and code on a day, as a horizon knew it."""
     return list(
-        ModelDecision.objects.filter(effective_from__lte=day)
+        known_at(ModelDecision.objects.filter(effective_from__lte=day), horizon_id)
         .order_by("model", "code", "-effective_from")
         .distinct("model", "code")
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from margin.known import known_at
 from margin.models import Bracket, Haircut, InstrumentTerms
 
 
@@ -17,20 +18,23 @@ class TermsInForce:
     brackets: dict[int, list[Bracket]]  # by instrument terms id, floors ascending
 
 
-def terms_in_force(day: date, *, asset_ids: Sequence[int] | None = None) -> TermsInForce:
+def terms_in_force(
+    day: date, *, asset_ids: Sequence[int] | None = None, horizon_id: int | None = None
+) -> TermsInForce:
     """Read the parameters in force on a day, in three queries.
 
     Args:
         asset_ids: only of these assets; of all if None.
+        horizon_id: as that committed horizon knew them; as they are known now if None.
     """
     of = {} if asset_ids is None else {"asset_id__in": asset_ids}
     haircuts = (
-        Haircut.objects.filter(effective_from__lte=day, **of)
+        known_at(Haircut.objects.filter(effective_from__lte=day, **of), horizon_id)
         .order_by("asset_id", "-effective_from", "-version")
         .distinct("asset_id")
     )
     instruments = (
-        InstrumentTerms.objects.filter(effective_from__lte=day, **of)
+        known_at(InstrumentTerms.objects.filter(effective_from__lte=day, **of), horizon_id)
         .order_by("asset_id", "-effective_from", "-version")
         .distinct("asset_id")
     )

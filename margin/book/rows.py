@@ -15,6 +15,7 @@ from accounts.agreements import terms_in_force as agreements_in_force
 from accounts.models import AgreementVersion, Scope
 from ledger.models import Asset
 from margin.engine.house_rules import MODEL as HOUSE_RULES
+from margin.known import known_at
 from margin.model_registry import UsedModel, models_in_use
 from margin.models import Contract, Mark, ModelDecision
 from margin.terms import TermsInForce, terms_in_force
@@ -119,7 +120,7 @@ def _read(*, horizon_id: int, as_of: datetime) -> ReadInputs:
     assets = {asset.pk: asset for asset in Asset.objects.all()}
     marks = {mark.asset_id: mark for mark in Mark.objects.filter(as_of=as_of)}
     models, shadows = (
-        models_in_use(business_day, standing=standing)
+        models_in_use(business_day, standing=standing, horizon_id=horizon_id)
         for standing in (ModelDecision.Standing.PRODUCTION, ModelDecision.Standing.SHADOW)
     )
     scopes, exceptions = _scopes(business_day, models)
@@ -136,7 +137,7 @@ def _read(*, horizon_id: int, as_of: datetime) -> ReadInputs:
         positions=positions,
         loans=loans,
         marks=marks,
-        terms=terms_in_force(business_day),
+        terms=terms_in_force(business_day, horizon_id=horizon_id),
         exceptions=exceptions,
     )
     if shadows or any(row.model_key for row in scopes):
@@ -144,7 +145,9 @@ def _read(*, horizon_id: int, as_of: datetime) -> ReadInputs:
             inputs,
             models=models,
             shadows=shadows,
-            contracts={each.asset_id: each for each in Contract.objects.all()},
+            contracts={
+                each.asset_id: each for each in known_at(Contract.objects.all(), horizon_id)
+            },
             closes=_closes(horizon_id, as_of=as_of),
         )
     return _without_unpriced(inputs)

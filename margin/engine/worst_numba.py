@@ -79,13 +79,13 @@ def _sums(
     return True, fetched  # what is handed back is not left out as unused
 
 
-def _kept(function: Compiled) -> Compiled:
+def _kept(function: Compiled) -> Any:  # noqa: ANN401 (numba has no types of its own)
     """Compiled on the first call, and kept for the next process where there is a place for it."""
     try:
         compiled = numba.njit(cache=True, nogil=True, fastmath=False)(function)
     except RuntimeError:  # no place that can be written
         compiled = numba.njit(nogil=True, fastmath=False)(function)
-    return compiled  # type: ignore[no-any-return]
+    return compiled
 
 
 _compiled = _kept(_sums)
