@@ -156,9 +156,13 @@ def _made_here(cursor: CursorWrapper, rows: Rows, whole: Whole) -> Made:
         rows.of_xids,
     )
     texts, ids = as_texts(joined), as_numbers("int8send", joined_ids)
-    parts = [_hanging(cursor, part, whole, ids) for part in layout.parts if len(ids)]
-    whole_texts = zip(repeat(LEAF_PREFIX, len(texts)), texts, *parts, strict=True)
-    hashes = b"".join([sha256(b"".join(each)).digest() for each in whole_texts])
+    sections = [texts]
+    for part in layout.parts if texts else ():
+        sections += _hanging(cursor, part, whole, ids)
+    prefixes = repeat(LEAF_PREFIX, len(texts))
+    hashes = b"".join(
+        [sha256(b"".join(each)).digest() for each in zip(prefixes, *sections, strict=True)]
+    )
     return _made(rows, keys, buckets, np.frombuffer(hashes, np.uint8))
 
 
@@ -174,8 +178,10 @@ def _made(rows: Rows, keys: bytes | None, buckets: bytes, hashes: Hashes) -> Mad
     return made
 
 
-def _hanging(cursor: CursorWrapper, part: PartLayout, whole: Whole, ids: Ints) -> list[bytes]:
-    """Per row, by its id, the texts of all that hang on it, behind one another in their order.
+def _hanging(cursor: CursorWrapper, part: PartLayout, whole: Whole, ids: Ints) -> list[list[bytes]]:
+    """The texts of all that hangs on rows with these ids, in lists with a text per row each.
+
+    The first of each row stands in the first list, and so on.
 
     Raises:
         UnorderedError: several hang on one row, and their key is not of whole numbers.
@@ -197,7 +203,8 @@ def _hanging(cursor: CursorWrapper, part: PartLayout, whole: Whole, ids: Ints) -
     if len(by) < len(part.key) and (link[1:] == link[:-1]).any():
         raise UnorderedError
     texts = [unordered[nth] for nth in order.tolist()]
-    if np.array_equal(link, ids):
-        return texts
+    many = len(texts) // len(ids)
+    if many and np.array_equal(link, np.repeat(ids, many)):
+        return [texts[nth::many] for nth in range(many)]
     begins, ends = (np.searchsorted(link, ids, side=side).tolist() for side in ("left", "right"))
-    return [b"".join(texts[begin:end]) for begin, end in zip(begins, ends, strict=True)]
+    return [[b"".join(texts[begin:end]) for begin, end in zip(begins, ends, strict=True)]]

@@ -15,7 +15,7 @@ from django.db import DatabaseError
 from django.db.backends.utils import CursorWrapper
 
 from accounts.checks import Check, CheckFunction
-from accounts.packed import fetch_packed
+from accounts.packed import fetch_packed, in_order_of_pages
 from accounts.seals.bulk import Made, Rows, Whole, cut, make_leaves, whole_columns
 from accounts.seals.chain import SealedBlock, Window, read_blocks
 from accounts.seals.leaves import LayoutError, SourceLayout, current_layouts, redacted_sources
@@ -24,7 +24,7 @@ from accounts.seals.tree import joined_root
 from accounts.table_classes import table_classes
 
 # A source with more leaves than this in a window is read in pieces of about so many.
-LEAVES_AT_ONCE = 50_000
+LEAVES_AT_ONCE = 25_000
 
 STORED = """
     SELECT block_id::int8, source::text, string_agg(leaf, '' ORDER BY position),
@@ -109,7 +109,10 @@ class _Pieces:
             return
         cursor.execute("SAVEPOINT piece")
         try:
-            made = [(rows.layout.table, make_leaves(cursor, rows, self._whole)) for rows in piece]
+            with in_order_of_pages(cursor):
+                made = [
+                    (rows.layout.table, make_leaves(cursor, rows, self._whole)) for rows in piece
+                ]
         except (DatabaseError, ArithmeticError, ValueError):
             self._is_whole = False
             cursor.execute("ROLLBACK TO SAVEPOINT piece")

@@ -15,12 +15,12 @@ from django.db import DatabaseError
 from django.db.backends.utils import CursorWrapper
 
 from accounts.checks import Check, CheckFunction
-from accounts.packed import Flags, Ints, as_numbers, fetch_packed, joined_numbers
+from accounts.packed import Flags, Ints, as_numbers, fetch_packed, in_order_of_pages, joined_numbers
 from ledger.verify.lookups import Accounts, Kinds, UnfitError, read_accounts, read_kinds
 from ledger.verify.stretch import SUM_MAX, Movements, Runs, Stretch, read_stretch
 from ledger.verify.units import as_units, joined_exact
 
-ENTRIES_AT_ONCE = 100_000
+ENTRIES_AT_ONCE = 50_000
 MOVEMENTS_AT_ONCE = 500_000
 LEAST, GREATEST = -(2**63), 2**63 - 1
 
@@ -92,7 +92,8 @@ class Book:
             return None  # the queries will look at all of it anyway
         cursor.execute("SAVEPOINT stretch")
         try:
-            return read_stretch(cursor, self._accounts, self._kinds, first=first, last=last)
+            with in_order_of_pages(cursor):
+                return read_stretch(cursor, self._accounts, self._kinds, first=first, last=last)
         except (UnfitError, DatabaseError, ArithmeticError, ValueError):
             cursor.execute("ROLLBACK TO SAVEPOINT stretch")
             return None
@@ -149,7 +150,7 @@ def _proven(
     )
     rows: dict[str, int | None] = {
         "postings_keep_their_account_and_its_floor": postings
-        if holds["postings"] and _keeps_floors(cursor, accounts, runs) else None,
+        if holds["postings"] and keeps_floors(cursor, accounts, runs) else None,
         "entries_balance_in_each_pool": entries if holds["entries"] else None,
         "entries_touch_one_owner_unless_their_kind_allows_more":
             entries if holds["owners"] else None,
@@ -203,7 +204,7 @@ def _chained(runs: Runs) -> Runs | None:
     return Runs(*(column[ends] for column in runs))
 
 
-def _keeps_floors(cursor: CursorWrapper, accounts: Accounts, runs: Runs) -> bool:
+def keeps_floors(cursor: CursorWrapper, accounts: Accounts, runs: Runs) -> bool:
     """Whether the least and the greatest balance of each group of accounts keeps its floor.
 
     What is allowed is a range, so what lies between two that are allowed is too.

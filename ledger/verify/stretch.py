@@ -153,10 +153,12 @@ def read_stretch(
     if volume > SUM_MAX:
         raise UnfitError
     runs, movements, goes_on = _by_account(postings, entries)
+    is_placed = is_of_its_account(postings, entries, accounts)
     holds = {
         "goes_on": goes_on,
-        "postings": is_of_its_account(postings, entries, accounts),
-        "entries": is_balanced(postings, entries, accounts, kinds),
+        "postings": is_placed,
+        # What a posting says of its pool and asset is taken from its account.
+        "entries": is_placed and is_balanced(postings, entries, accounts, kinds),
         "owners": is_of_few_owners(postings, entries, accounts, kinds),
         "keys": len(of_keys) == keys and np.array_equal(of_keys, entries.ids),
         "legs": is_permitted(postings, entries, accounts, kinds),
