@@ -127,7 +127,7 @@ def verify(heads_file: Path | None = None, *, full: bool = True) -> Report:
         scope = choose_scope(cursor, chain, full=full)
         leaves = leaf_checks(cursor, scope.windows)
         rest = _rest(scope)
-        found = _found(cursor, [*leaves, *rest], snapshot, whole=scope.since is None)
+        found = _found(cursor, leaves, rest, snapshot, whole=scope.since is None)
         unsealed, unsealed_rows = _unsealed(cursor, chain)
         seals = seal_state(cursor)
     sealed = _flat(found, leaves) or [Check(SEALED_ROWS, 0)]
@@ -175,22 +175,28 @@ def _rest(scope: Scope) -> list[CheckFunction]:
 
 
 def _found(
-    cursor: CursorWrapper, functions: Sequence[CheckFunction], snapshot: str, *, whole: bool
+    cursor: CursorWrapper,
+    leaves: Sequence[CheckFunction],
+    rest: Sequence[CheckFunction],
+    snapshot: str,
+    *,
+    whole: bool,
 ) -> dict[CheckFunction, list[Check]]:
     """What each check found.
 
     Args:
         cursor: for what must be known before.
-        functions: the checks.
+        leaves, rest: the checks, of the seals and all others.
         snapshot: the state to look at.
         whole: whether the whole book is among them; then it is read as columns beside the others,
             and its queries are for what that did not prove.
     """
     book = Book()
     stretches = book.stretches(cursor) if whole else []
-    later = [each for each in functions if stretches and each in PROVABLE]
-    at_once = [each for each in functions if each not in later]
-    found = _run([*stretches, *at_once], snapshot)
+    later = [each for each in rest if stretches and each in PROVABLE]
+    at_once = [each for each in rest if each not in later]
+    # What cannot be shared out comes first; the many short pieces behind it end together.
+    found = _run([*at_once, *leaves, *stretches], snapshot)
     left = _run([unproven(each, book.proven) for each in later], snapshot)
     return found | dict(zip(later, left.values(), strict=True))
 
