@@ -1,6 +1,6 @@
 """What a check of `verify` finds: nothing, or the first row that is wrong and why."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from django.db.backends.utils import CursorWrapper
@@ -74,3 +74,22 @@ class Query(NamedTuple):
         cursor.execute(f"SELECT count(*) FROM {self.counted}")  # noqa: S608 - both our own text
         (rows,) = cursor.fetchone()
         return Check(self.name, rows, None if row is None else Wrong(row[0], str(row[1]), row[2]))
+
+
+NOTHING: Mapping[str, int] = {}
+
+
+def run_each(
+    cursor: CursorWrapper, queries: Iterable[Query], proven: Mapping[str, int] = NOTHING
+) -> list[Check]:
+    """Run queries, but for rules that were found to hold already.
+
+    Args:
+        cursor: where they are run.
+        queries: what to run.
+        proven: rows that were looked at, by name of each rule that holds.
+    """
+    return [
+        Check(query.name, proven[query.name]) if query.name in proven else query.run(cursor, {})
+        for query in queries
+    ]

@@ -4,7 +4,7 @@ All checks see one state of the database: they read in transactions that share a
 a time. Nothing is written to it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -20,10 +20,13 @@ from accounts.checks import Check, CheckFunction, Query, Wrong
 from accounts.reading import one_state
 from accounts.seals.chain import Chain, read_chain, unreadable_chain
 from accounts.seals.counted import count_check
-from accounts.seals.recomputed import check_unsealed, leaf_checks
+from accounts.seals.recomputed import SEALED_ROWS, check_unsealed
 from accounts.seals.state import SealState, seal_state
 from accounts.seals.verified import Scope, choose_scope, remember
+from accounts.seals.windows import leaf_checks
 from accounts.verify import check_guards
+from ledger.verify import PROVABLE, unproven
+from ledger.verify.proven import Book
 from ledger.verify.recent import recent_checks
 
 CONNECTIONS = 2
@@ -123,13 +126,14 @@ def verify(heads_file: Path | None = None, *, full: bool = True) -> Report:
         chain = _chain(cursor, heads_file)
         scope = choose_scope(cursor, chain, full=full)
         leaves = leaf_checks(cursor, scope.windows)
-        found = _run([*leaves, *_rest(scope), check_guards], snapshot)
+        rest = _rest(scope)
+        found = _found(cursor, leaves, rest, snapshot, whole=scope.since is None)
         unsealed, unsealed_rows = _unsealed(cursor, chain)
         seals = seal_state(cursor)
-    sealed = found[: len(leaves)] or [Check("sealed_rows_are_as_they_were", 0)]
+    sealed = _flat(found, leaves) or [Check(SEALED_ROWS, 0)]
     ordered = [
         chain.links, *_as_one(sealed), chain.leaves_stand, chain.published, unsealed,
-        *found[len(leaves) :],
+        *_flat(found, rest),
     ]  # fmt: skip
     number = chain.newest.number if chain.newest else 0
     report = Report(ordered, number, unsealed_rows, scope, seals)
@@ -165,7 +169,42 @@ def _rest(scope: Scope) -> list[CheckFunction]:
         of_the_book = ledger.verify.CHECKS
     else:
         of_the_book = (count_check(scope.since), *recent_checks(scope.since.to_xid))
-    return [*accounts.verify.CHECKS, *of_the_book, *margin.verify.CHECKS, check_days]
+    return [
+        *accounts.verify.CHECKS, *of_the_book, *margin.verify.CHECKS, check_days, check_guards,
+    ]  # fmt: skip
+
+
+def _found(
+    cursor: CursorWrapper,
+    leaves: Sequence[CheckFunction],
+    rest: Sequence[CheckFunction],
+    snapshot: str,
+    *,
+    whole: bool,
+) -> dict[CheckFunction, list[Check]]:
+    """What each check found.
+
+    Args:
+        cursor: for what must be known before.
+        leaves, rest: the checks, of the seals and all others.
+        snapshot: the state to look at.
+        whole: whether the whole book is among them; then it is read as columns beside the others,
+            and its queries are for what that did not prove.
+    """
+    book = Book()
+    stretches = book.stretches(cursor) if whole else []
+    later = [each for each in rest if stretches and each in PROVABLE]
+    at_once = [each for each in rest if each not in later]
+    # What cannot be shared out comes first; the many short pieces behind it end together.
+    found = _run([*at_once, *leaves, *stretches], snapshot)
+    left = _run([unproven(each, book.proven) for each in later], snapshot)
+    return found | dict(zip(later, left.values(), strict=True))
+
+
+def _flat(
+    found: Mapping[CheckFunction, list[Check]], functions: Sequence[CheckFunction]
+) -> list[Check]:
+    return [check for function in functions for check in found[function]]
 
 
 def _as_one(windows: Sequence[Check]) -> list[Check]:
@@ -174,8 +213,8 @@ def _as_one(windows: Sequence[Check]) -> list[Check]:
     return [windows[0]._replace(rows=sum(check.rows for check in windows), wrong=wrong)]
 
 
-def _run(functions: Sequence[CheckFunction], snapshot: str) -> list[Check]:
-    """Run checks on several connections; results in the order of the functions."""
+def _run(functions: Sequence[CheckFunction], snapshot: str) -> dict[CheckFunction, list[Check]]:
+    """Run checks on several connections; what each found, in the order of the functions."""
     waiting: SimpleQueue[tuple[int, CheckFunction]] = SimpleQueue()
     for nth, function in enumerate(functions):
         waiting.put((nth, function))
@@ -193,7 +232,7 @@ def _run(functions: Sequence[CheckFunction], snapshot: str) -> list[Check]:
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         for worker in [pool.submit(work) for _ in range(CONNECTIONS)]:
             worker.result()
-    return [check for nth in range(len(functions)) for check in done[nth]]
+    return {function: done[nth] for nth, function in enumerate(functions)}
 
 
 def _answer(cursor: CursorWrapper, function: CheckFunction) -> list[Check]:

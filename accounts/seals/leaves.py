@@ -124,7 +124,7 @@ class SourceLayout:
                 " AND d.leaf_now = n.leaf ORDER BY d.id DESC LIMIT 1), n.leaf) AS leaf"
                 f" FROM ({self.rows_sql(at_once=at_once)}) n"
             )
-        texts = [_row_text(self.table, "w", self.columns)]
+        texts = [row_text(self.table, "w", self.columns)]
         texts += [f"coalesce(p{n}.text, '')" for n in range(len(self.parts))]
         joins = "".join(
             f"\nLEFT JOIN ({_stretch_sql(part, self)}) p{n} ON p{n}.link = w.{self.key[0]}"
@@ -133,7 +133,7 @@ class SourceLayout:
             for n, part in enumerate(self.parts)
         )
         return (
-            f"SELECT w.xid, {_key_text('w', self.key)} AS key,\n"
+            f"SELECT w.xid, {key_text('w', self.key)} AS key,\n"
             f"       sha256({LEAF_PREFIX} || convert_to({' || '.join(texts)}, 'UTF8')) AS leaf"
             f"{self._marks_sql(texts[0]) if marks else ''}\n"
             f"FROM public.{self.table} w{joins}\n"
@@ -142,7 +142,7 @@ class SourceLayout:
 
     def text_sql(self) -> str:
         """Query of `xid, text, leaf` of one row; parameters `key_0`, `key_1`, ... of its key."""
-        texts = [_row_text(self.table, "w", self.columns)]
+        texts = [row_text(self.table, "w", self.columns)]
         texts += [f"coalesce(p{n}.text, '')" for n in range(len(self.parts))]
         joins = "".join(
             f"\nCROSS JOIN LATERAL ({_part_sql(part, self, marks=False)}) p{n}"
@@ -164,15 +164,15 @@ class SourceLayout:
     def sections_sql(self, *, key_parameter: str = "key") -> list[tuple[str, str]]:
         """Per table of the leaf, a query of `key, mark` of its rows in the order of the marks."""
         own = (
-            f"SELECT {_key_text('w', self.key)}, {_mark(_row_text(self.table, 'w', self.columns))}"
+            f"SELECT {key_text('w', self.key)}, {_mark(row_text(self.table, 'w', self.columns))}"
             f" FROM public.{self.table} w"
-            f" WHERE {_key_text('w', self.key)} = %({key_parameter})s"
+            f" WHERE {key_text('w', self.key)} = %({key_parameter})s"
         )
         others = [
             (
                 part.table,
-                f"SELECT {_key_text('x', part.key)},"
-                f" {_mark(_row_text(part.table, 'x', part.columns))}"
+                f"SELECT {key_text('x', part.key)},"
+                f" {_mark(row_text(part.table, 'x', part.columns))}"
                 f" FROM public.{part.table} x WHERE x.{part.link}::text = %({key_parameter})s"
                 f" ORDER BY {_columns('x', part.key)}",
             )
@@ -184,7 +184,7 @@ class SourceLayout:
 def _part_sql(part: PartLayout, whole: SourceLayout, *, marks: bool) -> str:
     """All rows of one whole as one text. Row by row through an index: right after a bulk load the
     planner's figures are stale, and any other plan may take hours."""
-    text = _row_text(part.table, "x", part.columns)
+    text = row_text(part.table, "x", part.columns)
     order = _columns("x", part.key)
     marked = f", string_agg({_mark(text)}, ''::bytea ORDER BY {order}) AS marks" if marks else ""
     return (
@@ -195,7 +195,7 @@ def _part_sql(part: PartLayout, whole: SourceLayout, *, marks: bool) -> str:
 
 def _stretch_sql(part: PartLayout, whole: SourceLayout) -> str:
     """For every whole of a stretch its rows as one text, found by the least and greatest key."""
-    text = _row_text(part.table, "x", part.columns)
+    text = row_text(part.table, "x", part.columns)
     key, link = whole.key[0], f"x.{part.link}"
     ends = (
         f"(SELECT {end}(s.{key}) FROM (SELECT {key} FROM public.{whole.table}"
@@ -208,7 +208,8 @@ def _stretch_sql(part: PartLayout, whole: SourceLayout) -> str:
     )
 
 
-def _row_text(table: str, alias: str, columns: Iterable[str]) -> str:
+def row_text(table: str, alias: str, columns: Iterable[str]) -> str:
+    """The text of one row in its leaf, as SQL over a table of that alias."""
     return f"'{table}' || ROW({', '.join(_value(alias, column) for column in columns)})::text"
 
 
@@ -231,7 +232,8 @@ def _columns(alias: str, columns: Iterable[str]) -> str:
     return ", ".join(f"{alias}.{column}" for column in columns)
 
 
-def _key_text(alias: str, key: Iterable[str]) -> str:
+def key_text(alias: str, key: Iterable[str]) -> str:
+    """The key of a row as one text, as SQL over a table of that alias."""
     return " || '/' || ".join(f"{alias}.{column}::text" for column in key)
 
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from django.db.backends.utils import CursorWrapper
 
-from accounts.checks import Check, CheckFunction, Wrong
-from accounts.seals.chain import SealedBlock, Window, read_blocks
+from accounts.checks import Check, Wrong
+from accounts.seals.chain import SealedBlock
 from accounts.seals.leaves import (
     MARK_BYTES,
     STORED_SQL,
@@ -27,26 +27,11 @@ from accounts.seals.leaves import (
 from accounts.seals.tree import merkle_root, split
 from accounts.table_classes import table_classes
 
+SEALED_ROWS = "sealed_rows_are_as_they_were"
 NO_ROWS = "SELECT NULL::text AS key, NULL::bytea AS leaf WHERE %(from)s IS NULL"
-
-Layouts = dict[str, SourceLayout]
 
 
 # ---------------------------------------------------------------- rows and leaves
-
-
-def leaf_checks(cursor: CursorWrapper, windows: Sequence[Window]) -> list[CheckFunction]:
-    """Checks of rows against leaves and leaves against roots, one per stretch of blocks."""
-    current = current_layouts(cursor, table_classes())
-    return [_window_check(window, current) for window in windows]
-
-
-def _window_check(window: Window, current: Layouts) -> CheckFunction:
-    def sealed_rows_are_as_they_were(cursor: CursorWrapper) -> list[Check]:
-        blocks = read_blocks(cursor, first=window.first, last=window.last)
-        return [_check_window(cursor, blocks, current)]
-
-    return sealed_rows_are_as_they_were
 
 
 class Leaves(NamedTuple):
@@ -61,9 +46,11 @@ class Leaves(NamedTuple):
     keys: str
 
 
-def _check_window(cursor: CursorWrapper, window: Sequence[SealedBlock], current: Layouts) -> Check:
+def check_window(
+    cursor: CursorWrapper, window: Sequence[SealedBlock], current: Mapping[str, SourceLayout]
+) -> Check:
     """The first block of the window whose rows, leaves and root are not one and the same."""
-    name = "sealed_rows_are_as_they_were"
+    name = SEALED_ROWS
     rows = sum(block.leaf_count for block in window)
     try:
         recomputed, layouts = _recomputed_leaves(cursor, window, current)
@@ -90,7 +77,7 @@ def _root(leaves: Mapping[str, Leaves]) -> bytes:
 
 
 def _recomputed_leaves(
-    cursor: CursorWrapper, window: Sequence[SealedBlock], current: Layouts
+    cursor: CursorWrapper, window: Sequence[SealedBlock], current: Mapping[str, SourceLayout]
 ) -> tuple[dict[int, dict[str, Leaves]], dict[str, SourceLayout]]:
     """Per block and source the leaves of the rows as they are now, in the order of their keys.
 
@@ -103,7 +90,7 @@ def _recomputed_leaves(
     # Right after a bulk load the planner's figures are stale; a join by loops could take hours.
     cursor.execute("SET LOCAL enable_nestloop = off")
     for source in sources:
-        for layout, blocks in _runs(window, source, current.get(source)):
+        for layout, blocks in layout_runs(window, source, current.get(source)):
             newest[source] = layout
             start = 0 if blocks[0].number == 1 else blocks[0].from_xid
             rows = layout.rows_sql(redacted=source in redacted, at_once=True)
@@ -126,7 +113,7 @@ def _recomputed_leaves(
     return found, newest
 
 
-def _runs(
+def layout_runs(
     window: Sequence[SealedBlock], source: str, current: SourceLayout | None
 ) -> Iterator[tuple[SourceLayout, list[SealedBlock]]]:
     """Stretches of blocks in which a source has the same layout.

@@ -8,6 +8,8 @@ level moves up as it is, which gives the same tree as the RFC's split at a power
 from collections.abc import Sequence
 from hashlib import sha256
 
+import numpy as np
+
 HASH_BYTES = 32
 
 
@@ -19,6 +21,22 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     while len(level) > 1:
         level = _level_above(level)
     return level[0]
+
+
+def joined_root(joined: bytes) -> bytes:
+    """Root over leaf hashes that stand behind one another in one piece; as `merkle_root`."""
+    level = joined
+    if not level:
+        return merkle_root([])
+    while len(level) > HASH_BYTES:
+        pairs = len(level) // (2 * HASH_BYTES)
+        inner = np.full((pairs, 2 * HASH_BYTES + 1), 1, np.uint8)
+        paired = np.frombuffer(level, np.uint8, pairs * 2 * HASH_BYTES)
+        inner[:, 1:] = paired.reshape(pairs, -1)
+        rest = level[pairs * 2 * HASH_BYTES :]
+        level = b"".join([sha256(node).digest() for node in _cut(inner.tobytes(), inner.shape[1])])
+        level += rest
+    return level
 
 
 def merkle_path(leaves: Sequence[bytes], place: int) -> list[bytes]:
@@ -44,4 +62,8 @@ def _level_above(level: Sequence[bytes]) -> list[bytes]:
 
 def split(joined: bytes) -> list[bytes]:
     """Leaf hashes that stand behind one another in one piece."""
-    return [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
+    return _cut(joined, HASH_BYTES)
+
+
+def _cut(joined: bytes, size: int) -> list[bytes]:
+    return [joined[at : at + size] for at in range(0, len(joined), size)]

@@ -1,8 +1,10 @@
 """Entries: written whole, balanced in each pool, fitting their kind, given leave by who must."""
 
+from collections.abc import Mapping
+
 from django.db.backends.utils import CursorWrapper
 
-from accounts.checks import Check, Query
+from accounts.checks import NOTHING, Check, Query, run_each
 
 ENTRIES = Query(
     "entries_balance_in_each_pool",
@@ -211,16 +213,16 @@ LOSSES = Query(
 )
 
 
-def check_entries(cursor: CursorWrapper) -> list[Check]:
+def check_entries(cursor: CursorWrapper, proven: Mapping[str, int] = NOTHING) -> list[Check]:
     """Every entry is whole and balanced, and has its key."""
-    return [query.run(cursor, {}) for query in (ENTRIES, OWNERS, KEYS)]
+    return run_each(cursor, (ENTRIES, OWNERS, KEYS), proven)
 
 
-def check_kinds(cursor: CursorWrapper) -> list[Check]:
+def check_kinds(cursor: CursorWrapper, proven: Mapping[str, int] = NOTHING) -> list[Check]:
     """Every entry still fits its kind."""
-    return [query.run(cursor, {}) for query in (LEGS, WIDE_KINDS, CUSTODY, REVERSALS)]
+    return run_each(cursor, (LEGS, WIDE_KINDS, CUSTODY, REVERSALS), proven)
 
 
-def check_leave(cursor: CursorWrapper) -> list[Check]:
+def check_leave(cursor: CursorWrapper, proven: Mapping[str, int] = NOTHING) -> list[Check]:
     """What needed a second person, a release or a record had it."""
-    return [query.run(cursor, {}) for query in (APPROVALS, RELEASES, LOSSES)]
+    return run_each(cursor, (APPROVALS, RELEASES, LOSSES), proven)

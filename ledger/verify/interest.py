@@ -1,8 +1,10 @@
 """Interest, worked out again: each day from its balance and rate, each sum from the day before."""
 
+from collections.abc import Mapping
+
 from django.db.backends.utils import CursorWrapper
 
-from accounts.checks import Check, Query
+from accounts.checks import NOTHING, Check, Query, run_each
 
 ACCRUALS = Query(
     "interest_is_what_its_rates_make_of_it",
@@ -78,6 +80,6 @@ POSTED = Query(
 )
 
 
-def check_interest(cursor: CursorWrapper) -> list[Check]:
+def check_interest(cursor: CursorWrapper, proven: Mapping[str, int] = NOTHING) -> list[Check]:
     """Rates, accruals and the entries made of them."""
-    return [query.run(cursor, {}) for query in (ACCRUALS, PUBLISHED, POSTED)]
+    return run_each(cursor, (ACCRUALS, PUBLISHED, POSTED), proven)

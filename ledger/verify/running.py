@@ -1,8 +1,10 @@
 """Accounts in the order of their postings, balances, daily movements, pools."""
 
+from collections.abc import Mapping
+
 from django.db.backends.utils import CursorWrapper
 
-from accounts.checks import Check, Query
+from accounts.checks import NOTHING, Check, Query, run_each
 
 # Few columns on purpose: this is the one place where all postings are put in order.
 RUNNING = Query(
@@ -147,12 +149,12 @@ ACCOUNTS = Query(
 )
 
 
-def check_running(cursor: CursorWrapper) -> list[Check]:
+def check_running(cursor: CursorWrapper, proven: Mapping[str, int] = NOTHING) -> list[Check]:
     """Every posting goes on from the one before it and keeps its floor."""
-    return [RUNNING.run(cursor, {}), POSTINGS.run(cursor, {})]
+    return run_each(cursor, (RUNNING, POSTINGS), proven)
 
 
-def check_balances(cursor: CursorWrapper) -> list[Check]:
+def check_balances(cursor: CursorWrapper, proven: Mapping[str, int] = NOTHING) -> list[Check]:
     """Balances, movements and pools repeat what the postings say."""
     queries = (BALANCES, MOVEMENTS, POOLS, OPENINGS, ACCOUNTS)
-    return [query.run(cursor, {}) for query in queries]
+    return run_each(cursor, queries, proven)
