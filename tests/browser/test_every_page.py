@@ -4,21 +4,20 @@ Each page in one theme, chosen by the seed; in both with the full figures.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from accounts.models import Bucket, LegalEntity, Role
-from brokerage.inbox.cycle import run_day
-from brokerage.synthetic import DEMO, write_firm
 from ledger.models import Break, Entry, LedgerAccount, Location
 from margin.models import MarginCall, Mark
 from tests.accounts.people import Desk, found_desk, sign_in_page
 from tests.browser.judging import Watch, overflows, violations
+from tests.stage import booked_days
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -91,10 +90,7 @@ def test_every_empty_page_is_sound(
 @pytest.fixture
 def filled(db: None, tmp_path: Path) -> Desk:
     """A firm with two days in the book and somebody in every role."""
-    for day in write_firm(
-        tmp_path / "firm", accounts=60, seed=3, first_day=date(2031, 3, 3), days=2, profile=DEMO
-    ):
-        run_day(day)
+    booked_days(tmp_path / "firm", accounts=60, seed=3, days=2)
     return found_desk(entity=LegalEntity.objects.get())
 
 
@@ -108,11 +104,25 @@ def addresses_of_things() -> list[str]:
         *(f"{page_of_call}?explain={what}" for what in ("equity", "initial_margin")),
         reverse("margin:account", args=[call.scope.bucket.account.code]),
         reverse("margin:price", args=[Mark.objects.order_by("-pk")[0].asset.code]),
+        reverse("margin:model", args=["delta"]),
+        what_if_of(call),
         reverse("ledger:break", args=[Break.objects.order_by("pk")[0].pk]),
         reverse("ledger:account-statement", args=[claim_of(call.scope.bucket).pk]),
         reverse("ledger:location", args=[Location.objects.get(code="bank:client-usd").code]),
         reverse("ledger:entry", args=[Entry.objects.order_by("-pk")[0].pk]),
     ]
+
+
+def what_if_of(call: MarginCall) -> str:
+    """A trade and a price that are only thought of, for the scope that is called."""
+    bucket = call.scope.bucket
+    assert bucket is not None
+    typed = {
+        "bucket": bucket.code, "trade1-asset": "BTC-PERP", "trade1-quantity": "0.01",
+        "money1-asset": "USD", "money1-amount": "100000", "price1-asset": "BTC-PERP",
+        "price1-price": "9000",
+    }  # fmt: skip
+    return f"{reverse('margin:what-if', args=[bucket.account.code])}?{urlencode(typed)}"
 
 
 def claim_of(bucket: Bucket) -> LedgerAccount:
