@@ -65,13 +65,21 @@ class Head:
 # ---------------------------------------------------------------- the key
 
 
-def signing_key(*, may_make: bool) -> Ed25519PrivateKey:
+def report_key() -> Ed25519PrivateKey:
+    """The key that signs reports of this installation; apart from that of history."""
+    return signing_key(may_make=True, path=Path(settings.SEAL_KEY).with_name("reports.pem"))
+
+
+def signing_key(*, may_make: bool, path: Path | None = None) -> Ed25519PrivateKey:
     """The key that signs heads, made on first use and readable by its owner alone.
+
+    Args:
+        path: of another key.
 
     Raises:
         SealRefusedError: `seal_key_is_kept`: sealed history has a key and it is not there.
     """
-    path = Path(settings.SEAL_KEY)
+    path = path or Path(settings.SEAL_KEY)
     if not path.exists():
         if not may_make:
             raise SealRefusedError(
