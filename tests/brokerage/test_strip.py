@@ -17,8 +17,10 @@ from accounts.roles import roles_of
 from brokerage.models import BusinessDay
 from brokerage.strip import Strip, strip, strip_of, waiting
 from ledger.models import Asset
-from margin.models import Mark
-from tests.accounts.people import Desk, found_desk
+from margin.models import Mark, PriceOverride
+from margin.overrides import request_override
+from tests.accounts.people import Desk, found_desk, person
+from tests.ledger.agreeing import agreed
 
 PAST_DAY = date(2018, 2, 6)
 CLOSE = datetime(2018, 2, 6, 21, tzinfo=UTC)
@@ -36,16 +38,30 @@ def opened(entity: LegalEntity, day: date, *, as_of: datetime) -> BusinessDay:
         )
 
 
-def marked(code: str, state: str) -> None:
-    with acting(Actor.job("test"), reason="Marked an asset"):
+def instrument(code: str) -> Asset:
+    with acting(Actor.job("test"), reason="Listed an asset"):
         usd, _ = Asset.objects.get_or_create(code="USD", defaults={"kind": "money", "scale": 2})
-        asset = Asset.objects.create(
+        return Asset.objects.create(
             code=code, kind="security", scale=0, price_scale=4, settles_in=usd
         )
+
+
+def marked(asset: Asset, state: str, *, override: PriceOverride | None = None) -> None:
+    with acting(Actor.job("test"), reason="Marked an asset"):
         Mark.objects.create(
             asset=asset, as_of=CLOSE, business_day=PAST_DAY, price=Decimal(1), state=state,
-            used=[], dropped=[],
+            used=[], dropped=[], override=override,
         )  # fmt: skip
+
+
+def overridden(desk: Desk, asset: Asset) -> PriceOverride:
+    asked = request_override(
+        asset=asset, price=Decimal(1), begins_at=CLOSE - timedelta(hours=1),
+        ends_at=CLOSE + timedelta(hours=1), legal_entity=desk.entity,
+        reason="The venue is down", actor=person(desk[Role.RISK]),
+    )  # fmt: skip
+    agreed(asked, desk[Role.COMPLIANCE])
+    return PriceOverride.objects.get(asset=asset)
 
 
 def words(found: Strip) -> str:
@@ -59,9 +75,10 @@ def test_a_desk_without_a_day_says_so(desk: Desk) -> None:
 
 
 def test_a_day_is_shown_with_its_prices_and_where_it_stands(desk: Desk) -> None:
-    marked("AAPL", Mark.State.VALID)
-    marked("IBM", Mark.State.OVERRIDDEN)
-    marked("BTC-PERP", Mark.State.INSUFFICIENT)
+    marked(instrument("AAPL"), Mark.State.VALID)
+    ibm = instrument("IBM")
+    marked(ibm, Mark.State.OVERRIDDEN, override=overridden(desk, ibm))
+    marked(instrument("BTC-PERP"), Mark.State.INSUFFICIENT)
     found = strip_of(opened(desk.entity, PAST_DAY, as_of=CLOSE))
     assert (found.price_count, found.valid_count) == (3, 2)
     assert "Business day Tue 6 Feb 2018 · not closed yet" in words(found)
@@ -86,14 +103,14 @@ def asked_by(desk: Desk, role: Role) -> HttpRequest:
 
 
 def test_the_rail_counts_prices_that_cannot_be_relied_on(desk: Desk) -> None:
-    marked("AAPL", Mark.State.VALID)
-    marked("BTC-PERP", Mark.State.INSUFFICIENT)
+    marked(instrument("AAPL"), Mark.State.VALID)
+    marked(instrument("BTC-PERP"), Mark.State.INSUFFICIENT)
     opened(desk.entity, PAST_DAY, as_of=CLOSE)
     assert waiting(asked_by(desk, Role.RISK), desk.entity).prices == 1
 
 
 def test_nothing_of_another_legal_entity_is_shown(desk: Desk) -> None:
-    marked("BTC-PERP", Mark.State.INSUFFICIENT)
+    marked(instrument("BTC-PERP"), Mark.State.INSUFFICIENT)
     opened(desk.entity, PAST_DAY, as_of=CLOSE)
     other = found_desk(code="EB-UK")
     request = asked_by(other, Role.RISK)

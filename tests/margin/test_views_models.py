@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils.html import escape
 
 from accounts.models import Approval, Role
 from margin.engine.models import MODELS
@@ -54,7 +55,7 @@ def test_the_register_lists_every_model(firm: SmallFirm, browser: Browser) -> No
         shown = browser.get(reverse("margin:model", args=[name]))
         assert shown.status_code == 200
         for field in shown.context["declared"]:
-            assert field.declared.meaning.split(",")[0] in shown.content.decode()
+            assert escape(field.declared.meaning) in shown.content.decode()
 
 
 def test_a_model_is_set_up_and_watched_by_two_people(firm: SmallFirm, browser: Browser) -> None:
