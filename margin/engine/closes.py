@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from margin.engine.given import Float
-from margin.engine.market import Instruments, Kind, Market
+from margin.engine.market import Flag, Instruments, Kind, Market
 from margin.engine.rejected import RejectedInputError
 from margin.engine.worlds import world
 
@@ -61,7 +61,7 @@ def history_of(path: Path, *, days: int) -> History:
     if len(table) <= days:
         raise RejectedInputError(f"{path.name}: {len(table)} days, {days + 1} are needed")
     newest = table[-days - 1 :]
-    whole = np.isfinite(newest).all(axis=0) & (newest > 0).all(axis=0)
+    whole: Flag = np.logical_and.reduce(np.isfinite(newest) & (newest > 0), axis=0)
     if not whole.any():
         raise RejectedInputError(f"{path.name}: no name has a close on every one of these days")
     names = tuple(name for name, kept in zip(head, whole, strict=True) if kept)
@@ -123,9 +123,8 @@ def _number(cell: str) -> float:
 def _unsplit(ratios: Float, names: tuple[str, ...]) -> tuple[Float, tuple[str, ...]]:
     """Ratios of closes with splits taken out, and which those were."""
     notes, whole = [], ratios.copy()
-    for day, name in zip(
-        *np.nonzero(np.abs(np.log(ratios)) > -np.log(1 - SPLIT_FROM)), strict=True
-    ):
+    jumps: Flag = np.abs(np.log(ratios)) > -np.log(1 - SPLIT_FROM)
+    for day, name in zip(*np.nonzero(jumps), strict=True):
         for parts in SPLITS:
             for factor in (float(parts), 1.0 / parts):
                 if abs(ratios[day, name] * factor - 1.0) <= SPLIT_WITHIN:
