@@ -62,10 +62,11 @@ def request_contract(
         raise AskRefusedError("asset", f"{asset.code} is no derivative.")
     if Contract.objects.filter(asset=asset).exists():
         raise AskRefusedError("asset", f"{asset.code} has its contract.")
-    if underlying.pk == asset.pk:
-        raise AskRefusedError("underlying", "A derivative is written on something else.")
+    if underlying.kind == AssetKind.DERIVATIVE:
+        raise AskRefusedError("underlying", "A derivative is written on money or a security.")
     if not multiplier.is_finite() or multiplier <= 0:
         raise AskRefusedError("multiplier", "A multiplier is above 0.")
+    _check_carried(form, multiplier=multiplier, is_inverse=is_inverse)
     _check_form(form, is_inverse=is_inverse, expires_at=expires_at, strike=strike, is_call=is_call)
     row = {
         "asset_id": asset.pk,
@@ -109,6 +110,19 @@ def _check_form(
         raise AskRefusedError("strike", "A strike is above 0.")
     if is_option and is_inverse:
         raise AskRefusedError("is_inverse", "An option is not inverse.")
+
+
+def _check_carried(form: str, *, multiplier: Decimal, is_inverse: bool) -> None:
+    """The book counts a derivative's profit as quantity times the move of its price, no other way.
+
+    A contract that pays otherwise would be required one thing and be worth another.
+    """
+    if form == Contract.Form.OPTION:
+        raise AskRefusedError("form", "The book does not carry options yet.")
+    if multiplier != 1:
+        raise AskRefusedError("multiplier", "The book counts derivatives in units: one is one.")
+    if is_inverse:
+        raise AskRefusedError("is_inverse", "The book does not carry inverse contracts yet.")
 
 
 def describe_contract(approval: Approval) -> Description:

@@ -175,6 +175,9 @@ def _group_headroom(
     linked = linked_buckets(bucket.account)
     if not linked:
         return None
+    if any(each.pk in gate.elsewhere for each in linked):
+        why = "a portfolio model decides on a linked account, and is not asked about it yet"
+        return Term("group_headroom", ZERO, why)
     holdings = [(each, balances_of(each)) for each in linked]
     nameless = unpriced(gate, *(held for _, held in holdings))
     if nameless is not None:

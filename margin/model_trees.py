@@ -7,7 +7,7 @@ from accounts.figures import plain
 from margin.book import read_inputs
 from margin.engine.explain import ExplanationError, Node
 from margin.models import MarginResult
-from margin.portfolio import charged, portfolio_trees
+from margin.portfolio import portfolio_trees
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def model_trees(result: MarginResult) -> ModelTrees | None:
     if used is None:
         return None
     run = result.run
-    read = charged(read_inputs(horizon_id=run.horizon_id, as_of=run.as_of)).read
+    read = read_inputs(horizon_id=run.horizon_id, as_of=run.as_of)
     place = next(n for n, row in enumerate(read.scopes) if row.scope_id == result.scope_id)
     trees = portfolio_trees(read, scope=place)
     assert trees is not None, "the scope was under a model"

@@ -68,7 +68,10 @@ def charged(read: ReadInputs) -> Charged:
     """Ask every model in use about its scopes, and every model that is watched about all."""
     if not read.models and not read.shadows:
         return Charged(read, {}, (), "")
-    market = market_of(read)
+    try:
+        market = market_of(read)
+    except RejectedInputError as refusal:
+        return _without_any_model(read, f"The market cannot be what it says: {refusal}.")
     refused: dict[int, tuple[str, str]] = {}
     found: dict[int, Charge] = {}
     for key, places in _places_by_model(read).items():
@@ -144,6 +147,13 @@ def models_sha256(read: ReadInputs) -> tuple[str, str]:
     return sha256(code.encode()).hexdigest(), sha256(values.encode()).hexdigest()
 
 
+def _without_any_model(read: ReadInputs, why: str) -> Charged:
+    """No model can be asked: its scopes are exceptions, those under house rules are not."""
+    places = [place for group in _places_by_model(read).values() for place in group]
+    left = without_scopes(read, dict.fromkeys(places, (REJECTED, why)))
+    return Charged(left, {}, (), "")
+
+
 def _places_by_model(read: ReadInputs) -> dict[tuple[str, str], list[int]]:
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, row in enumerate(read.scopes):
@@ -164,14 +174,15 @@ def _answers(
         prepared = used.model.prepare(market, used.parameters)
     except RejectedInputError as refusal:
         return [], dict.fromkeys(places, f"{used.parameter_set}: {refusal}.")
-    books = books_of_scopes(read, market=market, places=places)
     try:
+        books = books_of_scopes(read, market=market, places=places)
         return _charges(used, prepared, books, places), {}
     except RejectedInputError:
         answers, wrong = [], {}
-        for n, place in enumerate(places):
+        for place in places:
             try:
-                answers += _charges(used, prepared, books.select([n]), [place])
+                alone = books_of_scopes(read, market=market, places=[place])
+                answers += _charges(used, prepared, alone, [place])
             except RejectedInputError as refusal:
                 wrong[place] = f"{used.parameter_set}: {refusal}."
         return answers, wrong

@@ -85,12 +85,14 @@ class Ground:
     Attributes:
         kinds: what each asset is.
         carried: those whose mark is not valid.
+        overridden: those whose mark two people set.
     """
 
     kinds: Mapping[str, str]
     marks: Mapping[str, Decimal]
     terms: Mapping[str, AssetTerms]
     carried: frozenset[str]
+    overridden: frozenset[str] = frozenset()
 
 
 def side_of(
@@ -122,7 +124,13 @@ def _evaluated(
     return evaluate(
         house_rules_input(
             assets=[
-                AssetRow(code, ground.terms[code], ground.marks[code], code in ground.carried)
+                AssetRow(
+                    code,
+                    ground.terms[code],
+                    ground.marks[code],
+                    insufficient=code in ground.carried,
+                    overridden=code in ground.overridden,
+                )
                 for code in sorted(ground.marks)
             ],
             scopes=[

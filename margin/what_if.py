@@ -169,7 +169,10 @@ def _ground(codes: Iterable[str], *, as_of: datetime) -> tuple[Ground, dict[str,
         kinds={code: asset.kind for code, asset in assets.items()},
         marks={code: mark.price for code, mark in marks.items()} | {BASE: ONE},
         terms=terms,
-        carried=frozenset(code for code, mark in marks.items() if mark.state != "VALID"),
+        carried=frozenset(code for code, mark in marks.items() if mark.state != Mark.State.VALID),
+        overridden=frozenset(
+            code for code, mark in marks.items() if mark.state == Mark.State.OVERRIDDEN
+        ),
     )
     return ground, assets
 
@@ -182,6 +185,7 @@ def _moved(ground: Ground, change: Change) -> Ground:
         marks={**ground.marks, **change.prices},
         terms={**ground.terms, **haircuts},
         carried=ground.carried - change.prices.keys(),
+        overridden=ground.overridden - change.prices.keys(),
     )
 
 

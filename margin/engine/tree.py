@@ -11,19 +11,27 @@ from margin.engine.exact import ZERO, exact
 from margin.engine.explain import Node
 from margin.engine.given import Float
 from margin.engine.model import Part
+from margin.engine.rejected import RejectedInputError
 
 Units = NDArray[np.int64]
 
 # What binary sums leave behind is smaller than this share of a unit; it is not rounded up.
 NOISE_DECIMALS: Final = 6
+# Beyond it a float skips whole units.
+UNITS_MOST: Final = 2.0**53
 
 
 def units_up(amounts: Float, *, decimals: int) -> Units:
     """(N,) whole units of the currency, rounded up: what is required is never less than computed.
 
     A figure that exceeds whole units by less than a millionth of one is those units.
+
+    Raises:
+        RejectedInputError: a figure is no number, or so large that units cannot be told apart.
     """
     scaled = np.round(amounts * 10.0**decimals, NOISE_DECIMALS)
+    if not (np.abs(scaled) <= UNITS_MOST).all():
+        raise RejectedInputError("a requirement is too large for its units to be told apart")
     return np.ceil(scaled).astype(np.int64)
 
 

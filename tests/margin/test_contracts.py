@@ -116,6 +116,7 @@ def test_terms_that_do_not_fit_the_form_are_refused(days: list[Path], desk: Desk
     }
     for wrong in (
         {"asset": coin}, {"underlying": perpetual}, {"multiplier": D(0)}, {"form": "swap"},
+        {"multiplier": D(100)}, {"is_inverse": True}, option,
         {"expires_at": EXPIRY}, {"form": "future"}, {"strike": D(1)}, {"is_call": True},
         option | {"strike": None}, option | {"is_call": None}, option | {"strike": D(0)},
         option | {"is_inverse": True}, option | {"expires_at": None}, {"multiplier": D("NaN")},
@@ -133,7 +134,7 @@ def test_it_is_asked_for_on_screen(days: list[Path], desk: Desk) -> None:
     assert "moves by itself" in page
     assert address in page
     typed = {
-        "form": "future", "underlying": "BTC", "multiplier": "0.1", "reason": WHY,
+        "form": "future", "underlying": "BTC", "multiplier": "1", "reason": WHY,
         "expires_at": "2031-06-27T04:00",
     }  # fmt: skip
     assert browser.post(address, typed | {"form": "perpetual"}).status_code == 422
