@@ -25,6 +25,14 @@ DECIMALS: Final = 2
 REJECTED: Final = "model_refused"
 
 
+class Refusal(NamedTuple):
+    """Why a model that is watched would not say what it requires of a scope."""
+
+    scope: int
+    used: UsedModel
+    why: str
+
+
 class Charge(NamedTuple):
     """What a model requires of one scope.
 
@@ -54,13 +62,13 @@ class Charged:
     """A run's inputs without the scopes a model refused, and what the models require of the others.
 
     Attributes:
-        shadows: what models that are only watched would require; of every scope they can take.
+        shadows: what models that are only watched would require, and why of others they would not.
         market_sha256: of the arrays that the models were prepared with; empty where none was.
     """
 
     read: ReadInputs
     charges: Mapping[int, Charge]
-    shadows: Sequence[Charge]
+    shadows: Sequence[Charge | Refusal]
     market_sha256: str
 
 
@@ -82,7 +90,7 @@ def charged(read: ReadInputs) -> Charged:
     shadows = [
         answer
         for used in read.shadows.values()
-        for answer in _answers(read, used, market, everyone)[0]
+        for answer in _watched(read, used, market, everyone)
         if answer.scope not in refused
     ]
     left = without_scopes(read, refused)
@@ -160,6 +168,13 @@ def _places_by_model(read: ReadInputs) -> dict[tuple[str, str], list[int]]:
         if row.model_key is not None:
             places[row.model_key].append(place)
     return places
+
+
+def _watched(
+    read: ReadInputs, used: UsedModel, market: Market, places: Sequence[int]
+) -> list[Charge | Refusal]:
+    answers, wrong = _answers(read, used, market, places)
+    return [*answers, *(Refusal(place, used, why) for place, why in wrong.items())]
 
 
 def _answers(

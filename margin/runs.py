@@ -36,7 +36,7 @@ from margin.models import (
     ShadowResult,
 )
 from margin.parameters import engine_terms
-from margin.portfolio import Charge, Charged, charge_rows, charged, models_sha256
+from margin.portfolio import Charge, Charged, Refusal, charge_rows, charged, models_sha256
 
 NO_CHARGES: Final[Mapping[int, Charge]] = MappingProxyType({})
 
@@ -108,9 +108,11 @@ def shadows_hash(asked: Charged) -> str:
             asked.read.scopes[each.scope].account,
             asked.read.scopes[each.scope].bucket,
             str(each.used.parameter_set),
-            each.initial_margin,
-            each.maintenance_margin,
-            each.binding,
+            *(
+                (each.why,)
+                if isinstance(each, Refusal)
+                else (each.initial_margin, each.maintenance_margin, each.binding)
+            ),
         )
         for each in asked.shadows
     ]
@@ -219,15 +221,18 @@ def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginR
     return run
 
 
-def _shadow_row(run: MarginRun, read: ReadInputs, charge: Charge) -> ShadowResult:
-    return ShadowResult(
+def _shadow_row(run: MarginRun, read: ReadInputs, said: Charge | Refusal) -> ShadowResult:
+    row = ShadowResult(
         run=run,
-        scope_id=read.scopes[charge.scope].scope_id,
-        parameter_set=charge.used.parameter_set,
-        initial_margin=charge.initial_margin,
-        maintenance_margin=charge.maintenance_margin,
-        binding=charge.binding,
+        scope_id=read.scopes[said.scope].scope_id,
+        parameter_set=said.used.parameter_set,
     )
+    if isinstance(said, Refusal):
+        row.refusal = said.why
+    else:
+        row.initial_margin, row.maintenance_margin = said.initial_margin, said.maintenance_margin
+        row.binding = said.binding
+    return row
 
 
 def _next_number(business_day: date) -> str:

@@ -202,9 +202,10 @@ class Migration(migrations.Migration):
             name="ShadowResult",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("initial_margin", accounts.fields.ExactField()),
-                ("maintenance_margin", accounts.fields.ExactField()),
+                ("initial_margin", accounts.fields.ExactField(null=True)),
+                ("maintenance_margin", accounts.fields.ExactField(null=True)),
                 ("binding", models.CharField(blank=True, max_length=120)),
+                ("refusal", models.TextField(blank=True)),
                 (
                     "xid",
                     accounts.fields.TransactionIdField(
@@ -242,7 +243,19 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(
                         fields=("run", "parameter_set", "scope"),
                         name="shadow_says_one_thing_of_a_scope",
-                    )
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            refusal="",
+                            initial_margin__isnull=False,
+                            maintenance_margin__isnull=False,
+                        )
+                        | (
+                            ~models.Q(refusal="")
+                            & models.Q(initial_margin__isnull=True, maintenance_margin__isnull=True)
+                        ),
+                        name="shadow_requires_or_says_why_not",
+                    ),
                 ],
             },
         ),

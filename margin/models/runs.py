@@ -2,6 +2,7 @@
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
 
 from accounts.fields import ClockTime, CurrentTransaction, ExactField, TransactionIdField
 from accounts.models import AgreementVersion, MarginAccount, Scope
@@ -117,20 +118,30 @@ class RunException(models.Model):
 
 
 class ShadowResult(models.Model):
-    """What a model that is only watched would have required of a scope in a run."""
+    """What a model that is only watched would have required of a scope in a run, or why not."""
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(MarginRun, models.PROTECT, related_name="shadows", db_index=False)
     scope = models.ForeignKey(Scope, models.PROTECT, related_name="+")
     parameter_set = models.ForeignKey(ParameterSet, models.PROTECT, related_name="+")
-    initial_margin = ExactField()
-    maintenance_margin = ExactField()
+    initial_margin = ExactField(null=True)
+    maintenance_margin = ExactField(null=True)
     binding = models.CharField(max_length=120, blank=True)
+    refusal = models.TextField(blank=True)
     xid = TransactionIdField(db_default=CurrentTransaction())
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 name="shadow_says_one_thing_of_a_scope", fields=["run", "parameter_set", "scope"]
+            ),
+            models.CheckConstraint(
+                name="shadow_requires_or_says_why_not",
+                condition=Q(
+                    refusal="", initial_margin__isnull=False, maintenance_margin__isnull=False
+                )
+                | (
+                    ~Q(refusal="") & Q(initial_margin__isnull=True, maintenance_margin__isnull=True)
+                ),
             ),
         ]

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, F, Max, Q, Sum
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -77,6 +77,8 @@ class ShadowRow:
     required: Decimal
     shadow: Decimal
     more: int
+    refused: int
+    why: str
 
     @property
     def difference(self) -> Decimal:
@@ -222,9 +224,13 @@ def shadow_rows(request: DeskRequest) -> list[ShadowRow]:
         ShadowResult.objects.filter(mine, same_run, run=run)
         .values("parameter_set")
         .annotate(
-            scopes=Count("pk"),
-            shadow=Sum("initial_margin"),
-            required=Sum("scope__results__initial_margin"),
+            scopes=Count("pk", filter=Q(refusal="")),
+            refused=Count("pk", filter=~Q(refusal="")),
+            why=Max("refusal"),
+            shadow=Sum("initial_margin", default=Decimal(0)),
+            required=Sum(
+                "scope__results__initial_margin", filter=Q(refusal=""), default=Decimal(0)
+            ),
             more=Count("pk", filter=Q(initial_margin__gt=F("scope__results__initial_margin"))),
         )
         .order_by("parameter_set")
@@ -234,6 +240,7 @@ def shadow_rows(request: DeskRequest) -> list[ShadowRow]:
         ShadowRow(
             parameter_set=sets[row["parameter_set"]], scopes=row["scopes"],
             required=row["required"], shadow=row["shadow"], more=row["more"],
+            refused=row["refused"], why=row["why"],
         )
         for row in found
     ]  # fmt: skip

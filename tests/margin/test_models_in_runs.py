@@ -17,6 +17,7 @@ from brokerage.inbox.cycle import run_day
 from ledger.models import Asset
 from margin.engine.explain import Node
 from margin.engine.models import MODELS
+from margin.engine.parameters import written_parameters
 from margin.explanation import as_rows, explain_result, find_result, stored_parts
 from margin.free import free_amount
 from margin.holding import balances_of, newest_gate
@@ -31,7 +32,6 @@ from margin.models import (
     RunException,
     ShadowResult,
 )
-from margin.portfolio import DECIMALS
 from margin.runs import replay
 from margin.verify import check_margin
 from margin.what_if import Change, WhatIfRefusedError, what_if
@@ -313,7 +313,32 @@ def test_a_request_says_what_changes(days: list[Path], desk: Desk) -> None:
     assert [(each.label, each.before, each.after) for each in fields] == [("shock", "0.15", "0.2")]
 
 
-def test_every_model_can_be_watched(days: list[Path], desk: Desk) -> None:
-    assert models_in_use(DAYS[1], standing=SHADOW) == {}
-    assert DECIMALS == 2
-    assert set(MODELS) >= {"delta"}
+def test_every_model_is_watched_with_its_standard_set_or_says_why_not(
+    days: list[Path], desk: Desk
+) -> None:
+    for name, model in MODELS.items():
+        shared: dict[str, Any] = {
+            "model": name, "code": "STANDARD", "effective_from": DAYS[1],
+            "legal_entity": desk.entity, "reason": WHY, "actor": person(desk[Role.RISK]),
+        }  # fmt: skip
+        values = written_parameters(model.standard)
+        agreed(request_parameters(values=values, **shared), desk[Role.COMPLIANCE])
+        asked = request_decision(standing=SHADOW, owner="Head of risk", **shared)
+        agreed(asked, desk[Role.COMPLIANCE])
+    assert {name for name, _ in models_in_use(DAYS[1], standing=SHADOW)} == set(MODELS)
+    run_day(days[1])
+    run = MarginRun.objects.get(business_day=DAYS[1])
+    found = ShadowResult.objects.filter(run=run)
+    assert found.count() == run.scope_count * len(MODELS)
+    said = {
+        name: found.filter(parameter_set__model=name, refusal="", initial_margin__gt=0).count()
+        for name in MODELS
+    }
+    # Two days of marks are no history; shares and options alone are for strategies.
+    looks_back = {"value-at-risk", "expected-shortfall", "parametric", "factors"}
+    assert {name for name, count in said.items() if not count} == looks_back
+    for name in looks_back:
+        (why,) = set(found.filter(parameter_set__model=name).values_list("refusal", flat=True))
+        assert "days" in why
+    assert found.filter(parameter_set__model="strategies").exclude(refusal="").exists()
+    assert replay(run.number).is_same
