@@ -48,7 +48,7 @@ def balances_of(bucket: Bucket) -> ScopeBalances:
 
 def newest_gate() -> InitialMarginGate:
     """The gate at the newest marks there are."""
-    return InitialMarginGate.at_marks_before(date.max)
+    return InitialMarginGate.newest()
 
 
 def standing_of(bucket: Bucket, held: ScopeBalances, *, gate: InitialMarginGate) -> Standing:

@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
+
+from django.utils import timezone
 
 from accounts.agreements import terms_in_force as terms_of_accounts
 from accounts.models import Bucket
@@ -14,7 +16,7 @@ from margin.engine.gate import Standing, scope_equity_and_initial
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import AssetTerms
 from margin.marks import BASE, newest_marks
-from margin.models import ModelDecision
+from margin.models import Mark, ModelDecision
 from margin.parameters import engine_terms
 from margin.terms import terms_in_force
 
@@ -23,9 +25,8 @@ def buckets_under_models(day: date) -> frozenset[int]:
     """Ids of the buckets whose account is under a portfolio model on a day."""
     if not ModelDecision.objects.filter(standing=ModelDecision.Standing.PRODUCTION).exists():
         return frozenset()
-    asked = min(day, date.max - timedelta(days=1))
     accounts = [
-        account for account, terms in terms_of_accounts(asked).items() if terms.model != HOUSE_RULES
+        account for account, terms in terms_of_accounts(day).items() if terms.model != HOUSE_RULES
     ]
     return frozenset(Bucket.objects.filter(account__in=accounts).values_list("pk", flat=True))
 
@@ -50,7 +51,21 @@ class InitialMarginGate:
     @classmethod
     def at_marks_before(cls, day: date) -> "InitialMarginGate":
         """The gate of a day: the newest marks of the days before it, the terms in force on it."""
-        marks = {code: mark.price for code, mark in newest_marks(day).items()} | {BASE: ONE}
+        return cls._of(newest_marks(day), day=day)
+
+    @classmethod
+    def newest(cls) -> "InitialMarginGate":
+        """The gate of now: the newest marks there are, the terms in force today.
+
+        Where the book is ahead of the clock, those of its newest day.
+        """
+        found = newest_marks(date.max)
+        days = [mark.business_day for mark in found.values()]
+        return cls._of(found, day=max([timezone.now().date(), *days]))
+
+    @classmethod
+    def _of(cls, newest: Mapping[str, Mark], *, day: date) -> "InitialMarginGate":
+        marks = {code: mark.price for code, mark in newest.items()} | {BASE: ONE}
         in_force = terms_in_force(day)
         terms = {
             asset.code: found
