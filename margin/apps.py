@@ -29,8 +29,8 @@ class MarginConfig(AppConfig):
         """Say how requests of this app are shown and applied, and which codes it knows."""
         from accounts.agreements import register_terms_check
         from margin import (
+            agreed_moves,
             agreement_codes,
-            bucket_moves,
             contracts,
             model_registry,
             overrides,
@@ -38,7 +38,7 @@ class MarginConfig(AppConfig):
             retention,
         )
 
-        bucket_moves.register()
+        agreed_moves.register()
         contracts.register()
         model_registry.register()
         overrides.register()
