@@ -20,13 +20,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a number; either its own parts add up to it, or `how` shows the product."""
+    """One part of a number; either its own parts add up to it, or `how` shows the product.
+
+    Attributes:
+        beside: what was compared and did not decide; part of no sum.
+    """
 
     label: str
     amount: Decimal
     how: str = ""
     sources: tuple[Source, ...] = ()
     parts: tuple["Part", ...] = ()
+    beside: tuple["Part", ...] = ()
 
     def leaves(self) -> Iterator["Part"]:
         """The parts that have no parts of their own."""

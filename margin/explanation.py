@@ -10,12 +10,14 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat
 
 from accounts.clock import utc_stamp
+from accounts.exports import cell
 from accounts.figures import plain
 from ledger.models import Posting
 from margin.engine.components import Component, ComponentKind, component_of
 from margin.engine.explain import Explanation, Figures, Node, Reference, explain
 from margin.model_trees import model_trees
 from margin.models import Bracket, MarginResult, MarginRun, Mark, ResultComponent
+from margin.references import mark_reference, valid_mark_before
 
 JSON_FORMAT = "margin-explanation/1"
 ROW_HEAD = ("node", "kind", "amount", "how", "inputs")
@@ -174,6 +176,8 @@ def as_json(result: MarginResult) -> dict[str, Any]:
 def as_rows(result: MarginResult) -> list[tuple[str, ...]]:
     """The explanation as a table: one line a node, with the way to it, exact amounts as text.
 
+    Text that a spreadsheet would run is made harmless, as in every file that is taken out.
+
     Raises:
         ExplanationError: as `as_json`.
     """
@@ -181,7 +185,7 @@ def as_rows(result: MarginResult) -> list[tuple[str, ...]]:
     roots = [said.equity, said.initial_margin, said.maintenance_margin]
     if trees is not None:
         roots += [trees.initial_margin, trees.maintenance_margin]
-    return [ROW_HEAD, *(line for root in roots for line in _lines(root, ""))]
+    return [ROW_HEAD, *(tuple(map(cell, line)) for root in roots for line in _lines(root, ""))]
 
 
 def _lines(node: Node, above: str) -> Iterator[tuple[str, ...]]:
@@ -198,7 +202,7 @@ def references(part: StoredPart) -> list[Reference]:
     found: list[Reference] = []
     row = part.row
     if row.mark is not None:
-        found.append(_mark_reference(part, row.mark))
+        found.append(mark_reference(row.mark, asset=part.component.asset, valid=part.valid_mark))
     if row.haircut is not None and part.component.kind == ComponentKind.MONEY_CLAIM:
         found.append(
             {
@@ -222,21 +226,6 @@ def references(part: StoredPart) -> list[Reference]:
             }
         )
     return found
-
-
-def _mark_reference(part: StoredPart, mark: Mark) -> Reference:
-    valid = part.valid_mark
-    said: dict[str, Any] = {
-        "what": "mark",
-        "id": mark.pk,
-        "asset": part.component.asset,
-        "as_of": utc_stamp(mark.as_of),
-        "price": plain(mark.price),
-        "state": mark.state,
-        "used": mark.used,
-        "dropped": mark.dropped,
-    }
-    return said if valid is None else said | {"carried_from": utc_stamp(valid.as_of)}
 
 
 def _terms_reference(part: StoredPart) -> Reference:
@@ -319,11 +308,3 @@ def _valid_marks(rows: Iterable[ResultComponent]) -> dict[int, Mark]:
     }
     found = {pk: valid_mark_before(mark) for pk, mark in carried.items()}
     return {pk: mark for pk, mark in found.items() if mark is not None}
-
-
-def valid_mark_before(mark: Mark) -> Mark | None:
-    """The newest valid mark of the same asset before a carried one."""
-    earlier = Mark.objects.filter(
-        asset_id=mark.asset_id, as_of__lt=mark.as_of, state=Mark.State.VALID
-    )
-    return earlier.order_by("-as_of").first()

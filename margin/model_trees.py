@@ -1,13 +1,24 @@
 """The trees behind a requirement that a portfolio model made: recomputed from the run's inputs."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from accounts.figures import plain
-from margin.book import read_inputs
-from margin.engine.explain import ExplanationError, Node
-from margin.models import MarginResult
+from margin.book import ReadInputs, read_inputs
+from margin.engine.explain import ExplanationError, Node, Reference
+from margin.engine.parameters import Field, parameter_fields
+from margin.engine.rejected import RejectedInputError
+from margin.models import MarginResult, Mark, ParameterSet
 from margin.portfolio import portfolio_trees
+from margin.references import mark_reference, parameter_reference, valid_mark_before
+
+
+class PricedBy(NamedTuple):
+    """A mark that a model read, and where it was carried the valid one it comes from."""
+
+    mark: Mark
+    valid: Mark | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,25 +26,25 @@ class ModelTrees:
     """Why a model required what it did of one scope.
 
     Attributes:
-        initial_margin, maintenance_margin: trees whose leaves add up to the last cent.
+        initial_margin, maintenance_margin: trees whose leaves add up to the last cent; their
+            inputs name price rows and parameters.
+        marks: the prices that they name, by asset.
     """
 
     initial_margin: Node
     maintenance_margin: Node
-    model: str
-    code: str
-    version: int
-    sha256: str
+    used: ParameterSet
     binding: str
+    marks: Mapping[str, PricedBy]
 
     def as_json(self) -> dict[str, Any]:
         """The trees with the parameter set they rest on."""
         return {
             "parameter_set": {
-                "model": self.model,
-                "code": self.code,
-                "version": self.version,
-                "sha256": self.sha256,
+                "model": self.used.model,
+                "code": self.used.code,
+                "version": self.used.version,
+                "sha256": self.used.sha256,
             },
             "binding": self.binding,
             "initial_margin": self.initial_margin.as_json(),
@@ -50,23 +61,84 @@ def model_trees(result: MarginResult) -> ModelTrees | None:
     used = result.parameter_set
     if used is None:
         return None
-    run = result.run
-    read = read_inputs(horizon_id=run.horizon_id, as_of=run.as_of)
-    place = next(n for n, row in enumerate(read.scopes) if row.scope_id == result.scope_id)
-    trees = portfolio_trees(read, scope=place)
-    assert trees is not None, "the scope was under a model"
-    initial, maintenance = trees
+    read, (initial, maintenance) = _said_again(result)
     said = initial.amount, maintenance.amount
     stored = result.initial_margin, result.maintenance_margin
     if said != stored:
         detail = f"{' and '.join(map(plain, said))}, not {' and '.join(map(plain, stored))}"
         raise ExplanationError("model_says_so", detail)
+    marks = _marks(read, (initial, maintenance))
+    fields = {
+        each.path: each for each in parameter_fields(read.models[used.model, used.code].parameters)
+    }
     return ModelTrees(
-        initial_margin=initial,
-        maintenance_margin=maintenance,
-        model=used.model,
-        code=used.code,
-        version=used.version,
-        sha256=used.sha256,
+        initial_margin=_referring(initial, used, marks, fields),
+        maintenance_margin=_referring(maintenance, used, marks, fields),
+        used=used,
         binding=result.binding,
+        marks=marks,
     )
+
+
+def _said_again(result: MarginResult) -> tuple[ReadInputs, tuple[Node, Node]]:
+    run = result.run
+    read = read_inputs(horizon_id=run.horizon_id, as_of=run.as_of)
+    place = next((n for n, row in enumerate(read.scopes) if row.scope_id == result.scope_id), None)
+    try:
+        trees = None if place is None else portfolio_trees(read, scope=place)
+    except RejectedInputError as refused:
+        raise ExplanationError("model_says_so", f"{refused}") from refused
+    if trees is None:
+        raise ExplanationError("model_says_so", "it is not asked about this scope any more")
+    return read, trees
+
+
+def _marks(read: ReadInputs, trees: Iterable[Node]) -> dict[str, PricedBy]:
+    """The marks that trees name, by asset; a query for each that was carried."""
+    named = {str(each["price"]) for tree in trees for each in _inputs(tree) if each.get("price")}
+    found = {}
+    for pk, mark in read.marks.items():
+        code = read.assets[pk].code
+        if code in named:
+            is_valid = mark.state == Mark.State.VALID
+            found[code] = PricedBy(mark, None if is_valid else valid_mark_before(mark))
+    return found
+
+
+def _inputs(node: Node) -> Iterator[Reference]:
+    yield from node.inputs
+    for below in (*node.children, *node.beside):
+        yield from _inputs(below)
+
+
+def _referring(
+    node: Node,
+    used: ParameterSet,
+    marks: Mapping[str, PricedBy],
+    fields: Mapping[str, Field],
+) -> Node:
+    """The node with its inputs named by the rows they are, and all beneath it."""
+
+    def row(said: Reference) -> Reference:
+        if "price" in said and said["price"] in marks:
+            found = marks[said["price"]]
+            return mark_reference(found.mark, asset=said["price"], valid=found.valid)
+        if "parameter" in said:
+            path = str(said["parameter"])
+            return parameter_reference(used, path=path, found=field_at(fields, path))
+        return said
+
+    return replace(
+        node,
+        inputs=tuple(map(row, node.inputs)),
+        children=tuple(_referring(each, used, marks, fields) for each in node.children),
+        beside=tuple(_referring(each, used, marks, fields) for each in node.beside),
+    )
+
+
+def field_at(fields: Mapping[str, Field], path: str) -> Field | None:
+    """A value by its path, or by the end of it where only one ends so; None of a group."""
+    if path in fields:
+        return fields[path]
+    ends = [each for name, each in fields.items() if name.endswith(f".{path}")]
+    return ends[0] if len(ends) == 1 else None

@@ -16,6 +16,7 @@ from margin.engine.explain import Node
 from margin.engine.inputs import ChargeRow
 from margin.engine.market import Market
 from margin.engine.model import NOTHING_BINDS, Prepared
+from margin.engine.parameters import parameters_sha256
 from margin.engine.rejected import RejectedInputError
 from margin.engine.source import model_sha256
 from margin.engine.tree import exact_tree, units_of_parts, units_up
@@ -151,7 +152,9 @@ def models_sha256(read: ReadInputs) -> tuple[str, str]:
     used = [*read.models.values(), *read.shadows.values()]
     said = sorted((each.parameter_set.model, each.parameter_set.code, each) for each in used)
     code = "\n".join(f"{model} {model_sha256(each.model)}" for model, _, each in said)
-    values = "\n".join(f"{model} {c} {each.parameter_set.sha256}" for model, c, each in said)
+    values = "\n".join(
+        f"{model} {c} {parameters_sha256(each.parameters)}" for model, c, each in said
+    )
     return sha256(code.encode()).hexdigest(), sha256(values.encode()).hexdigest()
 
 

@@ -24,9 +24,9 @@ from margin.screens.drawer import (
     Question,
     drawer,
     questions,
-    rate_words,
     without_drawer,
 )
+from margin.screens.drawer_links import rate_words
 from margin.screens.history import scope_history
 from margin.screens.holdings import Holdings, holdings_of
 from margin.screens.scenarios import scenario_table
@@ -102,7 +102,7 @@ def results_of(account: MarginAccount, run: MarginRun | None) -> list[MarginResu
     found = MarginResult.objects.filter(run=run, scope__bucket__account=account)
     return list(
         found.select_related(
-            "run", "scope__bucket__account", "agreement_version__agreement"
+            "run", "scope__bucket__account", "agreement_version__agreement", "parameter_set"
         ).order_by("scope__bucket__code")
     )
 

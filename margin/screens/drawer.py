@@ -4,22 +4,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from urllib.parse import urlencode
 
 from django.http import HttpRequest
-from django.urls import reverse
 
-from accounts.clock import shown_day, shown_instant
+from accounts.clock import shown_instant
 from accounts.explanation import Explanation, Fact, Part, Source
 from accounts.explanation import exact_sum as sum_of
 from accounts.figures import WIDE, grouped
-from accounts.states import STATES, Shown
 from margin.engine.components import TOTALS, ComponentKind
-from margin.engine.explain import GROUP_LABELS, TOTAL_LABELS, product
-from margin.explanation import BracketInForce, StoredPart, stored_parts
-from margin.models import MarginResult, Mark
+from margin.engine.explain import GROUP_LABELS, TOTAL_LABELS, ExplanationError, product
+from margin.explanation import StoredPart, stored_parts
+from margin.model_trees import model_trees
+from margin.models import MarginResult
+from margin.screens.drawer_links import (
+    agreement_address,
+    agreement_words,
+    bracket_words,
+    mark_shown,
+    posting_address,
+    price_address,
+    rate_words,
+    short_hash,
+)
+from margin.screens.model_drawer import model_part, set_address
 
-HASH_SHOWN = 6
 QUESTIONS = frozenset(TOTALS)
 
 
@@ -65,7 +73,7 @@ def drawer(
         close: address of the page without the drawer.
     """
     amount: Decimal = getattr(result, total)
-    parts = [part for part in stored_parts(result) if part.row.total == total]
+    parts, of_model = parts_of(result, total)
     bucket, run = result.scope.bucket, result.run
     assert bucket is not None, "house rules are computed for buckets"
     return Explanation(
@@ -74,17 +82,39 @@ def drawer(
         f"{shown_instant(run.as_of, form='full')}",
         total=amount,
         unit=unit,
-        parts=groups(parts, day=run.business_day, result=result),
+        parts=parts,
         close=close,
         link=link,
         facts=(
             Fact("Run", run.number, is_code=True),
-            Fact("Model", f"{run.model} {run.model_version}"),
-            Fact("Agreement", agreement_words(result)),
+            *(of_model or [Fact("Model", f"{run.model} {run.model_version}")]),
+            Fact("Agreement", agreement_words(result), agreement_address(result)),
             Fact("Inputs", short_hash(run.inputs_sha256), is_code=True),
             Fact("Result", short_hash(run.result_sha256), is_code=True),
         ),
     )
+
+
+def parts_of(result: MarginResult, total: str) -> tuple[tuple[Part, ...], list[Fact]]:
+    """What adds up to a total, and what is said of a portfolio model that required it.
+
+    The model's own tree is computed again from the run's inputs. Where the model does not say
+    today what it said then, its parts are shown as they were kept, and so is the reason.
+    """
+    used = result.parameter_set
+    stored = [part for part in stored_parts(result) if part.row.total == total]
+    kept = groups(stored, day=result.run.business_day, result=result)
+    if used is None or total == "equity":
+        return kept, []
+    facts = [Fact("Model", f"{used}", set_address(used))]
+    if result.binding:
+        facts.append(Fact("Decided by", result.binding))
+    try:
+        trees = model_trees(result)
+    except ExplanationError as broken:
+        return kept, [*facts, Fact("Not opened further", str(broken))]
+    assert trees is not None, "the result is under a model"
+    return (model_part(getattr(trees, total), trees=trees, result=result),), facts
 
 
 def groups(parts: Sequence[StoredPart], *, day: date, result: MarginResult) -> tuple[Part, ...]:
@@ -141,72 +171,3 @@ def sources(part: StoredPart, *, day: date, result: MarginResult) -> list[Source
         what = "Average cost after" if part.component.average_cost is not None else "Balance after"
         found.append(Source(what, part.posting.entry.reference, posting_address(part, result)))
     return found
-
-
-def price_address(
-    code: str, *, day: date, part: StoredPart | None = None, anchor: str = "price"
-) -> str:
-    """The page of a price on a day, with the bracket that a part was charged by."""
-    asked = {"day": day.isoformat()}
-    if part is not None and part.bracket is not None:
-        asked["bracket"] = str(part.bracket.number)
-    return f"{reverse('margin:price', args=[code])}?{urlencode(asked)}#{anchor}"
-
-
-def agreement_address(result: MarginResult) -> str:
-    return f"{account_address(result)}?tab=agreement"
-
-
-def account_address(result: MarginResult) -> str:
-    """The page of the account a result is about."""
-    bucket = result.scope.bucket
-    assert bucket is not None, "house rules are computed for buckets"
-    return reverse("margin:account", args=[bucket.account.code])
-
-
-def posting_address(part: StoredPart, result: MarginResult) -> str:
-    """The line of the statement of account that left a balance."""
-    assert part.posting is not None
-    posting = part.posting
-    asked = urlencode({"tab": "statement", "q": posting.entry.reference})
-    return f"{account_address(result)}?{asked}#posting-{posting.account_id}-{posting.account_seq}"
-
-
-def agreement_words(result: MarginResult) -> str:
-    """ "STD v1, in force since 31 Jan 2018"."""
-    terms = result.agreement_version
-    since = shown_day(terms.effective_from, form="short")
-    return (
-        f"{terms.agreement.code} v{terms.version}, in force since "
-        f"{since} {terms.effective_from.year}"
-    )
-
-
-def mark_shown(mark: Mark, valid: Mark | None) -> Shown:
-    """A mark's state, with how many of its sources agreed or the day it is carried from."""
-    shown = STATES["price"][mark.state]
-    sources_count = len({each["source"] for each in [*mark.used, *mark.dropped]})
-    word = f"{len(mark.used)} of {sources_count} sources"
-    if mark.state != Mark.State.VALID:
-        since = "" if valid is None else f", mark of {shown_day(valid.business_day, form='short')}"
-        word = f"{shown.word}{since}"
-    return shown._replace(word=word)
-
-
-def bracket_words(bracket: BracketInForce) -> str:
-    """ "2: 50,000 to 250,000"."""
-    floor = grouped(bracket.floor.normalize(WIDE))
-    if bracket.ceiling is None:
-        return f"{bracket.number}: from {floor}"
-    return f"{bracket.number}: {floor} to {grouped(bracket.ceiling.normalize(WIDE))}"
-
-
-def rate_words(rate: Decimal) -> str:
-    """0.20 is "20 %"."""
-    percent = WIDE.multiply(rate, Decimal(100)).normalize(WIDE)
-    return f"{grouped(percent)}\N{NO-BREAK SPACE}%"
-
-
-def short_hash(digest: str) -> str:
-    """The ends of a hash, by which people tell it from another."""
-    return f"sha256 {digest[:HASH_SHOWN]}…{digest[-HASH_SHOWN:]}"
