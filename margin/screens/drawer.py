@@ -14,10 +14,10 @@ from accounts.explanation import Explanation, Fact, Part, Source
 from accounts.explanation import exact_sum as sum_of
 from accounts.figures import WIDE, grouped
 from accounts.states import STATES, Shown
-from margin.engine.components import TOTALS, ComponentKind
+from margin.engine.components import OF_MONEY, TOTALS, ComponentKind
 from margin.engine.explain import GROUP_LABELS, TOTAL_LABELS, product
 from margin.explanation import BracketInForce, StoredPart, stored_parts
-from margin.models import MarginResult, Mark
+from margin.models import Haircut, MarginResult, Mark
 
 HASH_SHOWN = 6
 QUESTIONS = frozenset(TOTALS)
@@ -122,10 +122,9 @@ def sources(part: StoredPart, *, day: date, result: MarginResult) -> list[Source
                 mark_shown(row.mark, part.valid_mark),
             )
         )
-    if part.component.kind == ComponentKind.MONEY_CLAIM and row.haircut and row.mark:
+    if part.component.kind in OF_MONEY and row.haircut and row.mark:
         address = price_address(part.component.asset, day=day, anchor="terms")
-        words = f"{rate_words(row.haircut.haircut)}, v{row.haircut.version}"
-        found.append(Source("Haircut", words, address))
+        found.append(Source("Haircut", haircut_words(part, row.haircut), address))
     if part.bracket is not None and row.instrument_terms is not None:
         words = f"{bracket_words(part.bracket)}, v{row.instrument_terms.version}"
         address = price_address(part.component.asset, day=day, part=part, anchor="terms")
@@ -191,6 +190,15 @@ def mark_shown(mark: Mark, valid: Mark | None) -> Shown:
         since = "" if valid is None else f", mark of {shown_day(valid.business_day, form='short')}"
         word = f"{shown.word}{since}"
     return shown._replace(word=word)
+
+
+def haircut_words(part: StoredPart, haircut: Haircut) -> str:
+    """The haircut of a version, or its tiers and what a further step rests on."""
+    detail = part.component.detail
+    if detail is None:
+        return f"{rate_words(haircut.haircut)}, v{haircut.version}"
+    facts = "".join(f", {name.replace('_', ' ')} {said}" for name, said in detail.facts)
+    return f"tiers from {rate_words(haircut.haircut)}, v{haircut.version}{facts}"
 
 
 def bracket_words(bracket: BracketInForce) -> str:
