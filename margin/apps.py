@@ -10,6 +10,7 @@ class MarginConfig(AppConfig):
         "margin_callevent",
         "margin_contract",
         "margin_haircut",
+        "margin_haircutschedule",
         "margin_instrumentterms",
         "margin_marginresult",
         "margin_marginrun",

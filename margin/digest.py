@@ -14,6 +14,7 @@ NO_JOBS = "w.kind <> 'job'"
 
 TABLES = (
     DigestedTable("margin_haircut", key=("asset_id", "version")),
+    DigestedTable("margin_haircutschedule", key=("haircut_id",)),
     DigestedTable("margin_instrumentterms", key=("asset_id", "version")),
     DigestedTable("margin_bracket", key=("terms_id", "floor")),
     DigestedTable("margin_contract", key=("asset_id",)),

@@ -13,10 +13,10 @@ from accounts.clock import utc_stamp
 from accounts.exports import cell
 from accounts.figures import plain
 from ledger.models import Posting
-from margin.engine.components import Component, ComponentKind, component_of
+from margin.engine.components import OF_MONEY, Component, component_of
 from margin.engine.explain import Explanation, Figures, Node, Reference, explain
 from margin.model_trees import model_trees
-from margin.models import Bracket, MarginResult, MarginRun, Mark, ResultComponent
+from margin.models import Bracket, Haircut, MarginResult, MarginRun, Mark, ResultComponent
 from margin.references import mark_reference, valid_mark_before
 
 JSON_FORMAT = "margin-explanation/1"
@@ -91,9 +91,9 @@ def find_result(run_number: str, scope_name: str) -> MarginResult:
 def stored_parts(result: MarginResult) -> list[StoredPart]:
     """The parts of a result in their order, in at most four queries."""
     rows = list(
-        result.components.select_related("asset", "mark", "haircut", "instrument_terms").order_by(
-            "ordinal"
-        )
+        result.components.select_related(
+            "asset", "mark", "haircut__schedule", "instrument_terms"
+        ).order_by("ordinal")
     )
     postings, brackets, valid = _postings(rows), brackets_of_terms(rows), _valid_marks(rows)
     return [
@@ -203,16 +203,8 @@ def references(part: StoredPart) -> list[Reference]:
     row = part.row
     if row.mark is not None:
         found.append(mark_reference(row.mark, asset=part.component.asset, valid=part.valid_mark))
-    if row.haircut is not None and part.component.kind == ComponentKind.MONEY_CLAIM:
-        found.append(
-            {
-                "what": "haircut",
-                "asset": part.component.asset,
-                "version": row.haircut.version,
-                "effective_from": row.haircut.effective_from.isoformat(),
-                "haircut": plain(row.haircut.haircut),
-            }
-        )
+    if row.haircut is not None and part.component.kind in OF_MONEY:
+        found += _haircut_references(part, row.haircut)
     if row.instrument_terms is not None:
         found.append(_terms_reference(part))
     if part.posting is not None:
@@ -225,6 +217,24 @@ def references(part: StoredPart) -> list[Reference]:
                 "reference": part.posting.entry.reference,
             }
         )
+    return found
+
+
+def _haircut_references(part: StoredPart, haircut: Haircut) -> list[Reference]:
+    """The version of the haircut with its tiers, and what a further step rests on."""
+    said: dict[str, Any] = {
+        "what": "haircut",
+        "asset": part.component.asset,
+        "version": haircut.version,
+        "effective_from": haircut.effective_from.isoformat(),
+        "haircut": plain(haircut.haircut),
+    }
+    detail = part.component.detail
+    if detail is None:
+        return [said]
+    found: list[Reference] = [said | {"schedule": haircut.schedule.values}]
+    if detail.facts:
+        found.append({"what": part.row.kind, **dict(detail.facts)})
     return found
 
 

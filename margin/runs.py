@@ -8,7 +8,7 @@ from typing import Final
 
 from accounts.bulk import copy_rows
 from margin.book import BASE, Holding, ReadInputs, read_inputs
-from margin.engine.components import OF_MODELS, Component, ComponentKind
+from margin.engine.components import OF_MODELS, OF_MONEY, Component, ComponentKind
 from margin.engine.exact import ONE, ZERO
 from margin.engine.hashing import (
     content_sha256,
@@ -305,7 +305,7 @@ def _held(read: ReadInputs, component: Component) -> Holding | None:
     """The claim, position or loan a part was made from."""
     if component.row is None:
         return None
-    if component.kind == ComponentKind.MONEY_CLAIM:
+    if component.kind in OF_MONEY:
         return read.claims[component.row]
     if component.kind == ComponentKind.LOAN:
         return next(held for held in read.loans if held.scope == component.row)

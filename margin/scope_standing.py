@@ -10,6 +10,7 @@ from typing import Final
 
 from accounts.models import AgreementVersion
 from ledger.positions import Position
+from margin.engine.collateral import CollateralTerms, bends, bends_of_others
 from margin.engine.components import Component
 from margin.engine.exact import ZERO, exact
 from margin.engine.gate import scope_equity_and_initial
@@ -28,6 +29,7 @@ from margin.marks import BASE
 
 NOTHING: Final = Position(quantity=ZERO, average_cost=ZERO)
 SCOPE: Final = "scope"
+JUST: Final = Decimal("1e-18")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +185,35 @@ def _points(
     return liquidation_points(
         balance_at(code, held, ground, agreement),
         price=ground.marks[code],
-        bends=[_bend(floor, size) for floor in floors if floor],
+        bends=[
+            *(_bend(floor, size) for floor in floors if floor),
+            *money_bends(code, held, ground),
+        ],
     )
 
 
+def money_bends(code: str, held: Holding, ground: Ground) -> list[Decimal]:
+    """Prices of money at which a tier, a concentration or a peg bends what money counts for."""
+    amount, terms = held.claims.get(code, ZERO), ground.terms[code]
+    if amount <= 0:
+        return []
+    with exact():
+        values = {c: a * ground.marks[c] for c, a in held.claims.items() if a > 0 and c != code}
+        rest = sum(values.values(), ZERO)
+        others = [
+            (value, found)
+            for c, value in values.items()
+            if isinstance(found := ground.terms[c], CollateralTerms)
+        ]
+        quotients = list(bends_of_others(amount, rest=rest, others=others))
+        steps: list[Decimal] = []
+        if isinstance(terms, CollateralTerms):
+            quotients += bends(amount, rest=rest, terms=terms)
+            # What counts jumps where a peg is lost: just below it is a bend of its own.
+            steps = [p for tier in terms.peg for p in (tier.below, tier.below - JUST)]
+    return steps + [_bend(above, below) for above, below in quotients if above > 0]
+
+
 def _bend(floor: Decimal, size: Decimal) -> Decimal:
-    """The price at which a position of this size reaches a bracket."""
-    return (floor / size).quantize(Decimal("1e-18"))
+    """The price at which something of this size reaches a floor."""
+    return (floor / size).quantize(JUST)

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from margin.engine.brackets import one_bracket_requirement
+from margin.engine.collateral import CollateralTerms, counted
 from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.inputs import AssetTerms, InputError, MoneyTerms, PerpetualTerms, SecurityTerms
 
@@ -47,10 +48,7 @@ def scope_equity_and_initial(
         equity, initial, maintenance = -loan, ZERO, ZERO
         for asset, amount in claims.items():
             if amount:
-                money = terms[asset]
-                if not isinstance(money, MoneyTerms):
-                    raise InputError("claim_is_money", asset)
-                equity += amount * marks[asset] * (ONE - money.haircut)
+                equity += _claim(asset, amount, claims, marks, terms[asset])
         for asset, (quantity, average_cost) in positions.items():
             if quantity:
                 held = _position(quantity, average_cost, marks[asset], terms[asset], asset)
@@ -60,6 +58,28 @@ def scope_equity_and_initial(
         if is_cash_account:
             return Standing(equity, ZERO, ZERO)
         return Standing(equity, initial, maintenance)
+
+
+def money_pool(claims: Mapping[str, Decimal], marks: Mapping[str, Decimal]) -> Decimal:
+    """Value of all money above 0, before any haircut; call inside `exact()`."""
+    return sum((amount * marks[code] for code, amount in claims.items() if amount > 0), ZERO)
+
+
+def _claim(
+    asset: str,
+    amount: Decimal,
+    claims: Mapping[str, Decimal],
+    marks: Mapping[str, Decimal],
+    terms: AssetTerms,
+) -> Decimal:
+    """What a claim adds to equity."""
+    mark = marks[asset]
+    if isinstance(terms, MoneyTerms):
+        return amount * mark * (ONE - terms.haircut)
+    if not isinstance(terms, CollateralTerms):
+        raise InputError("claim_is_money", asset)
+    pool = money_pool(claims, marks) if terms.concentration else ZERO
+    return counted(amount * mark, price=mark, pool=pool, terms=terms).amount
 
 
 def _position(
@@ -78,5 +98,5 @@ def _position(
                 one_bracket_requirement(notional, terms.initial),
                 one_bracket_requirement(notional, terms.maintenance),
             )
-        case MoneyTerms():
+        case MoneyTerms() | CollateralTerms():
             raise InputError("position_is_an_instrument", asset)

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from margin.engine.collateral import CollateralTerms
 from margin.engine.components import ComponentKind
 from margin.engine.exact import ZERO, plain
 from margin.engine.house_rules import MODEL, VERSION, HouseRulesResult
@@ -27,11 +28,13 @@ from margin.engine.inputs import (
 # The source that decides what a run says.
 MODEL_MODULES: Final = (
     "brackets.py",
+    "collateral.py",
     "components.py",
     "exact.py",
     "house_rules.py",
     "inputs.py",
     "states.py",
+    "tiered_money.py",
 )
 
 Value = str | Decimal | bool | int
@@ -163,12 +166,25 @@ def _terms_rows(terms: AssetTerms) -> list[Sequence[Value]]:
     match terms:
         case MoneyTerms():
             return [("money", terms.haircut)]
+        case CollateralTerms():
+            return _collateral_rows(terms)
         case SecurityTerms():
             return [("security", terms.initial_rate, terms.maintenance_rate)]
         case PerpetualTerms():
             initial, maintenance = terms.initial, terms.maintenance
             brackets = zip(initial.floors, initial.rates, maintenance.rates, strict=True)
             return [("perpetual", *bracket) for bracket in brackets]
+
+
+def _collateral_rows(terms: CollateralTerms) -> list[Sequence[Value]]:
+    rows: list[Sequence[Value]] = [("tier", *tier) for tier in terms.tiers]
+    rows += [("concentration", *tier) for tier in terms.concentration]
+    rows += [("peg", *tier) for tier in terms.peg]
+    if terms.volatility is not None:
+        said = terms.volatility
+        rows.append(("volatility", said.estimator, said.multiple, said.horizon_days, said.haircut))
+        rows += [("close", close.day.isoformat(), close.price) for close in said.closes]
+    return rows
 
 
 def _text(value: Value) -> str:

@@ -1,6 +1,7 @@
 """House rules v1: equity, requirements and states of every scope, exact.
 
-equity = money claims x mark x (1 - haircut) + securities x mark
+equity = money claims x mark x (1 - haircut, or tiers of it: `margin.engine.collateral`)
+         + securities x mark
          + perpetuals x (mark - average cost) - loan.
 Requirements: a share of market value for securities, brackets on notional for perpetuals; none
 for cash accounts. States: `margin.engine.states`.
@@ -29,6 +30,7 @@ from margin.engine.states import (
     decide_states,
     spare_uncertain,
 )
+from margin.engine.tiered_money import has_tiers, tiered_money
 
 MODEL: Final = "house-rules"
 VERSION: Final = "v1"
@@ -98,7 +100,13 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
         A few dozen decimal operations per claim and position; 100,000 positions well under 2 s.
     """
     with exact():
-        parts = [_money(inputs), *_securities(inputs), *_perpetuals(inputs), _loans(inputs)]
+        parts = [
+            _money(inputs),
+            *tiered_money(inputs),
+            *_securities(inputs),
+            *_perpetuals(inputs),
+            _loans(inputs),
+        ]
         names, charges = _charges(inputs)
         parts += charges
         equity, initial_margin, maintenance_margin = totals_of(parts, count=len(inputs.scopes))
@@ -146,7 +154,8 @@ def check_components(result: HouseRulesResult) -> None:
 
 
 def _money(inputs: HouseRulesInput) -> Part:
-    row: Index = np.flatnonzero(inputs.claim_amounts != ZERO)
+    is_flat = ~has_tiers(inputs)[inputs.claim_assets]
+    row: Index = np.flatnonzero(is_flat & (inputs.claim_amounts != ZERO))
     asset, amount = inputs.claim_assets[row], inputs.claim_amounts[row]
     haircuts = column(
         terms.haircut if isinstance(terms, MoneyTerms) else ZERO for terms in inputs.terms

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.engine.brackets import RateSchedule, rate_schedule
+from margin.engine.collateral import CollateralTerms
 from margin.engine.exact import Exact, Flag, Index, column
 
 
@@ -64,7 +65,7 @@ class PerpetualTerms:
     maintenance: RateSchedule
 
 
-AssetTerms = MoneyTerms | SecurityTerms | PerpetualTerms
+AssetTerms = MoneyTerms | CollateralTerms | SecurityTerms | PerpetualTerms
 
 
 def perpetual_terms(brackets: Sequence[Bracket]) -> PerpetualTerms:
@@ -247,7 +248,7 @@ def house_rules_input(
 def kind_of(terms: AssetTerms) -> AssetKind:
     """What an asset with such terms is."""
     match terms:
-        case MoneyTerms():
+        case MoneyTerms() | CollateralTerms():
             return AssetKind.MONEY
         case SecurityTerms():
             return AssetKind.SECURITY

@@ -11,13 +11,14 @@ from margin.models.runs import (
     RunException,
     ShadowResult,
 )
-from margin.models.terms import Bracket, Haircut, InstrumentTerms
+from margin.models.terms import Bracket, Haircut, HaircutSchedule, InstrumentTerms
 
 __all__ = [
     "Bracket",
     "CallEvent",
     "Contract",
     "Haircut",
+    "HaircutSchedule",
     "InstrumentTerms",
     "MarginCall",
     "MarginResult",

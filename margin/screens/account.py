@@ -17,6 +17,7 @@ from accounts.explanation import Explanation
 from accounts.models import AgreementVersion, MarginAccount
 from accounts.roles import REQUEST, DeskRequest, may, require
 from ledger.screens.times import Times, in_two_times
+from margin.engine.components import OF_MONEY
 from margin.levels import SEVERITY, equity_share, withdrawable
 from margin.models import MarginCall, MarginResult, MarginRun, ResultComponent
 from margin.screens.drawer import (
@@ -166,6 +167,9 @@ def overview(
     }
 
 
+MONEY_KINDS = [kind.name.lower() for kind in OF_MONEY]
+
+
 def panels(
     request: DeskRequest, results: list[MarginResult], holdings: Holdings
 ) -> list[ScopePanel]:
@@ -175,7 +179,7 @@ def panels(
         for call in MarginCall.objects.open().filter(scope__in=[r.scope_id for r in results])
     }
     money = dict(
-        ResultComponent.objects.filter(result__in=results, kind="money_claim")
+        ResultComponent.objects.filter(result__in=results, kind__in=MONEY_KINDS)
         .values_list("result")
         .annotate(total=Sum("amount"))
     )

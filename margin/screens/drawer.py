@@ -11,7 +11,7 @@ from accounts.clock import shown_instant
 from accounts.explanation import Explanation, Fact, Part, Source
 from accounts.explanation import exact_sum as sum_of
 from accounts.figures import WIDE, grouped
-from margin.engine.components import TOTALS, ComponentKind
+from margin.engine.components import OF_MONEY, TOTALS, ComponentKind
 from margin.engine.explain import GROUP_LABELS, TOTAL_LABELS, ExplanationError, product
 from margin.explanation import StoredPart, stored_parts
 from margin.model_trees import model_trees
@@ -20,6 +20,7 @@ from margin.screens.drawer_links import (
     agreement_address,
     agreement_words,
     bracket_words,
+    haircut_words,
     mark_shown,
     posting_address,
     price_address,
@@ -152,10 +153,9 @@ def sources(part: StoredPart, *, day: date, result: MarginResult) -> list[Source
                 mark_shown(row.mark, part.valid_mark),
             )
         )
-    if part.component.kind == ComponentKind.MONEY_CLAIM and row.haircut and row.mark:
+    if part.component.kind in OF_MONEY and row.haircut and row.mark:
         address = price_address(part.component.asset, day=day, anchor="terms")
-        words = f"{rate_words(row.haircut.haircut)}, v{row.haircut.version}"
-        found.append(Source("Haircut", words, address))
+        found.append(Source("Haircut", haircut_words(part, row.haircut), address))
     if part.bracket is not None and row.instrument_terms is not None:
         words = f"{bracket_words(part.bracket)}, v{row.instrument_terms.version}"
         address = price_address(part.component.asset, day=day, part=part, anchor="terms")

@@ -7,7 +7,7 @@ from decimal import Decimal
 from accounts.figures import WIDE, grouped, plain
 from accounts.states import STATES
 from margin.book import BASE
-from margin.engine.components import ComponentKind
+from margin.engine.components import HAIRCUTS, ComponentKind
 from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.house_rules import evaluate
 from margin.engine.inputs import (
@@ -120,7 +120,7 @@ def standing_of(result: MarginResult, parts: Sequence[StoredPart]) -> Standing:
     in_force = terms_in_force(result.run.business_day)
     for part in parts:
         said, asset = part.component, part.row.asset
-        if said.total != "equity":
+        if said.total != "equity" or said.kind in HAIRCUTS:
             continue
         assert asset is not None, "every part of equity is of an asset"
         if said.kind == ComponentKind.LOAN:
