@@ -58,7 +58,9 @@ def by_columns(drawn: dict[str, Any]) -> ColumnResult:
     units = [units_of(row[2], scales[row[1]]) or 0 for row in held]
     costs = [units_of(row[3], 8) for row in held]
     loans = [units_of(row.loan, 2) for row in drawn["scopes"]]
-    counts = np.bincount([row[0] for row in held], minlength=len(names)) if held else [0] * len(names)
+    counts = (
+        np.bincount([row[0] for row in held], minlength=len(names)) if held else [0] * len(names)
+    )
     large = [abs(n) >= 10**18 for n in units]
     is_odd = np.array([loan is None for loan in loans], dtype=bool)
     for row, cost, beyond in zip(held, costs, large, strict=True):
