@@ -20,6 +20,7 @@ class MarginConfig(AppConfig):
         "margin_price",
         "margin_priceoverride",
         "margin_resultcomponent",
+        "margin_runblock",
         "margin_runexception",
         "margin_shadowresult",
         "margin_taskevent",

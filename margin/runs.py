@@ -1,6 +1,6 @@
 """Margin runs: pinned inputs, arrays, results with parts that add up, and their replay."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from typing import Final
 from accounts.bulk import copy_rows
 from margin.book import BASE, Holding, ReadInputs, read_inputs
 from margin.engine.components import OF_MODELS, OF_MONEY, Component, ComponentKind
-from margin.engine.exact import ONE, ZERO
+from margin.engine.exact import ZERO
 from margin.engine.hashing import (
     content_sha256,
     inputs_hash,
@@ -20,7 +20,6 @@ from margin.engine.hashing import (
 )
 from margin.engine.house_rules import MODEL, VERSION, HouseRulesResult, evaluate
 from margin.engine.inputs import (
-    AssetRow,
     ClaimRow,
     HouseRulesInput,
     PositionRow,
@@ -30,13 +29,12 @@ from margin.engine.inputs import (
 from margin.models import (
     MarginResult,
     MarginRun,
-    Mark,
     ResultComponent,
     RunException,
     ShadowResult,
 )
-from margin.parameters import engine_terms
 from margin.portfolio import Charge, Charged, Refusal, charge_rows, charged, models_sha256
+from margin.run_rows import asset_rows, next_number
 
 NO_CHARGES: Final[Mapping[int, Charge]] = MappingProxyType({})
 
@@ -124,7 +122,7 @@ def arrays_of(read: ReadInputs, charges: Mapping[int, Charge] = NO_CHARGES) -> H
     names = [_scope_name(row.account, row.bucket) for row in read.scopes]
     loans = {held.scope: held.amount for held in read.loans}
     return house_rules_input(
-        assets=list(_asset_rows(read)),
+        assets=list(asset_rows(read)),
         scopes=[
             ScopeRow(
                 name=name,
@@ -158,27 +156,12 @@ def _scope_name(account: str, bucket: str) -> str:
     return f"{account}/{bucket}"
 
 
-def _asset_rows(read: ReadInputs) -> Iterator[AssetRow]:
-    """Every asset with terms and a mark; the currency is worth one of itself."""
-    for asset in sorted(read.assets.values(), key=lambda each: each.code):
-        terms = engine_terms(read.terms, asset_id=asset.pk, kind=asset.kind)
-        if terms is None:
-            continue
-        if asset.code == BASE:
-            yield AssetRow(asset.code, terms, ONE)
-            continue
-        mark = read.marks.get(asset.pk)
-        if mark is not None:
-            overridden = mark.state == Mark.State.OVERRIDDEN
-            yield AssetRow(asset.code, terms, mark.price, mark.state != "VALID", overridden)
-
-
 def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginRun:
     """Compute every requirement and keep run, results, parts and exceptions; inside an act."""
     done = computed(read)
     read, result = done.charged.read, done.result
     run = MarginRun.objects.create(
-        number=_next_number(business_day),
+        number=next_number(business_day),
         as_of=read.as_of,
         business_day=business_day,
         purpose=purpose,
@@ -233,11 +216,6 @@ def _shadow_row(run: MarginRun, read: ReadInputs, said: Charge | Refusal) -> Sha
         row.initial_margin, row.maintenance_margin = said.initial_margin, said.maintenance_margin
         row.binding = said.binding
     return row
-
-
-def _next_number(business_day: date) -> str:
-    prefix = f"MR-{business_day:%y%m%d}-"
-    return f"{prefix}{MarginRun.objects.filter(number__startswith=prefix).count() + 1}"
 
 
 def _result_row(

@@ -240,23 +240,32 @@ def _without_unpriced(inputs: ReadInputs) -> ReadInputs:
     missing: dict[int, str] = {}
     for held in _priced(inputs):
         asset = inputs.assets[held.asset_id]
-        has_terms = (
-            held.asset_id in inputs.terms.haircuts
-            if asset.kind == "money"
-            else held.asset_id in inputs.terms.instruments
-        )
-        if held.asset_id not in inputs.marks or not has_terms:
+        if held.asset_id not in inputs.marks or not has_terms(inputs.terms, asset):
             missing.setdefault(held.scope, asset.code)
     return without_scopes(
         inputs,
         {
             n: (
                 UNPRICED,
-                f"{inputs.scopes[n].account} {inputs.scopes[n].bucket} holds {code},"
-                f" which has no mark or no terms as of {inputs.as_of:%Y-%m-%d %H:%M:%S} UTC.",
+                unpriced_words(
+                    inputs.scopes[n].account, inputs.scopes[n].bucket, code, as_of=inputs.as_of
+                ),
             )
             for n, code in missing.items()
         },
+    )
+
+
+def has_terms(terms: TermsInForce, asset: Asset) -> bool:
+    """Whether the rules say how an asset counts."""
+    return asset.pk in (terms.haircuts if asset.kind == "money" else terms.instruments)
+
+
+def unpriced_words(account: str, bucket: str, asset: str, *, as_of: datetime) -> str:
+    """Why a scope cannot be computed that holds what has no price or no terms."""
+    return (
+        f"{account} {bucket} holds {asset},"
+        f" which has no mark or no terms as of {as_of:%Y-%m-%d %H:%M:%S} UTC."
     )
 
 

@@ -37,6 +37,9 @@ MODEL_MODULES: Final = (
     "tiered_money.py",
 )
 
+# The source by which columns say the same.
+COLUMN_MODULES: Final = ("column_rules.py", "wide.py")
+
 Value = str | Decimal | bool | int
 Tables = Mapping[str, Iterable[Sequence[Value]]]
 
@@ -61,9 +64,19 @@ def content_sha256(tables: Tables) -> str:
 @cache
 def model_hash() -> str:
     """The sha256 of the engine's source: another hash means other code."""
+    return _source_sha256(MODEL_MODULES)
+
+
+@cache
+def columns_hash() -> str:
+    """The sha256 of the source that evaluates columns."""
+    return _source_sha256(COLUMN_MODULES)
+
+
+def _source_sha256(names: Sequence[str]) -> str:
     folder = Path(__file__).parent
     digest = sha256(f"{MODEL} {VERSION}".encode())
-    for name in MODEL_MODULES:
+    for name in names:
         digest.update(f"\n{name}\n".encode())
         digest.update((folder / name).read_text(encoding="utf-8").encode())
     return digest.hexdigest()

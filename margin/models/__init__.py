@@ -8,6 +8,7 @@ from margin.models.runs import (
     MarginRun,
     MarginState,
     ResultComponent,
+    RunBlock,
     RunException,
     ShadowResult,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Price",
     "PriceOverride",
     "ResultComponent",
+    "RunBlock",
     "RunException",
     "ShadowResult",
     "Task",
