@@ -50,11 +50,29 @@ TERMS = {
 # Says what is wrong with the codes of some terms, one sentence each; nothing if all are known.
 CheckTerms = Callable[[Mapping[str, Any]], list[str]]
 _checks: list[CheckTerms] = []
+# The same of an account that comes under an agreement from a day on.
+CheckSignature = Callable[[MarginAccount, Agreement, date], list[str]]
+_signature_checks: list[CheckSignature] = []
 
 
 def register_terms_check(check: CheckTerms) -> None:
     """Have the codes of new terms looked at by the app that knows them; from `AppConfig.ready`."""
     _checks.append(check)
+
+
+def register_signature_check(check: CheckSignature) -> None:
+    """Have signatures looked at by the app that knows who may be under which terms."""
+    _signature_checks.append(check)
+
+
+def wrong_signature(account: MarginAccount, agreement: Agreement, day: date) -> list[str]:
+    """Why an account may not come under an agreement on a day; nothing if it may."""
+    return [sentence for check in _signature_checks for sentence in check(account, agreement, day)]
+
+
+def named_terms(terms: Mapping[str, Any], *, code: str, legal_entity_id: int) -> dict[str, Any]:
+    """Terms with the agreement that they are of, as checks are asked about them."""
+    return {**terms, "agreement": code, "legal_entity": legal_entity_id}
 
 
 def wrong_terms(row: Mapping[str, Any]) -> list[str]:
@@ -160,7 +178,7 @@ def request_version(
         AskRefusedError: a code is not known, or the agreement has terms from that day already.
         RefusedError: the maker may not ask, or nobody else could decide.
     """
-    for sentence in wrong_terms(terms):
+    for sentence in wrong_terms(named_terms(terms, code=code, legal_entity_id=legal_entity.pk)):
         raise AskRefusedError("", sentence)
     versions = AgreementVersion.objects.filter(
         agreement__legal_entity=legal_entity, agreement__code=code
@@ -208,6 +226,8 @@ def request_signature(
         raise AskRefusedError("agreement", f"{agreement.code} has no terms on that day.")
     if account.agreements.filter(effective_from=effective_from).exists():
         raise AskRefusedError("effective_from", "The account signed one on that day already.")
+    for sentence in wrong_signature(account, agreement, effective_from):
+        raise AskRefusedError("agreement", sentence)
     with acting(actor, reason=reason, request_id=request_id):
         return request_approval(
             legal_entity_id=account.legal_entity_id,
@@ -273,7 +293,8 @@ def describe_version(approval: Approval) -> Description:
     accounts = AccountAgreement.objects.filter(
         agreement__legal_entity=approval.legal_entity, agreement__code=code
     )
-    wrong = wrong_terms(row) if approval.used_xid is None else []
+    asked = named_terms(row, code=code, legal_entity_id=approval.legal_entity_id)
+    wrong = wrong_terms(asked) if approval.used_xid is None else []
     return Description(
         headline=f"{code}, version {row['version']}",
         facts=(
@@ -325,13 +346,29 @@ def add_version(approval: Approval) -> None:
     Raises:
         RefusedError: a code is not known any more, or a rule refused it.
     """
-    for sentence in wrong_terms(approval.payload["row"]):
+    asked = named_terms(
+        approval.payload["row"],
+        code=approval.payload["agreement"],
+        legal_entity_id=approval.legal_entity_id,
+    )
+    for sentence in wrong_terms(asked):
         raise RefusedError("agreement_names_what_is_known", sentence.rstrip("."))
     _spend("SELECT accounts.add_agreement_version(%s)", approval)
 
 
 def sign(approval: Approval) -> None:
-    """Put the account under the agreement; call inside an act."""
+    """Put the account under the agreement; call inside an act.
+
+    Raises:
+        RefusedError: it may not be under the agreement's terms any more, or a rule refused it.
+    """
+    asked = approval.payload
+    for sentence in wrong_signature(
+        MarginAccount.objects.get(pk=asked["account"]),
+        Agreement.objects.get(pk=asked["agreement"]),
+        date.fromisoformat(asked["effective_from"]),
+    ):
+        raise RefusedError("account_is_eligible", sentence.rstrip("."))
     _spend("SELECT accounts.sign_agreement(%s)", approval)
 
 

@@ -67,6 +67,14 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
     ),
     "job.cancel": ("cancel a job", frozenset({Role.OPERATIONS, Role.RISK})),
     "report.export": ("export a report", READERS),
+    "external.import": (
+        "hand in margin statements of others",
+        frozenset({Role.OPERATIONS, Role.RISK}),
+    ),
+    "model.audit": (
+        "take out the algorithm audit file",
+        frozenset({Role.RISK, Role.COMPLIANCE, Role.AUDITOR}),
+    ),
     "period.close": ("close a period", frozenset({Role.TREASURY, Role.COMPLIANCE})),
 }
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -42,6 +43,18 @@ def env_int(name: str, default: int, *, least: int, most: int) -> int:
             f"{name}={value!r}, expected a whole number from {least} to {most}"
         )
     return int(value)
+
+
+def env_decimal(name: str, default: str, *, least: Decimal, most: Decimal) -> Decimal:
+    """Read an exact number; refuse one outside its limits."""
+    text = os.environ.get(name, default)
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or not least <= value <= most:
+        raise ImproperlyConfigured(f"{name}={text!r}, expected a number from {least} to {most}")
+    return value
 
 
 def env_choice(name: str, default: str, *, among: tuple[str, ...]) -> str:
@@ -315,6 +328,10 @@ SPECTACULAR_SETTINGS = {
 # --- Jobs -----------------------------------------------------------------------------------------
 
 BROKER_URL = env_optional("BROKER_URL")
+# What a unit of idle collateral costs in a year, as a share, where no credit rate is published.
+IDLE_COLLATERAL_RATE = env_decimal(
+    "IDLE_COLLATERAL_RATE", "0.05", least=Decimal(0), most=Decimal(1)
+)
 JOB_WORKERS = env_int("JOB_WORKERS", 2, least=1, most=64)
 JOB_SECONDS_MAX = env_int("JOB_SECONDS_MAX", 1800, least=10, most=86_400)
 # How long a worker that gives no sign of life keeps its job.

@@ -8,7 +8,12 @@ class MarginConfig(AppConfig):
     sealed_tables = (
         "margin_bracket",
         "margin_callevent",
+        "margin_clienteligibility",
         "margin_contract",
+        "margin_eligibilityrule",
+        "margin_externalbreak",
+        "margin_externalcomponent",
+        "margin_externalmargin",
         "margin_haircut",
         "margin_haircutschedule",
         "margin_instrumentterms",
@@ -29,11 +34,13 @@ class MarginConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how requests of this app are shown and applied, and which codes it knows."""
-        from accounts.agreements import register_terms_check
+        from accounts.agreements import register_signature_check, register_terms_check
         from margin import (
             agreed_moves,
             agreement_codes,
             contracts,
+            eligibility,
+            eligibility_checks,
             model_registry,
             overrides,
             parameters,
@@ -42,8 +49,11 @@ class MarginConfig(AppConfig):
 
         agreed_moves.register()
         contracts.register()
+        eligibility.register()
         model_registry.register()
         overrides.register()
         parameters.register()
         retention.register()
         register_terms_check(agreement_codes.check_terms)
+        register_terms_check(eligibility_checks.check_terms)
+        register_signature_check(eligibility_checks.check_signature)

@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts.audit import Actor, acting
 from accounts.bulk import copy_rows
 from ledger.models import Balance, Posting
+from margin.eligibility_checks import eligibility_tasks
 from margin.engine.exact import round_up
 from margin.models import (
     CallEvent,
@@ -197,6 +198,7 @@ def _settle_tasks(run: MarginRun, results: Iterable[MarginResult]) -> int:
         *_exception_tasks(run),
         *_shortfall_tasks(run),
         *transit_tasks(run),
+        *eligibility_tasks(run, results),
     ]
     at = run.as_of
     for kind in (
@@ -207,6 +209,7 @@ def _settle_tasks(run: MarginRun, results: Iterable[MarginResult]) -> int:
         Task.Kind.NO_AGREEMENT,
         Task.Kind.UNCOVERED,
         Task.Kind.TRANSIT,
+        Task.Kind.ELIGIBILITY,
     ):
         keys = {each.key for each in needed if each.kind == kind}
         close_tasks(kind, still_needed=keys, at=at, reason=f"No longer so in run {run.number}")

@@ -25,6 +25,15 @@ TABLES = (
     DigestedTable("margin_contract", key=("asset_id",)),
     DigestedTable("margin_parameterset", key=("model", "code", "version")),
     DigestedTable("margin_modeldecision", key=("model", "code", "effective_from")),
+    DigestedTable("margin_eligibilityrule", key=("model", "version")),
+    DigestedTable("margin_clienteligibility", key=("client_id", "version")),
+    DigestedTable(
+        "margin_externalmargin",
+        key=("source", "scope_id", "business_day", "kind", "sha256"),
+        left_out={"received_at": BY_CLOCK},
+    ),
+    DigestedTable("margin_externalcomponent", key=("statement_id", "total", "component")),
+    DigestedTable("margin_externalbreak", key=("statement_id", "run_id", "total", "component")),
     DigestedTable("margin_shadowresult", key=("run_id", "parameter_set_id", "scope_id")),
     DigestedTable(
         "margin_priceoverride",

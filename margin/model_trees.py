@@ -1,11 +1,15 @@
 """The trees behind a requirement that a portfolio model made: recomputed from the run's inputs."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
 
 from accounts.figures import plain
+from margin.aggregate_parts import leaves_by_asset
 from margin.book import ReadInputs, read_inputs
+from margin.engine.exact import ZERO, exact
 from margin.engine.explain import ExplanationError, Node, Reference
 from margin.engine.parameters import Field, parameter_fields
 from margin.engine.rejected import RejectedInputError
@@ -13,12 +17,22 @@ from margin.models import MarginResult, Mark, ParameterSet
 from margin.portfolio import portfolio_trees
 from margin.references import mark_reference, parameter_reference, valid_mark_before
 
+OTHER: Final = "other"
+
 
 class PricedBy(NamedTuple):
     """A mark that a model read, and where it was carried the valid one it comes from."""
 
     mark: Mark
     valid: Mark | None
+
+
+class RiskUnit(NamedTuple):
+    """What a model requires for one underlying and all that is written on it."""
+
+    name: str
+    initial: Decimal
+    maintenance: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,7 @@ class ModelTrees:
         initial_margin, maintenance_margin: trees whose leaves add up to the last cent; their
             inputs name price rows and parameters.
         marks: the prices that they name, by asset.
+        units: by underlying, the greatest first; each total is their sum exactly.
     """
 
     initial_margin: Node
@@ -36,6 +51,7 @@ class ModelTrees:
     used: ParameterSet
     binding: str
     marks: Mapping[str, PricedBy]
+    units: tuple[RiskUnit, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The trees with the parameter set they rest on."""
@@ -47,6 +63,14 @@ class ModelTrees:
                 "sha256": self.used.sha256,
             },
             "binding": self.binding,
+            "risk_units": [
+                {
+                    "underlying": unit.name,
+                    "initial_margin": plain(unit.initial),
+                    "maintenance_margin": plain(unit.maintenance),
+                }
+                for unit in self.units
+            ],
             "initial_margin": self.initial_margin.as_json(),
             "maintenance_margin": self.maintenance_margin.as_json(),
         }
@@ -77,7 +101,32 @@ def model_trees(result: MarginResult) -> ModelTrees | None:
         used=used,
         binding=result.binding,
         marks=marks,
+        units=_units(read, initial, maintenance),
     )
+
+
+def _units(read: ReadInputs, initial: Node, maintenance: Node) -> tuple[RiskUnit, ...]:
+    """Subtotals by what things are written on; what names no asset is under "other"."""
+    ids = {asset.code: pk for pk, asset in read.assets.items()}
+
+    def name(asset_id: int | None) -> str:
+        if asset_id is None:
+            return OTHER
+        contract = read.contracts.get(asset_id)
+        return read.assets[asset_id if contract is None else contract.underlying_id].code
+
+    sums: list[dict[str, Decimal]] = []
+    for tree in (initial, maintenance):
+        found: dict[str, Decimal] = defaultdict(lambda: ZERO)
+        with exact():
+            for asset_id, amount in leaves_by_asset(tree, ids):
+                found[name(asset_id)] += amount
+        sums.append(found)
+    units = [
+        RiskUnit(each, *(found.get(each, ZERO) for found in sums))
+        for each in sorted({*sums[0], *sums[1]})
+    ]
+    return tuple(sorted(units, key=lambda unit: -unit.initial))
 
 
 def _said_again(result: MarginResult) -> tuple[ReadInputs, tuple[Node, Node]]:

@@ -84,7 +84,7 @@ def charged(read: ReadInputs) -> Charged:
     refused: dict[int, tuple[str, str]] = {}
     found: dict[int, Charge] = {}
     for key, places in _places_by_model(read).items():
-        answers, wrong = _answers(read, read.models[key], market, places)
+        answers, wrong = answers_of(read, read.models[key], market, places)
         found |= {answer.scope: answer for answer in answers}
         refused |= {place: (REJECTED, detail) for place, detail in wrong.items()}
     everyone = list(range(len(read.scopes)))
@@ -176,11 +176,11 @@ def _places_by_model(read: ReadInputs) -> dict[tuple[str, str], list[int]]:
 def _watched(
     read: ReadInputs, used: UsedModel, market: Market, places: Sequence[int]
 ) -> list[Charge | Refusal]:
-    answers, wrong = _answers(read, used, market, places)
+    answers, wrong = answers_of(read, used, market, places)
     return [*answers, *(Refusal(place, used, why) for place, why in wrong.items())]
 
 
-def _answers(
+def answers_of(
     read: ReadInputs, used: UsedModel, market: Market, places: Sequence[int]
 ) -> tuple[list[Charge], dict[int, str]]:
     """What a model requires of scopes, and why it refuses others.

@@ -8,6 +8,8 @@ from typing import Final
 
 from accounts.bulk import copy_rows
 from margin.book import BASE, Holding, ReadInputs, read_inputs
+from margin.book.proof import unproved_balances
+from margin.eligibility import ineligible
 from margin.engine.components import OF_MODELS, OF_MONEY, Component, ComponentKind
 from margin.engine.exact import ZERO
 from margin.engine.hashing import (
@@ -45,15 +47,17 @@ class Replay:
 
     Attributes:
         inputs_sha256, result_sha256: as computed now.
+        unproved: ledger accounts whose balance, as it was read, is not the sum of their postings.
     """
 
     run: MarginRun
     inputs_sha256: str
     result_sha256: str
+    unproved: tuple[int, ...] = ()
 
     @property
     def has_same_inputs(self) -> bool:
-        return self.inputs_sha256 == self.run.inputs_sha256
+        return self.inputs_sha256 == self.run.inputs_sha256 and not self.unproved
 
     @property
     def is_same(self) -> bool:
@@ -68,6 +72,7 @@ class Computed:
         charged: its inputs without the scopes that a model refused, and what models require.
         inputs: everything as the evaluation takes it.
         model_sha256, parameters_sha256, inputs_sha256, result_sha256: of all that it rests on.
+        ineligible: by place of the scope why its account may not be under its model.
     """
 
     charged: Charged
@@ -77,6 +82,7 @@ class Computed:
     parameters_sha256: str
     inputs_sha256: str
     result_sha256: str
+    ineligible: Mapping[int, tuple[str, ...]]
 
 
 def computed(read: ReadInputs) -> Computed:
@@ -84,6 +90,8 @@ def computed(read: ReadInputs) -> Computed:
     asked = charged(read)
     inputs = arrays_of(asked.read, asked.charges)
     result = evaluate(inputs)
+    short = _ineligible(asked.read, result)
+    rules = asked.read.eligibility.sha256()
     used = bool(read.models or read.shadows)
     code, values = models_sha256(read) if used else ("", "")
     return Computed(
@@ -91,10 +99,30 @@ def computed(read: ReadInputs) -> Computed:
         inputs=inputs,
         result=result,
         model_sha256=joined_hash(model_hash(), code),
-        parameters_sha256=joined_hash(parameters_hash(inputs), values),
-        inputs_sha256=joined_hash(inputs_hash(inputs), values, asked.market_sha256),
-        result_sha256=joined_hash(result_hash(result), shadows_hash(asked)),
+        parameters_sha256=joined_hash(parameters_hash(inputs), values, rules),
+        inputs_sha256=joined_hash(inputs_hash(inputs), values, asked.market_sha256, rules),
+        result_sha256=joined_hash(
+            result_hash(result), shadows_hash(asked), _ineligible_hash(asked.read, short)
+        ),
+        ineligible=short,
     )
+
+
+def _ineligible(read: ReadInputs, result: HouseRulesResult) -> dict[int, tuple[str, ...]]:
+    return ineligible(
+        read.eligibility,
+        accounts=[row.account_id for row in read.scopes],
+        models=[None if row.model_key is None else row.model_key[0] for row in read.scopes],
+        equity=list(result.equity),
+    )
+
+
+def _ineligible_hash(read: ReadInputs, short: Mapping[int, tuple[str, ...]]) -> str:
+    """The hash of who falls short; empty where nobody does."""
+    if not short:
+        return ""
+    rows = [(read.scopes[n].account, read.scopes[n].bucket, *why) for n, why in short.items()]
+    return content_sha256({"ineligible": rows})
 
 
 def shadows_hash(asked: Charged) -> str:
@@ -174,12 +202,7 @@ def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginR
         horizon_id=read.horizon_id,
         scope_count=len(read.scopes),
     )
-    rows = copy_rows(
-        [
-            _result_row(run, read, result, place, done.charged.charges.get(place))
-            for place in range(len(read.scopes))
-        ]
-    )
+    rows = copy_rows([_result_row(run, read, done, place) for place in range(len(read.scopes))])
     asset_ids = {asset.code: pk for pk, asset in read.assets.items()}
     copy_rows(
         [
@@ -221,10 +244,10 @@ def _shadow_row(run: MarginRun, read: ReadInputs, said: Charge | Refusal) -> Sha
 def _result_row(
     run: MarginRun,
     read: ReadInputs,
-    result: HouseRulesResult,
+    done: Computed,
     place: int,
-    charge: Charge | None,
 ) -> MarginResult:
+    result, charge = done.result, done.charged.charges.get(place)
     return MarginResult(
         run=run,
         scope_id=read.scopes[place].scope_id,
@@ -234,7 +257,7 @@ def _result_row(
         maintenance_margin=result.maintenance_margin[place],
         state=result.state_of(place),
         call_amount=result.call_amount[place],
-        flags=result.flags_of(place),
+        flags=[*result.flags_of(place), *done.ineligible.get(place, ())],
         parameter_set=None if charge is None else charge.used.parameter_set,
         binding="" if charge is None else charge.binding,
     )
@@ -302,4 +325,5 @@ def replay(number: str) -> Replay:
         run=run,
         inputs_sha256=done.inputs_sha256,
         result_sha256=done.result_sha256,
+        unproved=unproved_balances(horizon_id=run.horizon_id, as_of=run.as_of),
     )

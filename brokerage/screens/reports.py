@@ -76,6 +76,8 @@ def report_list(request: DeskRequest, *, times: Times) -> HttpResponse:
     context = {
         "offers": [offer(request, entity, report) for report in CATALOGUE.values()],
         "formats": FORMATS,
+        "can_audit": may(request, "model.audit", entity)
+        and request.roles.desks("model.audit", entity.pk) is None,
         "days": days.values_list("day", flat=True)[:DAYS_SHOWN],
         "chosen": chosen,
         "times": times,

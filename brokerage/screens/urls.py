@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path, re_path
 
-from brokerage.screens import day, jobs, reports, restatement, search
+from brokerage.screens import audit_file, day, jobs, reports, restatement, search
 
 app_name = "brokerage"
 
@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern] = [
     path("reports/", reports.report_list, name="reports"),
     path("reports/write/", reports.report_write, name="report-write"),
     path("reports/<int:report_id>/manifest/", reports.manifest, name="report-manifest"),
+    path("reports/audit-file/", audit_file.audit_file_write, name="audit-file"),
     path("restatement/", restatement.restatement_page, name="restatement"),
     path("search/", search.search, name="search"),
     path("jobs/", jobs.job_list, name="jobs"),

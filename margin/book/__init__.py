@@ -10,6 +10,7 @@ from margin.book.rows import (
     ScopeRow,
     Unmargined,
     read_inputs,
+    read_with_models,
     without_scopes,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "ScopeRow",
     "Unmargined",
     "read_inputs",
+    "read_with_models",
     "without_scopes",
 ]

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from accounts.agreements import terms_in_force as agreements_in_force
 from accounts.models import AgreementVersion, Scope
 from ledger.models import Asset
+from margin.eligibility import Eligibility, eligibility_in_force
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.known import known_at
 from margin.model_registry import UsedModel, models_in_use
@@ -26,6 +27,7 @@ UNPRICED = "unpriced_position"
 MODEL_NOT_IN_USE = "model_not_in_use"
 # So many days of closes are read for models that look back; five years of trading days.
 CLOSES_DAYS_MAX = 1_300
+NO_RULES = Eligibility()
 
 
 class ScopeRow(NamedTuple):
@@ -83,7 +85,8 @@ class ReadInputs:
         marks: by asset id; the base currency has none, it is always 1.
         models: of portfolios that are used, by name and code of parameters.
         shadows: those that are only watched.
-        contracts: by asset id; closes: by asset and day. Both are read where a model is used.
+        contracts: by asset id; closes: by asset and day; eligibility: who may be under a model.
+            All are read where a model is used.
     """
 
     horizon_id: int
@@ -101,6 +104,7 @@ class ReadInputs:
     shadows: Mapping[tuple[str, str], UsedModel] = field(default_factory=dict)
     contracts: Mapping[int, Contract] = field(default_factory=dict)
     closes: Sequence[Close] = ()
+    eligibility: Eligibility = NO_RULES
 
 
 def read_inputs(*, horizon_id: int, as_of: datetime) -> ReadInputs:
@@ -115,14 +119,55 @@ def read_inputs(*, horizon_id: int, as_of: datetime) -> ReadInputs:
         return _read(horizon_id=horizon_id, as_of=as_of)
 
 
+def read_with_models(*, horizon_id: int, as_of: datetime) -> ReadInputs:
+    """As `read_inputs`, with every model of the day though nobody may be under one.
+
+    Call inside one snapshot, as reports are read.
+    """
+    inputs = _read(horizon_id=horizon_id, as_of=as_of)
+    if inputs.models or inputs.shadows:
+        return inputs
+    models, shadows = _models(inputs.business_day, horizon_id)
+    return _with_models(inputs, models, shadows)
+
+
+def _models(
+    business_day: date, horizon_id: int
+) -> tuple[dict[tuple[str, str], UsedModel], dict[tuple[str, str], UsedModel]]:
+    """Those that are used and those that are watched on a day."""
+    used, watched = (
+        models_in_use(business_day, standing=standing, horizon_id=horizon_id)
+        for standing in (ModelDecision.Standing.PRODUCTION, ModelDecision.Standing.SHADOW)
+    )
+    return used, watched
+
+
+def _with_models(
+    inputs: ReadInputs,
+    models: Mapping[tuple[str, str], UsedModel],
+    shadows: Mapping[tuple[str, str], UsedModel],
+) -> ReadInputs:
+    """The inputs with models and all that these need besides."""
+    known = known_at(Contract.objects.all(), inputs.horizon_id)
+    return replace(
+        inputs,
+        models=models,
+        shadows=shadows,
+        contracts={each.asset_id: each for each in known},
+        closes=_closes(inputs.horizon_id, as_of=inputs.as_of),
+        eligibility=eligibility_in_force(
+            inputs.business_day,
+            horizon_id=inputs.horizon_id,
+            account_ids={row.account_id for row in inputs.scopes if row.model_key},
+        ),
+    )
+
+
 def _read(*, horizon_id: int, as_of: datetime) -> ReadInputs:
     business_day = as_of.astimezone(UTC).date()
     assets = {asset.pk: asset for asset in Asset.objects.all()}
     marks = {mark.asset_id: mark for mark in Mark.objects.filter(as_of=as_of)}
-    models, shadows = (
-        models_in_use(business_day, standing=standing, horizon_id=horizon_id)
-        for standing in (ModelDecision.Standing.PRODUCTION, ModelDecision.Standing.SHADOW)
-    )
+    models, shadows = _models(business_day, horizon_id)
     scopes, exceptions = _scopes(business_day, models)
     claims, positions, loans = _holdings(
         horizon_id, as_of=as_of, axis={row.bucket_id: n for n, row in enumerate(scopes)}
@@ -141,15 +186,7 @@ def _read(*, horizon_id: int, as_of: datetime) -> ReadInputs:
         exceptions=exceptions,
     )
     if shadows or any(row.model_key for row in scopes):
-        inputs = replace(
-            inputs,
-            models=models,
-            shadows=shadows,
-            contracts={
-                each.asset_id: each for each in known_at(Contract.objects.all(), horizon_id)
-            },
-            closes=_closes(horizon_id, as_of=as_of),
-        )
+        inputs = _with_models(inputs, models, shadows)
     return _without_unpriced(inputs)
 
 

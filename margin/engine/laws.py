@@ -72,9 +72,19 @@ def law_excess(
     return _shock_excess(model, parameters, market, books)
 
 
-def slow_excess(model: Model[Any], parameters: Any, *, seed: int) -> float:  # noqa: ANN401
-    """By how much the slow implementation differs, beyond what its own sums leave."""
-    market, books = world_for(model, seed, scopes=SCOPES // 2)
+def slow_excess(
+    model: Model[Any],
+    parameters: Any,  # noqa: ANN401
+    *,
+    seed: int,
+    scopes: int = SCOPES // 2,
+) -> float:
+    """By how much the slow implementation differs, beyond what its own sums leave.
+
+    Args:
+        scopes: how many books the world has; the first holds nothing.
+    """
+    market, books = world_for(model, seed, scopes=scopes)
     said = model.prepare(market, parameters).requirement(books)
     slow = np.array(SLOW[model.name](market, parameters, books)).reshape(len(books), 2)
     return max(

@@ -21,6 +21,14 @@ def model_sha256(model: Model[Any]) -> str:
     return _sha256(model.prepare.__module__)
 
 
+def model_sources(model: Model[Any]) -> dict[str, str]:
+    """The sha256, in hex, of every file of the engine that a model rests on, by its path."""
+    return {
+        path.relative_to(ENGINE).as_posix(): sha256(path.read_bytes()).hexdigest()
+        for path in sorted(_imported(model.prepare.__module__))
+    }
+
+
 @cache
 def _sha256(module: str) -> str:
     digest = sha256()

@@ -1,6 +1,8 @@
 """How much is required: terms of instruments, market data, runs, calls, tasks."""
 
 from margin.models.calls import CallEvent, MarginCall, Task, TaskEvent
+from margin.models.eligibility import ClientEligibility, EligibilityRule
+from margin.models.external import ExternalBreak, ExternalComponent, ExternalMargin
 from margin.models.market import Mark, Price, PriceOverride
 from margin.models.registry import Contract, ModelDecision, ParameterSet
 from margin.models.runs import (
@@ -17,7 +19,12 @@ from margin.models.terms import Bracket, Haircut, HaircutSchedule, InstrumentTer
 __all__ = [
     "Bracket",
     "CallEvent",
+    "ClientEligibility",
     "Contract",
+    "EligibilityRule",
+    "ExternalBreak",
+    "ExternalComponent",
+    "ExternalMargin",
     "Haircut",
     "HaircutSchedule",
     "InstrumentTerms",

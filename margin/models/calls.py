@@ -104,6 +104,7 @@ class Task(models.Model):
         UNCOVERED = "uncovered", "Loss that nobody covered"
         JOB = "job", "Job that failed"
         TRANSIT = "transit", "Money on its way for too long"
+        ELIGIBILITY = "eligibility", "Account not eligible for its model"
 
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=120)

@@ -17,6 +17,7 @@ from accounts.listing import Listing
 from accounts.live import live_answer
 from accounts.models import MarginAccount, OwnerClass
 from accounts.roles import DeskRequest, require
+from margin.eligibility import BELOW_MINIMUM_EQUITY, CLIENT_NOT_APPROVED
 from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK, OVERRIDDEN_MARK
 from margin.levels import SEVERITY, equity_share
 from margin.models import MarginResult, MarginState
@@ -34,6 +35,8 @@ FLAGS = {
     INSUFFICIENT_MARK: "Price insufficient",
     OVERRIDDEN_MARK: "Price overridden",
     BELOW_MTA: "Below minimum transfer",
+    BELOW_MINIMUM_EQUITY: "Below minimum equity",
+    CLIENT_NOT_APPROVED: "Client not approved",
 }
 
 COLUMNS = (

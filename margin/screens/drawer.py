@@ -30,6 +30,7 @@ from margin.screens.drawer_links import (
 from margin.screens.model_drawer import model_part, set_address
 
 QUESTIONS = frozenset(TOTALS)
+UNIT_TOTALS = {"initial_margin": "initial", "maintenance_margin": "maintenance"}
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,10 @@ def parts_of(result: MarginResult, total: str) -> tuple[tuple[Part, ...], list[F
     except ExplanationError as broken:
         return kept, [*facts, Fact("Not opened further", str(broken))]
     assert trees is not None, "the result is under a model"
+    facts += [
+        Fact(f"For {unit.name}", grouped(getattr(unit, UNIT_TOTALS[total]), decimals=2))
+        for unit in trees.units
+    ]
     return (model_part(getattr(trees, total), trees=trees, result=result),), facts
 
 

@@ -39,10 +39,12 @@ MATRIX = {
     "job.start": "yes yes yes no no no no",
     "job.cancel": "yes yes no no no no no",
     "report.export": "yes yes yes yes yes yes no",
+    "external.import": "yes yes no no no no no",
+    "model.audit": "no yes no yes no yes no",
 }
 READING = {
     "read", "approval.read", "audit.read", "audit.export", "people.read", "retention.read",
-    "report.export",
+    "report.export", "model.audit",
 }  # fmt: skip
 
 

@@ -1,13 +1,13 @@
 """Whether the models may be relied on: published cases, laws, slow twins, past days; signed."""
 
 import json
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.seals.heads import report_key
+from brokerage.signed import signed
+from brokerage.validation_evidence import FORMAT, keep_report
 from margin.engine.closes import History, history_of, synthetic_history
 from margin.engine.models import MODELS
 from margin.engine.parameters import read_parameters
@@ -21,7 +21,6 @@ from margin.engine.validation import (
 )
 from margin.published.checked import FileReport, check_path, totals
 
-FORMAT = "model-validation/1"
 WORLDS = 25
 DAYS = BACKTEST_DAYS + LOOK_BACK_DAYS
 
@@ -43,6 +42,9 @@ class Command(BaseCommand):
         parser.add_argument("--closes", type=Path, help="closes of past days; synthetic without")
         parser.add_argument("--vectors", type=Path, nargs="*", default=[], help="published cases")
         parser.add_argument("--out", type=Path, help="write the signed report here as well")
+        parser.add_argument(
+            "--keep", action="store_true", help="keep it as evidence for the audit file"
+        )
         parser.add_argument("--json", action="store_true", help="print one object")
 
     def handle(self, *args: object, **options: Any) -> None:  # noqa: ANN401
@@ -59,6 +61,10 @@ class Command(BaseCommand):
         said = signed(_said(reports, cases, history))
         if options["out"] is not None:
             cast("Path", options["out"]).write_text(json.dumps(said, indent=2), encoding="utf-8")
+        if options["keep"]:
+            kept = keep_report(said)
+            if not options["json"]:
+                self.stdout.write(f"Kept as {kept}.")
         if options["json"]:
             self.stdout.write(json.dumps(said, indent=2, allow_nan=False))
         else:
@@ -108,16 +114,4 @@ def _said(reports: list[ModelReport], cases: list[FileReport], history: History)
         },
         "published": published,
         "models": as_json(reports),
-    }
-
-
-def signed(said: dict[str, Any]) -> dict[str, Any]:
-    """What was found, with its sha256 and the signature of this installation over that."""
-    text = json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    digest = sha256(text.encode()).hexdigest()
-    key = report_key()
-    return said | {
-        "sha256": digest,
-        "public_key": key.public_key().public_bytes_raw().hex(),
-        "signature": key.sign(bytes.fromhex(digest)).hex(),
     }
