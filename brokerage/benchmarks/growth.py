@@ -112,9 +112,12 @@ BALANCES = """
     WHERE b.account_id = l.account_id
 """
 MOVEMENTS = """
-    INSERT INTO ledger_dailymovement (account_id, effective_on, debit, credit, first_seq)
+    INSERT INTO ledger_dailymovement (account_id, effective_on, debit, credit, first_seq,
+                                      amount_before, first_xid)
     SELECT p.account_id, (e.effective_at AT TIME ZONE 'UTC')::date, sum(greatest(p.amount, 0)),
-           sum(greatest(-p.amount, 0)), min(p.account_seq)
+           sum(greatest(-p.amount, 0)), min(p.account_seq),
+           (array_agg(p.balance_after - p.amount ORDER BY p.account_seq))[1],
+           (array_agg(p.xid ORDER BY p.account_seq))[1]
     FROM ledger_posting p JOIN ledger_entry e ON e.id = p.entry_id GROUP BY 1, 2
 """
 
