@@ -221,7 +221,9 @@ def schedule_lines(schedule: CollateralSchedule | None) -> dict[str, str]:
         for t in schedule.concentration
     }
     said |= {
-        f"Below a price of {plain(t.below)}": f"times {plain(t.multiplier)}, at least {plain(t.least)}"
+        f"Below a price of {plain(t.below)}": (
+            f"times {plain(t.multiplier)}, at least {plain(t.least)}"
+        )
         for t in schedule.peg
     }
     rule = schedule.volatility

@@ -96,17 +96,15 @@ def closes_before(
     closes: dict[int, list[CloseRow]] = defaultdict(list)
     if not wanted:
         return closes
-    known = (
-        "" if horizon_id is None else "AND pg_visible_in_snapshot(m.xid,"
-        " (SELECT h.snapshot FROM ledger_horizon h WHERE h.id = %(horizon)s))"
-    )  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT w.asset, c.business_day, c.price"
             " FROM unnest(%(assets)s::bigint[], %(most)s::bigint[]) AS w(asset, most),"
             " LATERAL (SELECT DISTINCT ON (m.business_day) m.business_day, m.price"
             "   FROM margin_mark m WHERE m.asset_id = w.asset AND m.state = %(valid)s"
-            f"  AND m.business_day < %(day)s {known}"
+            "   AND m.business_day < %(day)s AND (%(horizon)s::bigint IS NULL"
+            "     OR pg_visible_in_snapshot(m.xid, (SELECT h.snapshot FROM ledger_horizon h"
+            "       WHERE h.id = %(horizon)s)))"
             "   ORDER BY m.business_day DESC, m.as_of DESC LIMIT w.most) c"
             " ORDER BY w.asset, c.business_day",
             {

@@ -22,7 +22,6 @@ from margin.engine.collateral import (
     counted,
 )
 from margin.engine.collateral_schedule import (
-    CollateralSchedule,
     VolatilityRule,
     collateral_terms,
     read_schedule,
@@ -31,7 +30,7 @@ from margin.engine.collateral_schedule import (
 )
 from margin.engine.components import ComponentKind, component_of
 from margin.engine.exact import exact
-from margin.engine.explain import product
+from margin.engine.explain import MINUS, TIMES, product
 from margin.engine.gate import scope_equity_and_initial
 from margin.engine.hashing import inputs_hash, parameters_hash
 from margin.engine.house_rules import HouseRulesResult, evaluate
@@ -132,7 +131,7 @@ def test_a_stablecoin_at_97_shows_its_multiplier_as_a_line_of_its_own() -> None:
     assert lines(result) == {"MONEY_CLAIM": D(97_000) - schedule, "HAIRCUT_PEG": -schedule}
     line = next(p for p in result.components.of(0) if p.kind is ComponentKind.HAIRCUT_PEG)
     assert line.terms()["facts"] == {"multiplier": "2", "below": "0.98", "least": "0"}
-    assert product(line) == "− 50,000 × 0.05 − 47,000 × 0.1"
+    assert product(line) == f"{MINUS} 50,000 {TIMES} 0.05 {MINUS} 47,000 {TIMES} 0.1"
     assert "HAIRCUT_PEG" not in lines(held(terms, amount="100000", price="0.99"))
 
 
