@@ -43,7 +43,7 @@ from margin.engine.inputs import (
     house_rules_input,
 )
 from margin.marks import BASE
-from margin.models import MarginResult, MarginRun, ResultComponent, RunBlock, RunException
+from margin.models import MarginResult, MarginRun, ResultComponent, RunException
 from margin.parts import (
     COST_DECIMALS,
     GroundAsset,
@@ -310,6 +310,9 @@ def _result_sha256(
     return digest.digest()
 
 
+BLOCK_COLUMNS: Final = (
+    "run_id", "ordinal", "first_scope", "last_scope", "scope_count", "content", "content_sha256",
+)  # fmt: skip
 NUMBERS: Final = ("equity", "initial_margin", "maintenance_margin", "call_amount")
 
 
@@ -477,17 +480,11 @@ def _copy_blocks(run: MarginRun, done: Computed) -> None:
         (int(block.scope_ids[0]), int(block.scope_ids[-1]), len(block.scope_ids))
         for block in done.blocks
     ]
-    copy_rows(
-        RunBlock(
-            run=run,
-            ordinal=ordinal,
-            first_scope=first,
-            last_scope=last,
-            scope_count=count,
-            content=content,
-            content_sha256=hex_sha256(content),
-        )
-        for ordinal, (content, (first, last, count)) in enumerate(
-            zip(contents, scopes, strict=True)
-        )
+    statement = sql.SQL("COPY margin_runblock ({}) FROM STDIN (FORMAT BINARY)").format(
+        sql.SQL(", ").join(map(sql.Identifier, BLOCK_COLUMNS))
     )
+    with refusals(), connection.cursor() as cursor, connection.wrap_database_errors:
+        with cursor.copy(statement) as copy:
+            copy.set_types(["int8", "int4", "int8", "int8", "int4", "bytea", "varchar"])
+            for ordinal, (content, said) in enumerate(zip(contents, scopes, strict=True)):
+                copy.write_row((run.pk, ordinal, *said, content, hex_sha256(content)))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import accounts.fields
+import django.contrib.postgres.indexes
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -65,9 +66,25 @@ class Migration(migrations.Migration):
             name="scope",
             field=models.ForeignKey(
                 db_constraint=False,
+                db_index=False,
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="results",
                 to="accounts.scope",
+            ),
+        ),
+        migrations.RemoveConstraint(
+            model_name="marginresult", name="run_says_one_thing_of_a_scope"
+        ),
+        migrations.AddConstraint(
+            model_name="marginresult",
+            constraint=models.UniqueConstraint(
+                fields=("scope", "run"), name="run_says_one_thing_of_a_scope"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="marginresult",
+            index=django.contrib.postgres.indexes.BrinIndex(
+                fields=["run"], name="result_by_run", pages_per_range=16
             ),
         ),
         migrations.CreateModel(

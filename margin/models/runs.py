@@ -1,6 +1,7 @@
 """Margin runs: what went in, what came out, and the parts that add up to it; append-only."""
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 
@@ -63,7 +64,9 @@ class MarginResult(models.Model):
     run = models.ForeignKey(
         MarginRun, models.PROTECT, related_name="results", db_index=False, db_constraint=False
     )
-    scope = models.ForeignKey(Scope, models.PROTECT, related_name="results", db_constraint=False)
+    scope = models.ForeignKey(
+        Scope, models.PROTECT, related_name="results", db_index=False, db_constraint=False
+    )
     agreement_version = models.ForeignKey(
         AgreementVersion, models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
@@ -86,8 +89,10 @@ class MarginResult(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(name="run_says_one_thing_of_a_scope", fields=["run", "scope"]),
+            models.UniqueConstraint(name="run_says_one_thing_of_a_scope", fields=["scope", "run"]),
         ]
+        # The rows of a run lie together, so that where they begin and end is all that is needed.
+        indexes = [BrinIndex(name="result_by_run", fields=["run"], pages_per_range=16)]
 
 
 class ResultComponent(models.Model):
