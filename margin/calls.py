@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from accounts.audit import Actor, acting
@@ -55,12 +55,20 @@ class Settled:
 
 def settle_run(run: MarginRun) -> Settled:
     """Make the open calls say what a run says; call inside an act, once per run."""
+    calls = {call.scope_id: call for call in MarginCall.objects.open().select_for_update()}
+    # Of a whole house most scopes are well and have no call: nothing is done about them.
     results = list(
         MarginResult.objects.filter(run=run)
+        .filter(
+            Q(scope__in=calls)
+            | Q(call_amount__gt=0)
+            | Q(equity__lt=0)
+            | Q(state__in=CALLED)
+            | Q(flags__contains=["below_mta"])
+        )
         .select_related("scope__bucket__account__client", "agreement_version")
         .order_by("scope__bucket__account__code", "scope__bucket__code")
     )
-    calls = {call.scope_id: call for call in MarginCall.objects.open().select_for_update()}
     paid_in = _scopes_with_postings_since(calls.values())
     settled = Settled()
     settled.below_minimum = sum("below_mta" in result.flags for result in results)

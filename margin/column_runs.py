@@ -9,19 +9,23 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from django.conf import settings
 from django.db import connection
 from psycopg import sql
 
 from accounts.audit import refusals
 from accounts.bulk import copy_rows
-from margin.book.columns import ODD, ColumnInputs
+from accounts.models import Scope
+from margin.book import ReadInputs, read_inputs
+from margin.book.columns import ODD, ColumnInputs, NotInColumnsError, read_columns
 from margin.engine.column_rules import (
     ColumnResult,
     Ground,
@@ -30,9 +34,10 @@ from margin.engine.column_rules import (
     Scopes,
     evaluate_columns,
     ground_of,
+    is_known_rule,
     levels_of,
 )
-from margin.engine.components import ComponentKind
+from margin.engine.components import OF_MONEY, ComponentKind
 from margin.engine.exact import Index
 from margin.engine.hashing import columns_hash, joined_hash, model_hash, parameters_hash
 from margin.engine.house_rules import MODEL, VERSION, HouseRulesResult, evaluate
@@ -42,6 +47,7 @@ from margin.engine.inputs import (
     ScopeRow,
     house_rules_input,
 )
+from margin.engine.wide import Ints
 from margin.marks import BASE
 from margin.models import MarginResult, MarginRun, ResultComponent, RunException
 from margin.parts import (
@@ -182,6 +188,24 @@ def computed(read: ColumnInputs, *, run_id: int = 0) -> Computed:
     )
 
 
+def column_hashes(run: MarginRun) -> tuple[str, str]:
+    """The hashes of what a run in columns reads and says when it is computed again."""
+    done = computed(read_columns(horizon_id=run.horizon_id, as_of=run.as_of), run_id=run.pk)
+    return done.inputs_sha256, done.result_sha256
+
+
+def read_for_run(*, horizon_id: int, as_of: datetime) -> ColumnInputs | ReadInputs:
+    """What a run reads: columns where there are many scopes and columns can hold them, else rows.
+
+    They cannot where a portfolio model is used or watched, and where the evaluation is made from
+    more than columns know.
+    """
+    if is_known_rule() and Scope.objects.count() >= settings.MARGIN_COLUMNS_FROM:
+        with suppress(NotInColumnsError):  # rows hold every run
+            return read_columns(horizon_id=horizon_id, as_of=as_of)
+    return read_inputs(horizon_id=horizon_id, as_of=as_of)
+
+
 def _hash_of(kind: bytes, parts: Sequence[bytes]) -> str:
     digest = sha256(kind)
     for part in parts:
@@ -285,10 +309,10 @@ def _inputs_sha256(
 
 
 def _result_sha256(
-    scopes: Any,
+    scopes: Ints,
     result: ColumnResult,
     content: bytes,
-    odd: Mapping[int, OddScope],  # noqa: ANN401
+    odd: Mapping[int, OddScope],
 ) -> bytes:
     """What came out, parts included."""
     digest = sha256(sha256(content).digest())
@@ -356,7 +380,7 @@ def _odd_scopes(ready: Prepared, places: Index, *, run_id: int) -> dict[int, Odd
             if part.kind == ComponentKind.LOAN:
                 source = loans[place]
             else:
-                kind = "claim" if part.kind == ComponentKind.MONEY_CLAIM else "position"
+                kind = "claim" if part.kind in OF_MONEY else "position"
                 source = sources[kind][part.row or 0]
             parts.append(component_row(part, by_name[part.asset], source))
         found[int(read.scopes.ids[place])] = OddScope(
@@ -483,8 +507,12 @@ def _copy_blocks(run: MarginRun, done: Computed) -> None:
     statement = sql.SQL("COPY margin_runblock ({}) FROM STDIN (FORMAT BINARY)").format(
         sql.SQL(", ").join(map(sql.Identifier, BLOCK_COLUMNS))
     )
-    with refusals(), connection.cursor() as cursor, connection.wrap_database_errors:
-        with cursor.copy(statement) as copy:
-            copy.set_types(["int8", "int4", "int8", "int8", "int4", "bytea", "varchar"])
-            for ordinal, (content, said) in enumerate(zip(contents, scopes, strict=True)):
-                copy.write_row((run.pk, ordinal, *said, content, hex_sha256(content)))
+    with (
+        refusals(),
+        connection.cursor() as cursor,
+        connection.wrap_database_errors,
+        cursor.copy(statement) as copy,
+    ):
+        copy.set_types(["int8", "int4", "int8", "int8", "int4", "bytea", "varchar"])
+        for ordinal, (content, said) in enumerate(zip(contents, scopes, strict=True)):
+            copy.write_row((run.pk, ordinal, *said, content, hex_sha256(content)))

@@ -6,7 +6,7 @@ from decimal import Decimal
 from json import dumps
 from typing import Any
 
-from django.db.models import F, Value
+from django.db.models import F, Value, prefetch_related_objects
 from django.db.models.functions import Concat
 
 from accounts.clock import utc_stamp
@@ -17,6 +17,7 @@ from margin.engine.components import OF_MONEY, Component, component_of
 from margin.engine.explain import Explanation, Figures, Node, Reference, explain
 from margin.model_trees import model_trees
 from margin.models import Bracket, Haircut, MarginResult, MarginRun, Mark, ResultComponent
+from margin.parts import parts_of
 from margin.references import mark_reference, valid_mark_before
 
 JSON_FORMAT = "margin-explanation/1"
@@ -89,12 +90,9 @@ def find_result(run_number: str, scope_name: str) -> MarginResult:
 
 
 def stored_parts(result: MarginResult) -> list[StoredPart]:
-    """The parts of a result in their order, in at most four queries."""
-    rows = list(
-        result.components.select_related(
-            "asset", "mark", "haircut__schedule", "instrument_terms"
-        ).order_by("ordinal")
-    )
+    """The parts of a result in their order, in a fixed number of queries."""
+    rows = parts_of([result])
+    prefetch_related_objects(rows, "asset", "mark", "haircut__schedule", "instrument_terms")
     postings, brackets, valid = _postings(rows), brackets_of_terms(rows), _valid_marks(rows)
     return [
         StoredPart(

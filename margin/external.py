@@ -15,6 +15,8 @@ from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from typing import Any, Final
 
+from django.db.models import prefetch_related_objects
+
 from accounts.audit import Actor, acting
 from accounts.bulk import copy_rows
 from accounts.models import Bucket, LegalEntity, Scope
@@ -25,8 +27,8 @@ from margin.models import (
     ExternalMargin,
     MarginResult,
     MarginRun,
-    ResultComponent,
 )
+from margin.parts import parts_of
 
 FORMAT: Final = "margin-statement/1"
 TOTALS: Final = ("initial_margin", "maintenance_margin")
@@ -185,13 +187,12 @@ def _day(text: str) -> date:
 def our_components(result: MarginResult) -> dict[ComponentKey, Decimal]:
     """Requirements of a result by component: the asset of house rules, the part of a model."""
     found: dict[ComponentKey, Decimal] = {}
-    rows = ResultComponent.objects.filter(result=result, total__in=TOTALS)
+    rows = [row for row in parts_of([result]) if row.total in TOTALS]
+    prefetch_related_objects(rows, "asset")
     with exact():
-        for total, asset, terms, amount in rows.order_by("ordinal").values_list(
-            "total", "asset__code", "terms", "amount"
-        ):
-            key = total, asset or str(terms["part"])
-            found[key] = found.get(key, ZERO) + amount
+        for row in rows:
+            key = row.total, str(row.terms["part"]) if row.asset is None else row.asset.code
+            found[key] = found.get(key, ZERO) + row.amount
     return found
 
 

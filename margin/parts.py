@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from margin.engine.brackets import RateSchedule
 from margin.engine.components import OF_MODELS, Component, ComponentKind
 from margin.engine.exact import ONE, ZERO, exact, plain
+from margin.engine.hashing import terms_rows
 from margin.engine.inputs import (
     AssetRow,
     AssetTerms,
@@ -31,6 +32,7 @@ from margin.models import MarginResult, MarginRun, ResultComponent, RunBlock
 
 MAGIC: Final = b"margin-parts/1\n"
 GROUND: Final = "margin-ground/1"
+OTHER: Final = "other"
 COST_DECIMALS: Final = 8
 ODD: Final = int(np.iinfo(np.int64).min)
 INTEGERS: Final = ("<i1", "<i2", "<i4", "<i8")
@@ -123,7 +125,8 @@ def ground_assets(content: bytes) -> list[GroundAsset]:
             scale=each["scale"],
             row=AssetRow(
                 each["code"],
-                _terms_of(each["terms"]),
+                # Of other terms nothing is said here, and nothing that would be asked.
+                cast("AssetTerms", _terms_of(each["terms"])),
                 Decimal(each["price"]),
                 each["insufficient"],
                 each["overridden"],
@@ -144,6 +147,9 @@ def _terms_said(terms: AssetTerms) -> list[Any]:
             return ["security", plain(terms.initial_rate), plain(terms.maintenance_rate)]
         case PerpetualTerms():
             return ["perpetual", _schedule_said(terms.initial), _schedule_said(terms.maintenance)]
+        case _:
+            # Columns do not speak of scopes that hold it; its parts stand as text.
+            return [OTHER, *([str(value) for value in row] for row in terms_rows(terms))]
 
 
 def _schedule_said(schedule: RateSchedule) -> list[list[str]]:
@@ -153,10 +159,12 @@ def _schedule_said(schedule: RateSchedule) -> list[list[str]]:
     ]
 
 
-def _terms_of(said: list[Any]) -> AssetTerms:
+def _terms_of(said: list[Any]) -> AssetTerms | None:
     kind, *values = said
     if kind == "money":
         return MoneyTerms(Decimal(values[0]))
+    if kind == OTHER:
+        return None
     if kind == "security":
         return SecurityTerms(Decimal(values[0]), Decimal(values[1]))
     return PerpetualTerms(*(_schedule_of(each) for each in values))
@@ -183,25 +191,52 @@ class Holding:
     account_seq: int
 
 
-def result_components(result: MarginResult) -> list[ResultComponent]:
-    """The parts of a result in their order, however its run keeps them; unsaved where in columns."""
-    if result.run.layout == MarginRun.Layout.ROWS:
-        return list(result.components.order_by("ordinal"))
-    blocks = RunBlock.objects.filter(run_id=result.run_id)
-    ground = ground_assets(bytes(blocks.values_list("content", flat=True).get(ordinal=0)))
-    block = blocks.get(
-        ordinal__gt=0, first_scope__lte=result.scope_id, last_scope__gte=result.scope_id
+def parts_of(results: Sequence[MarginResult]) -> list[ResultComponent]:
+    """The parts of results, result by result in their order, however their runs keep them.
+
+    One query for those kept by rows, two for each run in columns and one for each of its blocks;
+    parts that come out of a block are unsaved.
+    """
+    layouts = dict(
+        MarginRun.objects.filter(pk__in={each.run_id for each in results}).values_list(
+            "pk", "layout"
+        )
     )
-    columns, head = unpacked(bytes(block.content))
-    odd = head["odd"].get(str(result.scope_id))
-    if odd is not None:
-        rows = [ResultComponent(**{**each, "amount": Decimal(each["amount"])}) for each in odd]
-    else:
-        at = int(np.searchsorted(columns["scopes"], result.scope_id))
-        rows = list(_component_rows(columns, ground, at))
-    for ordinal, row in enumerate(rows, start=1):
-        row.result, row.ordinal = result, ordinal
-    return rows
+    in_columns = [r for r in results if layouts[r.run_id] == MarginRun.Layout.COLUMNS]
+    in_rows = {r.pk: r for r in results if layouts[r.run_id] == MarginRun.Layout.ROWS}
+    found = list(
+        ResultComponent.objects.filter(result__in=in_rows).order_by("result", "ordinal")
+        if in_rows
+        else ()
+    )
+    for run_id in dict.fromkeys(each.run_id for each in in_columns):
+        of_run = sorted(
+            (each for each in in_columns if each.run_id == run_id), key=lambda r: r.scope_id
+        )
+        found += _of_blocks(run_id, of_run)
+    return found
+
+
+def _of_blocks(run_id: int, results: Sequence[MarginResult]) -> Iterator[ResultComponent]:
+    """The parts of some results of a run in columns, by scope."""
+    blocks = RunBlock.objects.filter(run_id=run_id)
+    ground = ground_assets(bytes(blocks.get(ordinal=0).content))
+    block: RunBlock | None = None
+    for result in results:
+        if block is None or not block.first_scope <= result.scope_id <= block.last_scope:
+            block = blocks.get(
+                ordinal__gt=0, first_scope__lte=result.scope_id, last_scope__gte=result.scope_id
+            )
+            columns, head = unpacked(bytes(block.content))
+        odd = head["odd"].get(str(result.scope_id))
+        if odd is None:
+            at = int(np.searchsorted(columns["scopes"], result.scope_id))
+            rows = list(_component_rows(columns, ground, at))
+        else:
+            rows = [ResultComponent(**{**each, "amount": Decimal(each["amount"])}) for each in odd]
+        for ordinal, row in enumerate(rows, start=1):
+            row.result, row.ordinal = result, ordinal
+            yield row
 
 
 def _component_rows(

@@ -9,6 +9,7 @@ from typing import Final
 from accounts.bulk import copy_rows
 from margin.book import BASE, Holding, ReadInputs, read_inputs
 from margin.book.proof import unproved_balances
+from margin.column_runs import column_hashes
 from margin.eligibility import ineligible
 from margin.engine.components import OF_MODELS, OF_MONEY, Component, ComponentKind
 from margin.engine.exact import ZERO
@@ -320,10 +321,14 @@ def replay(number: str) -> Replay:
         MarginRun.DoesNotExist: there is no such run.
     """
     run = MarginRun.objects.get(number=number)
-    done = computed(read_inputs(horizon_id=run.horizon_id, as_of=run.as_of))
+    if run.layout == MarginRun.Layout.COLUMNS:
+        inputs_sha256, result_sha256 = column_hashes(run)
+    else:
+        done = computed(read_inputs(horizon_id=run.horizon_id, as_of=run.as_of))
+        inputs_sha256, result_sha256 = done.inputs_sha256, done.result_sha256
     return Replay(
         run=run,
-        inputs_sha256=done.inputs_sha256,
-        result_sha256=done.result_sha256,
+        inputs_sha256=inputs_sha256,
+        result_sha256=result_sha256,
         unproved=unproved_balances(horizon_id=run.horizon_id, as_of=run.as_of),
     )

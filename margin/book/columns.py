@@ -363,7 +363,7 @@ def _put_together(read: ColumnInputs, columns: Sequence[Ints]) -> ColumnInputs:
 
 
 def _places(known: Ints, wanted: Ints) -> Ints:
-    """Where each wanted id stands among known ones, which are in any order; -1 where it does not."""
+    """Where each wanted id stands among known ones, in whatever order they are; else -1."""
     order = np.argsort(known, kind="stable")
     found = np.searchsorted(known, wanted, sorter=order)
     found[found == len(known)] = 0

@@ -171,11 +171,12 @@ def _parameter_rows(inputs: HouseRulesInput) -> list[Sequence[Value]]:
     return [
         (name, *row)
         for name, terms in zip(inputs.assets, inputs.terms, strict=True)
-        for row in _terms_rows(terms)
+        for row in terms_rows(terms)
     ]
 
 
-def _terms_rows(terms: AssetTerms) -> list[Sequence[Value]]:
+def terms_rows(terms: AssetTerms) -> list[Sequence[Value]]:
+    """What an asset's terms say, row by row."""
     match terms:
         case MoneyTerms():
             return [("money", terms.haircut)]
