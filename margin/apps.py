@@ -14,6 +14,8 @@ class MarginConfig(AppConfig):
         "margin_marginresult",
         "margin_marginrun",
         "margin_mark",
+        "margin_marketrow",
+        "margin_marketrule",
         "margin_modeldecision",
         "margin_parameterset",
         "margin_price",
@@ -32,6 +34,7 @@ class MarginConfig(AppConfig):
             agreement_codes,
             bucket_moves,
             contracts,
+            market_rules,
             model_registry,
             overrides,
             parameters,
@@ -40,6 +43,7 @@ class MarginConfig(AppConfig):
 
         bucket_moves.register()
         contracts.register()
+        market_rules.register()
         model_registry.register()
         overrides.register()
         parameters.register()

@@ -12,7 +12,7 @@ from django.db.models.functions import Concat
 from accounts.clock import utc_stamp
 from accounts.figures import plain
 from ledger.models import Posting
-from margin.engine.components import Component, ComponentKind, component_of
+from margin.engine.components import OF_DOUBT, Component, ComponentKind, component_of
 from margin.engine.explain import Explanation, Figures, Node, Reference, explain
 from margin.model_trees import model_trees
 from margin.models import Bracket, MarginResult, MarginRun, Mark, ResultComponent
@@ -89,9 +89,9 @@ def find_result(run_number: str, scope_name: str) -> MarginResult:
 def stored_parts(result: MarginResult) -> list[StoredPart]:
     """The parts of a result in their order, in at most four queries."""
     rows = list(
-        result.components.select_related("asset", "mark", "haircut", "instrument_terms").order_by(
-            "ordinal"
-        )
+        result.components.select_related(
+            "asset", "mark__rule", "haircut", "instrument_terms"
+        ).order_by("ordinal")
     )
     postings, brackets, valid = _postings(rows), brackets_of_terms(rows), _valid_marks(rows)
     return [
@@ -209,7 +209,7 @@ def references(part: StoredPart) -> list[Reference]:
                 "haircut": plain(row.haircut.haircut),
             }
         )
-    if row.instrument_terms is not None:
+    if row.instrument_terms is not None and part.component.kind not in OF_DOUBT:
         found.append(_terms_reference(part))
     if part.posting is not None:
         found.append(
@@ -236,6 +236,13 @@ def _mark_reference(part: StoredPart, mark: Mark) -> Reference:
         "used": mark.used,
         "dropped": mark.dropped,
     }
+    if mark.rule is not None and mark.confidence is not None and mark.contingency is not None:
+        said |= {
+            "rule": {"name": mark.rule.name, "version": mark.rule.version},
+            "confidence": plain(mark.confidence),
+            "contingency": plain(mark.contingency),
+            "facts": mark.facts,
+        }
     return said if valid is None else said | {"carried_from": utc_stamp(valid.as_of)}
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from accounts.bulk import copy_rows
 from margin.book import BASE, Holding, ReadInputs, read_inputs
-from margin.engine.components import OF_MODELS, Component, ComponentKind
+from margin.engine.components import OF_CLAIMS, OF_MODELS, Component, ComponentKind
 from margin.engine.exact import ONE, ZERO
 from margin.engine.hashing import (
     content_sha256,
@@ -27,6 +27,7 @@ from margin.engine.inputs import (
     ScopeRow,
     house_rules_input,
 )
+from margin.market_states import doubt_of
 from margin.models import (
     MarginResult,
     MarginRun,
@@ -170,7 +171,10 @@ def _asset_rows(read: ReadInputs) -> Iterator[AssetRow]:
         mark = read.marks.get(asset.pk)
         if mark is not None:
             overridden = mark.state == Mark.State.OVERRIDDEN
-            yield AssetRow(asset.code, terms, mark.price, mark.state != "VALID", overridden)
+            is_doubted = mark.state != Mark.State.VALID
+            yield AssetRow(
+                asset.code, terms, mark.price, is_doubted, overridden, doubt=doubt_of(mark)
+            )
 
 
 def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginRun:
@@ -305,7 +309,7 @@ def _held(read: ReadInputs, component: Component) -> Holding | None:
     """The claim, position or loan a part was made from."""
     if component.row is None:
         return None
-    if component.kind == ComponentKind.MONEY_CLAIM:
+    if component.kind in OF_CLAIMS:
         return read.claims[component.row]
     if component.kind == ComponentKind.LOAN:
         return next(held for held in read.loans if held.scope == component.row)

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from accounts.agreements import terms_in_force as agreements_in_force
 from accounts.models import AgreementVersion, Scope
 from ledger.models import Asset
+from margin.book.market_data import MarketData, read_market
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.known import known_at
 from margin.model_registry import UsedModel, models_in_use
@@ -83,7 +84,8 @@ class ReadInputs:
         marks: by asset id; the base currency has none, it is always 1.
         models: of portfolios that are used, by name and code of parameters.
         shadows: those that are only watched.
-        contracts: by asset id; closes: by asset and day. Both are read where a model is used.
+        contracts: by asset id; closes: by asset and day; market: what is known beside marks. They
+            are read where a model is used.
     """
 
     horizon_id: int
@@ -101,6 +103,7 @@ class ReadInputs:
     shadows: Mapping[tuple[str, str], UsedModel] = field(default_factory=dict)
     contracts: Mapping[int, Contract] = field(default_factory=dict)
     closes: Sequence[Close] = ()
+    market: MarketData | None = None
 
 
 def read_inputs(*, horizon_id: int, as_of: datetime) -> ReadInputs:
@@ -149,6 +152,7 @@ def _read(*, horizon_id: int, as_of: datetime) -> ReadInputs:
                 each.asset_id: each for each in known_at(Contract.objects.all(), horizon_id)
             },
             closes=_closes(horizon_id, as_of=as_of),
+            market=read_market(horizon_id=horizon_id, as_of=as_of, day=business_day),
         )
     return _without_unpriced(inputs)
 

@@ -25,6 +25,10 @@ class ComponentKind(IntEnum):
     MM_PERPETUAL = 7
     IM_MODEL = 8
     MM_MODEL = 9
+    IM_DOUBT = 10
+    IM_DOUBT_MONEY = 11
+    MM_DOUBT = 12
+    MM_DOUBT_MONEY = 13
 
 
 TOTALS: Final = ("equity", "initial_margin", "maintenance_margin")
@@ -39,7 +43,23 @@ TOTAL_OF: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.MM_PERPETUAL: "maintenance_margin",
     ComponentKind.IM_MODEL: "initial_margin",
     ComponentKind.MM_MODEL: "maintenance_margin",
+    ComponentKind.IM_DOUBT: "initial_margin",
+    ComponentKind.IM_DOUBT_MONEY: "initial_margin",
+    ComponentKind.MM_DOUBT: "maintenance_margin",
+    ComponentKind.MM_DOUBT_MONEY: "maintenance_margin",
 }
+# What doubted prices add, made from claims; the other two are made from positions.
+OF_CLAIMS: Final = frozenset(
+    {ComponentKind.MONEY_CLAIM, ComponentKind.IM_DOUBT_MONEY, ComponentKind.MM_DOUBT_MONEY}
+)
+OF_DOUBT: Final = frozenset(
+    {
+        ComponentKind.IM_DOUBT,
+        ComponentKind.IM_DOUBT_MONEY,
+        ComponentKind.MM_DOUBT,
+        ComponentKind.MM_DOUBT_MONEY,
+    }
+)
 # Parts of a portfolio model: they have a name instead of an asset, and nothing they multiply.
 OF_MODELS: Final = frozenset({ComponentKind.IM_MODEL, ComponentKind.MM_MODEL})
 

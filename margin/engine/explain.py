@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from margin.engine.components import TOTALS, Component, ComponentKind
 from margin.engine.exact import ONE, ZERO, exact, plain, round_up
-from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
+from margin.engine.house_rules import BELOW_MTA, CALL_WAITS, INSUFFICIENT_MARK
 from margin.engine.states import CENTS, State
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -25,6 +25,10 @@ GROUP_LABELS: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.MM_PERPETUAL: "Perpetuals",
     ComponentKind.IM_MODEL: "Portfolio model",
     ComponentKind.MM_MODEL: "Portfolio model",
+    ComponentKind.IM_DOUBT: "Doubt about prices of positions",
+    ComponentKind.IM_DOUBT_MONEY: "Doubt about prices of money",
+    ComponentKind.MM_DOUBT: "Doubt about prices of positions",
+    ComponentKind.MM_DOUBT_MONEY: "Doubt about prices of money",
 }
 TOTAL_LABELS: Final = {
     "equity": "Equity",
@@ -290,6 +294,9 @@ def _steps(figures: Figures, *, decided: str) -> tuple[str, ...]:
     if is_small:
         least = _money(figures.minimum_transfer_amount)
         steps.append(f"Less than the minimum transfer amount {least}: nothing is called.")
+        call = round_up(ZERO, CENTS)
+    if CALL_WAITS in figures.flags and call:
+        steps.append("No call is made on a price in such a state; it waits.")
         call = round_up(ZERO, CENTS)
     stated = (figures.state, figures.call_amount, BELOW_MTA in figures.flags)
     if stated != (state, call, is_small):

@@ -1,7 +1,7 @@
 """How much is required: terms of instruments, market data, runs, calls, tasks."""
 
 from margin.models.calls import CallEvent, MarginCall, Task, TaskEvent
-from margin.models.market import Mark, Price, PriceOverride
+from margin.models.market import Mark, MarketRow, MarketRule, Price, PriceOverride
 from margin.models.registry import Contract, ModelDecision, ParameterSet
 from margin.models.runs import (
     MarginResult,
@@ -24,6 +24,8 @@ __all__ = [
     "MarginRun",
     "MarginState",
     "Mark",
+    "MarketRow",
+    "MarketRule",
     "ModelDecision",
     "ParameterSet",
     "Price",

@@ -104,6 +104,8 @@ class Task(models.Model):
         UNCOVERED = "uncovered", "Loss that nobody covered"
         JOB = "job", "Job that failed"
         TRANSIT = "transit", "Money on its way for too long"
+        DISLOCATION = "dislocation", "One source far from the others"
+        FEED = "feed", "Feed later than promised"
 
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=120)

@@ -17,7 +17,12 @@ from accounts.listing import Listing
 from accounts.live import live_answer
 from accounts.models import MarginAccount, OwnerClass
 from accounts.roles import DeskRequest, require
-from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK, OVERRIDDEN_MARK
+from margin.engine.house_rules import (
+    BELOW_MTA,
+    CALL_WAITS,
+    INSUFFICIENT_MARK,
+    OVERRIDDEN_MARK,
+)
 from margin.levels import SEVERITY, equity_share
 from margin.models import MarginResult, MarginState
 from margin.screens.calls import agreements, result_bar
@@ -34,6 +39,14 @@ FLAGS = {
     INSUFFICIENT_MARK: "Price insufficient",
     OVERRIDDEN_MARK: "Price overridden",
     BELOW_MTA: "Below minimum transfer",
+    CALL_WAITS: "Call waits for a price",
+    "stale_mark": "Price stale",
+    "dislocated_mark": "Price dislocated",
+    "non_positive_mark": "Price not positive",
+    "too_volatile_mark": "Price too volatile",
+    "too_uncertain_mark": "Price too uncertain",
+    "market_closed_mark": "Market closed",
+    "doubted_mark": "Price doubted",
 }
 
 COLUMNS = (

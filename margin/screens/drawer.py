@@ -14,7 +14,7 @@ from accounts.explanation import Explanation, Fact, Part, Source
 from accounts.explanation import exact_sum as sum_of
 from accounts.figures import WIDE, grouped
 from accounts.states import STATES, Shown
-from margin.engine.components import TOTALS, ComponentKind
+from margin.engine.components import OF_DOUBT, TOTALS, ComponentKind
 from margin.engine.explain import GROUP_LABELS, TOTAL_LABELS, product
 from margin.explanation import BracketInForce, StoredPart, stored_parts
 from margin.models import MarginResult, Mark
@@ -130,6 +130,9 @@ def sources(part: StoredPart, *, day: date, result: MarginResult) -> list[Source
         words = f"{bracket_words(part.bracket)}, v{row.instrument_terms.version}"
         address = price_address(part.component.asset, day=day, part=part, anchor="terms")
         found.append(Source("Bracket", words, address))
+    elif part.component.kind in OF_DOUBT and row.mark is not None and row.mark.rule is not None:
+        address = reverse("margin:market-rule", args=[row.mark.rule_id])
+        found.append(Source("Doubt", str(row.mark.rule), address))
     elif part.component.rate is not None and row.instrument_terms is not None:
         words = f"{rate_words(part.component.rate)}, v{row.instrument_terms.version}"
         found.append(
