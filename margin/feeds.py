@@ -1,6 +1,6 @@
 """How late prices are: from the event until they are received, and until a mark uses them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -144,6 +144,8 @@ def _late(day: date, promised: dict[str, float]) -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-def breached(feeds: Iterable[Feed]) -> list[Feed]:
-    """The feeds that did not keep what they promised."""
-    return [feed for feed in feeds if feed.is_breached]
+def breached(day: date) -> list[Feed]:
+    """The feeds that did not keep on a day what they promised; one query where none did promise."""
+    if not MarketRule.objects.filter(kind=MarketRule.Kind.FEED, effective_from__lte=day).exists():
+        return []
+    return [feed for feed in feeds_of(day) if feed.is_breached]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from accounts.figures import plain
 from accounts.models import Role
-from margin.feeds import breached, feeds_of
+from margin.feeds import breached
 from margin.models import MarginRun, Mark, Price, Task
 from margin.worklist import Needed
 
@@ -41,7 +41,7 @@ def market_tasks(run: MarginRun) -> Iterator[Needed]:
     marks = list(Mark.objects.filter(as_of=run.as_of).select_related("asset").order_by("pk"))
     yield from (_price_task(run, mark) for mark in marks if mark.state not in QUIET)
     yield from _dislocations(run, marks)
-    for feed in breached(feeds_of(run.business_day)):
+    for feed in breached(run.business_day):
         assert feed.rules is not None, "a feed without rules promises nothing"
         late = f"{feed.late} prices came later than {feed.rules.seconds_most:g} seconds."
         yield Needed(

@@ -8,14 +8,16 @@ from decimal import Decimal
 from typing import Any, Final
 
 from accounts.figures import plain
+from margin.book.market_data import SECONDS_PER_YEAR, rate_curves
 from margin.engine.inputs import Doubt
 from margin.engine.marks import PRICE_STATES, PriceObservation
 from margin.engine.price_quality import Fact, Known, QualifiedMark, qualified_mark
+from margin.engine.rate_curve import RateCurve, forward_price
 from margin.engine.trading_calendar import TradingCalendar
 from margin.market_rows import Kind as RowKind
-from margin.market_rows import by_source, volumes
+from margin.market_rows import by_source, newest_rows, volumes
 from margin.market_rules import InForce, calendars_in_force
-from margin.models import Mark
+from margin.models import Contract, Mark
 
 # So far back closes are looked at; three months of trading days.
 CLOSES_OVER: Final = timedelta(days=92)
@@ -24,6 +26,19 @@ INDEX_STATES: Final = frozenset({Mark.State.VALID, Mark.State.MARKET_CLOSED})
 FLAGGED_BY_RULES_V1: Final = frozenset(
     {Mark.State.VALID, Mark.State.INSUFFICIENT, Mark.State.OVERRIDDEN}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """How a spot becomes the forward of a future: the curve of its currency, and its time."""
+
+    curve: RateCurve
+    years: float
+
+    def of(self, spot: Decimal) -> Decimal:
+        """The forward, to 8 decimals."""
+        forward = forward_price(float(spot), curve=self.curve, years=self.years)
+        return Decimal(f"{float(forward):.8f}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +64,17 @@ def qualified_marks(
         rules: of assets that had a mark before.
         marked: price and state of assets without rules, which may be an index too.
     """
+    if not rules:
+        return {}
     calendars = calendars_in_force(moment.business_day)
     known = _known(rules, moment)
     done: dict[str, QualifiedMark] = {}
     indices = dict(marked)
+    carries = _carries(rules, moment)
     for code in sorted(rules, key=lambda each: (bool(_index(rules[each])), each)):
         index = indices.get(_index(rules[code]))
+        if index is not None and code in carries:
+            index = carries[code].of(index[0]), index[1]
         done[code] = found = _qualified(
             code,
             rules[code],
@@ -141,6 +161,24 @@ def _known(rules: Mapping[str, InForce], moment: Moment) -> dict[str, Known]:
         )
         for code, mark in before.items()
     }
+
+
+def _carries(rules: Mapping[str, InForce], moment: Moment) -> dict[str, Carry]:
+    """By code, of futures with an index whose currency has a curve."""
+    ids = {moment.previous[code].asset_id: code for code in rules if _index(rules[code])}
+    if not ids:
+        return {}
+    curves = rate_curves(newest_rows(moment.as_of, kinds=[RowKind.RATE]))
+    futures = Contract.objects.filter(
+        asset_id__in=ids, form=Contract.Form.FUTURE, expires_at__gt=moment.as_of
+    ).select_related("asset")
+    found = {}
+    for each in futures:
+        curve = curves.get(each.asset.settles_in_id or 0)
+        if curve is not None and each.expires_at is not None:
+            years = (each.expires_at - moment.as_of).total_seconds() / SECONDS_PER_YEAR
+            found[ids[each.asset_id]] = Carry(curve, years)
+    return found
 
 
 def _closes(assets: Sequence[int], *, before: date) -> dict[int, list[Decimal]]:

@@ -83,7 +83,7 @@ def read_market(*, horizon_id: int, as_of: datetime, day: date) -> MarketData:
             quotes[row.asset_id].append(row)
     return MarketData(
         as_of=as_of,
-        curves=_curves(rows[Kind.RATE]),
+        curves=rate_curves(rows[Kind.RATE]),
         quotes=quotes,
         policies={code: found.rules for code, found in rules.items()},
         volumes=_added_up(rows[Kind.VOLUME]),
@@ -91,7 +91,8 @@ def read_market(*, horizon_id: int, as_of: datetime, day: date) -> MarketData:
     )
 
 
-def _curves(rows: Iterable[MarketRow]) -> dict[int, RateCurve]:
+def rate_curves(rows: Iterable[MarketRow]) -> dict[int, RateCurve]:
+    """By id of the currency, the curve through the middle of what the sources say of each date."""
     said: dict[int, dict[int, list[Decimal]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         assert row.value is not None, "a rate has a value"

@@ -1,8 +1,9 @@
 """States of prices in runs: what each permits, what it adds, who is told, and who set the rules."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from accounts.approvals import AskRefusedError, describe
 from accounts.audit import RefusedError
 from accounts.models import Approval, LegalEntity, Role
 from brokerage.inbox.cycle import run_day
+from ledger.models import Asset
+from margin.contracts import request_contract
 from margin.engine.parameters import written_parameters
 from margin.engine.price_rules import STANDARD_RULES, AddOn
 from margin.explanation import explain_result, find_result, stored_parts
@@ -228,6 +231,33 @@ def test_a_price_of_zero_is_a_price(days: list[Path], desk: Desk) -> None:
     run = run_of(days[1], nothing_left)
     assert (mark_of().price, mark_of().state) == (D(0), "NON_POSITIVE")
     assert not any(result.state in LIQUIDATED for result in touched(run))
+    assert_sound(run)
+
+
+@pytest.mark.parametrize("rate", [None, "0.06", "0.07"])
+def test_a_future_is_marked_by_its_index_carried_by_the_curve(
+    days: list[Path], desk: Desk, rate: str | None
+) -> None:
+    due = datetime(2031, 9, 1, 21, tzinfo=UTC)
+    agreed(
+        request_contract(
+            asset=Asset.objects.get(code=PERPETUAL), form="future",
+            underlying=Asset.objects.get(code="BTC"), multiplier=D(1), expires_at=due,
+            legal_entity=desk.entity, reason=WHY, actor=person(desk[Role.RISK]),
+        ),
+        desk[Role.COMPLIANCE],
+    )  # fmt: skip
+    held_close = replace(STANDARD_RULES.index, underlying="BTC", basis_most=1e-6)
+    ruled(desk, index=held_close)
+    if rate is not None:
+        rows = f"{','.join(HEADER)}\nrate,bank,{IN_TIME},USD,,,180,{rate},,\n"
+        load_market(rows.encode(), actor=person(desk[Role.OPERATIONS]))
+    run = run_of(days[1], everywhere)
+    years = (due - run.as_of).total_seconds() / (365 * 86_400)
+    carried = float(mark_of("BTC").price) * exp(float(rate or 0) * years)
+    assert float(mark_of().price) == pytest.approx(carried, rel=2e-6)
+    assert mark_of().state == "VALID"
+    assert mark_of().basis is not None
     assert_sound(run)
 
 
