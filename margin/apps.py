@@ -20,6 +20,8 @@ class MarginConfig(AppConfig):
         "margin_marginresult",
         "margin_marginrun",
         "margin_mark",
+        "margin_marketrow",
+        "margin_marketrule",
         "margin_modeldecision",
         "margin_parameterset",
         "margin_price",
@@ -41,6 +43,7 @@ class MarginConfig(AppConfig):
             contracts,
             eligibility,
             eligibility_checks,
+            market_rules,
             model_registry,
             overrides,
             parameters,
@@ -50,6 +53,7 @@ class MarginConfig(AppConfig):
         agreed_moves.register()
         contracts.register()
         eligibility.register()
+        market_rules.register()
         model_registry.register()
         overrides.register()
         parameters.register()

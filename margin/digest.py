@@ -40,6 +40,8 @@ TABLES = (
         key=("asset_id", "begins_at", "ends_at", "price"),
         left_out={"begins_at": BY_CLOCK},
     ),
+    DigestedTable("margin_marketrule", key=("kind", "name", "version")),
+    DigestedTable("margin_marketrow", key=("file_sha256", "line")),
     DigestedTable("margin_price", key=("file_sha256", "line")),
     DigestedTable(
         "margin_mark",

@@ -13,7 +13,7 @@ from accounts.clock import utc_stamp
 from accounts.exports import cell
 from accounts.figures import plain
 from ledger.models import Posting
-from margin.engine.components import OF_MONEY, Component, component_of
+from margin.engine.components import OF_DOUBT, OF_MONEY, Component, component_of
 from margin.engine.explain import Explanation, Figures, Node, Reference, explain
 from margin.model_trees import model_trees
 from margin.models import Bracket, Haircut, MarginResult, MarginRun, Mark, ResultComponent
@@ -92,7 +92,7 @@ def find_result(run_number: str, scope_name: str) -> MarginResult:
 def stored_parts(result: MarginResult) -> list[StoredPart]:
     """The parts of a result in their order, in a fixed number of queries."""
     rows = parts_of([result])
-    prefetch_related_objects(rows, "asset", "mark", "haircut__schedule", "instrument_terms")
+    prefetch_related_objects(rows, "asset", "mark__rule", "haircut__schedule", "instrument_terms")
     postings, brackets, valid = _postings(rows), brackets_of_terms(rows), _valid_marks(rows)
     return [
         StoredPart(
@@ -203,7 +203,7 @@ def references(part: StoredPart) -> list[Reference]:
         found.append(mark_reference(row.mark, asset=part.component.asset, valid=part.valid_mark))
     if row.haircut is not None and part.component.kind in OF_MONEY:
         found += _haircut_references(part, row.haircut)
-    if row.instrument_terms is not None:
+    if row.instrument_terms is not None and part.component.kind not in OF_DOUBT:
         found.append(_terms_reference(part))
     if part.posting is not None:
         found.append(

@@ -7,6 +7,7 @@ from typing import Protocol
 from ledger.models import Asset
 from margin.engine.exact import ONE
 from margin.engine.inputs import AssetRow
+from margin.market_states import doubt_of
 from margin.marks import BASE
 from margin.models import MarginRun, Mark
 from margin.parameters import engine_terms
@@ -36,7 +37,10 @@ def asset_rows(read: Priced) -> Iterator[AssetRow]:
         mark = read.marks.get(asset.pk)
         if mark is not None:
             overridden = mark.state == Mark.State.OVERRIDDEN
-            yield AssetRow(asset.code, terms, mark.price, mark.state != "VALID", overridden)
+            is_doubted = mark.state != Mark.State.VALID
+            yield AssetRow(
+                asset.code, terms, mark.price, is_doubted, overridden, doubt=doubt_of(mark)
+            )
 
 
 def next_number(business_day: date) -> str:

@@ -4,7 +4,7 @@ Scopes that are thought of go through the same evaluation as every run.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -19,6 +19,7 @@ from margin.engine.inputs import (
     AssetRow,
     AssetTerms,
     ClaimRow,
+    Doubt,
     PerpetualTerms,
     PositionRow,
     ScopeRow,
@@ -88,6 +89,7 @@ class Ground:
         kinds: what each asset is.
         carried: those whose mark is not valid.
         overridden: those whose mark two people set.
+        doubts: what else there is to say of prices.
     """
 
     kinds: Mapping[str, str]
@@ -95,6 +97,12 @@ class Ground:
     terms: Mapping[str, AssetTerms]
     carried: frozenset[str]
     overridden: frozenset[str] = frozenset()
+    doubts: Mapping[str, Doubt] = field(default_factory=dict)
+
+    @property
+    def contingencies(self) -> Mapping[str, Decimal]:
+        """By asset, the share of value that its doubted price adds."""
+        return {code: each.contingency for code, each in self.doubts.items()}
 
 
 def side_of(
@@ -132,6 +140,7 @@ def _evaluated(
                     ground.marks[code],
                     insufficient=code in ground.carried,
                     overridden=code in ground.overridden,
+                    doubt=ground.doubts.get(code),
                 )
                 for code in sorted(ground.marks)
             ],
@@ -168,6 +177,7 @@ def balance_at(
             is_cash_account=False,
             marks={**ground.marks, code: price},
             terms=ground.terms,
+            contingencies=ground.contingencies,
         )
         with exact():
             threshold = agreement.liquidation_level * standing.maintenance_margin

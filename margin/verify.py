@@ -43,11 +43,11 @@ MARKS = Query(
     "margin_mark",
     """
     SELECT 'margin_mark', m.id::text, CASE
-        WHEN m.price <= 0 THEN 'its price is not positive'
+        WHEN m.price <= 0 AND m.rule_id IS NULL THEN 'its price is not positive'
         WHEN c.id IS NOT NULL THEN 'it differs from the mark it was carried from'
         ELSE 'it names a price that is not there' END
     FROM margin_mark m LEFT JOIN margin_mark c ON c.id = m.carried_from_id
-    WHERE m.price <= 0
+    WHERE m.price <= 0 AND m.rule_id IS NULL
        OR c.id IS NOT NULL
           AND (c.asset_id <> m.asset_id OR c.price <> m.price OR c.as_of >= m.as_of)
        OR EXISTS (

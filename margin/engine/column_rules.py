@@ -240,7 +240,8 @@ ODD: Final = _Asset(NOTHING, [NOTHING], [NOTHING], [0], is_odd=True)
 def _asset(row: AssetRow, scale: int) -> _Asset:
     """One asset's constants; ODD where they do not fit or its terms are not known here."""
     terms = row.terms
-    if not 0 <= scale <= SCALE_MAX or row.mark <= 0 or type(terms) not in KNOWN:
+    is_known = type(terms) in KNOWN and row.doubt is None
+    if not 0 <= scale <= SCALE_MAX or row.mark <= 0 or not is_known:
         return ODD
     with exact():
         if isinstance(terms, MoneyTerms):

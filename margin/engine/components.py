@@ -29,6 +29,10 @@ class ComponentKind(IntEnum):
     HAIRCUT_VOLATILITY = 10
     HAIRCUT_CONCENTRATION = 11
     HAIRCUT_PEG = 12
+    IM_DOUBT = 13
+    IM_DOUBT_MONEY = 14
+    MM_DOUBT = 15
+    MM_DOUBT_MONEY = 16
 
 
 TOTALS: Final = ("equity", "initial_margin", "maintenance_margin")
@@ -46,7 +50,23 @@ TOTAL_OF: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.HAIRCUT_VOLATILITY: "equity",
     ComponentKind.HAIRCUT_CONCENTRATION: "equity",
     ComponentKind.HAIRCUT_PEG: "equity",
+    ComponentKind.IM_DOUBT: "initial_margin",
+    ComponentKind.IM_DOUBT_MONEY: "initial_margin",
+    ComponentKind.MM_DOUBT: "maintenance_margin",
+    ComponentKind.MM_DOUBT_MONEY: "maintenance_margin",
 }
+# What doubted prices add, made from claims; the other two are made from positions.
+OF_CLAIMS: Final = frozenset(
+    {ComponentKind.MONEY_CLAIM, ComponentKind.IM_DOUBT_MONEY, ComponentKind.MM_DOUBT_MONEY}
+)
+OF_DOUBT: Final = frozenset(
+    {
+        ComponentKind.IM_DOUBT,
+        ComponentKind.IM_DOUBT_MONEY,
+        ComponentKind.MM_DOUBT,
+        ComponentKind.MM_DOUBT_MONEY,
+    }
+)
 # Parts of a portfolio model: they have a name instead of an asset, and nothing they multiply.
 OF_MODELS: Final = frozenset({ComponentKind.IM_MODEL, ComponentKind.MM_MODEL})
 # What is taken from money beside its schedule, in the order of the steps.

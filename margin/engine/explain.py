@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from margin.engine.components import TOTALS, Component, ComponentKind
 from margin.engine.exact import ONE, ZERO, exact, plain, round_up
-from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
+from margin.engine.house_rules import BELOW_MTA, CALL_WAITS, INSUFFICIENT_MARK
 from margin.engine.states import CENTS, State
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -28,6 +28,10 @@ GROUP_LABELS: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.HAIRCUT_VOLATILITY: "Haircut for volatility",
     ComponentKind.HAIRCUT_CONCENTRATION: "Haircut for concentration",
     ComponentKind.HAIRCUT_PEG: "Haircut for a lost peg",
+    ComponentKind.IM_DOUBT: "Doubt about prices of positions",
+    ComponentKind.IM_DOUBT_MONEY: "Doubt about prices of money",
+    ComponentKind.MM_DOUBT: "Doubt about prices of positions",
+    ComponentKind.MM_DOUBT_MONEY: "Doubt about prices of money",
 }
 TOTAL_LABELS: Final = {
     "equity": "Equity",
@@ -326,6 +330,9 @@ def _steps(figures: Figures, *, decided: str) -> tuple[str, ...]:
     if is_small:
         least = _money(figures.minimum_transfer_amount)
         steps.append(f"Less than the minimum transfer amount {least}: nothing is called.")
+        call = round_up(ZERO, CENTS)
+    if CALL_WAITS in figures.flags and call:
+        steps.append("No call is made on a price in such a state; it waits.")
         call = round_up(ZERO, CENTS)
     stated = (figures.state, figures.call_amount, BELOW_MTA in figures.flags)
     if stated != (state, call, is_small):

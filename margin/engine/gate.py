@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from margin.engine.brackets import one_bracket_requirement
 from margin.engine.collateral import CollateralTerms, counted
 from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.inputs import AssetTerms, InputError, MoneyTerms, PerpetualTerms, SecurityTerms
+
+NO_CONTINGENCIES: Final[Mapping[str, Decimal]] = MappingProxyType({})
 
 
 class Standing(NamedTuple):
@@ -31,6 +34,7 @@ def scope_equity_and_initial(
     is_cash_account: bool,
     marks: Mapping[str, Decimal],
     terms: Mapping[str, AssetTerms],
+    contingencies: Mapping[str, Decimal] = NO_CONTINGENCIES,
 ) -> Standing:
     """What `evaluate` says of a scope, without arrays: a few microseconds per balance.
 
@@ -39,6 +43,7 @@ def scope_equity_and_initial(
         positions: (signed quantity, average cost) by instrument.
         loan: positive; 0 for a bucket that owes none.
         marks: by asset, that of the currency (1) included.
+        contingencies: by asset, the share of value that both requirements add.
 
     Raises:
         InputError: `claim_is_money` or `position_is_an_instrument`.
@@ -57,7 +62,15 @@ def scope_equity_and_initial(
                 maintenance += held.maintenance_margin
         if is_cash_account:
             return Standing(equity, ZERO, ZERO)
-        return Standing(equity, initial, maintenance)
+        sizes = {**claims, **{code: quantity for code, (quantity, _) in positions.items()}}
+        doubt = sum(
+            (
+                abs(sizes.get(code, ZERO) * marks[code]) * share
+                for code, share in contingencies.items()
+            ),
+            ZERO,
+        )
+        return Standing(equity, initial + doubt, maintenance + doubt)
 
 
 def money_pool(claims: Mapping[str, Decimal], marks: Mapping[str, Decimal]) -> Decimal:
@@ -92,7 +105,7 @@ def _position(
             size = abs(value)
             return Standing(value, size * terms.initial_rate, size * terms.maintenance_rate)
         case PerpetualTerms():
-            notional = abs(quantity) * mark
+            notional = abs(quantity * mark)
             return Standing(
                 quantity * (mark - average_cost),
                 one_bracket_requirement(notional, terms.initial),

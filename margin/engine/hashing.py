@@ -125,6 +125,9 @@ def inputs_hash(inputs: HouseRulesInput) -> str:
     if inputs.overridden.any():
         overridden = [(inputs.assets[n],) for n in np.flatnonzero(inputs.overridden)]
         tables = {**tables, "overridden": overridden}
+    if inputs.doubts:
+        doubts = [(inputs.assets[n], *doubt) for n, doubt in sorted(inputs.doubts.items())]
+        tables = {**tables, "doubts": doubts}
     if inputs.charges:
         tables = {**tables, "charges": inputs.charges}
     return content_sha256(tables)

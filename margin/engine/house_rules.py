@@ -7,6 +7,7 @@ Requirements: a share of market value for securities, brackets on notional for p
 for cash accounts. States: `margin.engine.states`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -21,9 +22,10 @@ from margin.engine.components import (
     in_order,
     totals_of,
 )
-from margin.engine.exact import ONE, ZERO, Exact, Flag, Index, column, exact
+from margin.engine.exact import ONE, ZERO, Exact, Flag, Index, column, exact, round_up
 from margin.engine.inputs import AssetKind, HouseRulesInput, MoneyTerms, SecurityTerms
 from margin.engine.states import (
+    CENTS,
     State,
     StateCode,
     call_amounts,
@@ -38,6 +40,7 @@ VERSION: Final = "v1"
 INSUFFICIENT_MARK: Final = "insufficient_mark"
 OVERRIDDEN_MARK: Final = "overridden_mark"
 BELOW_MTA: Final = "below_mta"
+CALL_WAITS: Final = "call_waits"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +56,8 @@ class HouseRulesResult:
         insufficient_mark: (A,) something held is valued at a mark that is not valid.
         overridden_mark: (A,) something held is valued at a price that people set.
         below_mta: (A,) less is missing than the minimum transfer amount.
+        call_waits: (A,) something is missing, and a price permits no call.
+        doubted: by flag, (A,) something held is valued at a price that is doubted so.
         components: parts that add up exactly to equity and both requirements.
     """
 
@@ -65,6 +70,8 @@ class HouseRulesResult:
     insufficient_mark: Flag
     overridden_mark: Flag
     below_mta: Flag
+    call_waits: Flag
+    doubted: Mapping[str, Flag]
     components: Components
 
     def state_of(self, scope: int) -> str:
@@ -74,7 +81,9 @@ class HouseRulesResult:
     def flags_of(self, scope: int) -> list[str]:
         """The flags of a scope, sorted."""
         flags = {
+            **self.doubted,
             BELOW_MTA: self.below_mta,
+            CALL_WAITS: self.call_waits,
             INSUFFICIENT_MARK: self.insufficient_mark,
             OVERRIDDEN_MARK: self.overridden_mark,
         }
@@ -108,7 +117,7 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
             _loans(inputs),
         ]
         names, charges = _charges(inputs)
-        parts += charges
+        parts += [*charges, *_doubts(inputs)]
         equity, initial_margin, maintenance_margin = totals_of(parts, count=len(inputs.scopes))
         uncertain = _holds(inputs, inputs.insufficient)
         states = spare_uncertain(
@@ -127,6 +136,8 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
             initial_margin=initial_margin,
             minimum_transfer_amounts=inputs.minimum_transfer_amounts,
         )
+        waits = _waiting(inputs) & (calls.amount > ZERO).astype(bool)
+        calls.amount[waits] = round_up(ZERO, CENTS)
         result = HouseRulesResult(
             scopes=inputs.scopes,
             equity=equity,
@@ -137,6 +148,8 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
             insufficient_mark=uncertain,
             overridden_mark=_holds(inputs, inputs.overridden),
             below_mta=calls.below_mta,
+            call_waits=waits,
+            doubted=_doubted(inputs),
             components=in_order(parts, names=names),
         )
     check_components(result)
@@ -199,7 +212,7 @@ def _perpetuals(inputs: HouseRulesInput) -> list[Part]:
     charged = _margined(held)
     for instrument in np.unique(charged.asset):
         one = _where(charged, charged.asset == instrument)
-        notional = np.abs(one.quantity) * one.price
+        notional = np.abs(one.quantity * one.price)
         for kind, name in (
             (ComponentKind.IM_PERPETUAL, "initial"),
             (ComponentKind.MM_PERPETUAL, "maintenance"),
@@ -258,9 +271,62 @@ def _charges(inputs: HouseRulesInput) -> tuple[tuple[str, ...], list[Part]]:
     return (*inputs.assets, *named), parts
 
 
-def _held(inputs: HouseRulesInput, kind: AssetKind) -> _Held:
-    chosen = (inputs.kinds[inputs.position_assets] == kind) & (inputs.quantities != ZERO)
+def _doubts(inputs: HouseRulesInput) -> list[Part]:
+    """What doubted prices add to both requirements: value x contingency, not of cash accounts."""
+    shares = {n: doubt.contingency for n, doubt in inputs.doubts.items() if doubt.contingency}
+    if not shares:
+        return []
+    rates = column(shares.get(n, ZERO) for n in range(len(inputs.assets)))
+    held = _rows_held(inputs, (rates != ZERO)[inputs.position_assets].astype(bool))
+    charged = _margined(held)
+    parts = [
+        _part(
+            kind, charged, amount=np.abs(charged.quantity * charged.price) * rates[charged.asset]
+        )._replace(rate=rates[charged.asset])
+        for kind in (ComponentKind.IM_DOUBT, ComponentKind.MM_DOUBT)
+    ]
+    chosen = (rates != ZERO)[inputs.claim_assets].astype(bool)
+    chosen &= (inputs.claim_amounts != ZERO) & ~inputs.is_cash_account[inputs.claim_scopes]
     row: Index = np.flatnonzero(chosen)
+    asset, amount = inputs.claim_assets[row], inputs.claim_amounts[row]
+    price, rate = inputs.marks[asset], rates[asset]
+    of_money = Part(
+        kind=ComponentKind.IM_DOUBT_MONEY,
+        scope=inputs.claim_scopes[row],
+        asset=asset,
+        row=row,
+        amount=np.abs(amount * price) * rate,
+        quantity=amount,
+        price=price,
+        rate=rate,
+    )
+    return [*parts, of_money, of_money._replace(kind=ComponentKind.MM_DOUBT_MONEY)]
+
+
+def _waiting(inputs: HouseRulesInput) -> Flag:
+    """(A,) something is held at a price on which no call is made."""
+    waits: Flag = np.zeros(len(inputs.assets), dtype=bool)
+    waits[[n for n, doubt in inputs.doubts.items() if doubt.waits]] = True
+    return _holds(inputs, waits)
+
+
+def _doubted(inputs: HouseRulesInput) -> dict[str, Flag]:
+    """By flag, (A,) something is held at a price that is doubted so."""
+    found = {}
+    for flag in sorted({doubt.flag for doubt in inputs.doubts.values()} - {""}):
+        chosen: Flag = np.zeros(len(inputs.assets), dtype=bool)
+        chosen[[n for n, doubt in inputs.doubts.items() if doubt.flag == flag]] = True
+        found[flag] = _holds(inputs, chosen)
+    return found
+
+
+def _held(inputs: HouseRulesInput, kind: AssetKind) -> _Held:
+    return _rows_held(inputs, inputs.kinds[inputs.position_assets] == kind)
+
+
+def _rows_held(inputs: HouseRulesInput, chosen: Flag) -> _Held:
+    """The chosen positions (P,) that are other than zero."""
+    row: Index = np.flatnonzero(chosen & (inputs.quantities != ZERO))
     scope, asset = inputs.position_scopes[row], inputs.position_assets[row]
     return _Held(
         row=row,

@@ -5,9 +5,10 @@ positions are sparse: one row each, with the index of its scope and asset.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -81,12 +82,27 @@ def perpetual_terms(brackets: Sequence[Bracket]) -> PerpetualTerms:
     )
 
 
+class Doubt(NamedTuple):
+    """What it means for a scope that the price of something it holds is doubted.
+
+    Attributes:
+        flag: by which the result says so; empty where only the contingency matters.
+        waits: no call is made on such a price.
+        contingency: share of value that both requirements add.
+    """
+
+    flag: str
+    waits: bool
+    contingency: Decimal
+
+
 class AssetRow(NamedTuple):
     """An asset with its terms and its mark.
 
     Attributes:
         insufficient: the mark is not valid: carried, or set by people.
         overridden: people set it.
+        doubt: what else there is to say of it.
     """
 
     name: str
@@ -94,6 +110,7 @@ class AssetRow(NamedTuple):
     mark: Decimal
     insufficient: bool = False
     overridden: bool = False
+    doubt: Doubt | None = None
 
 
 class ScopeRow(NamedTuple):
@@ -167,6 +184,7 @@ class HouseRulesInput:
         quantities: (P,) signed.
         average_costs: (P,) price per unit.
         charges: what portfolio models require; none where there is no such scope.
+        doubts: by index of the asset; none where prices are not doubted.
     """
 
     assets: tuple[str, ...]
@@ -190,6 +208,7 @@ class HouseRulesInput:
     quantities: Exact
     average_costs: Exact
     charges: tuple[ChargeRow, ...] = ()
+    doubts: Mapping[int, Doubt] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def house_rules_input(
@@ -237,6 +256,7 @@ def house_rules_input(
         quantities=column(row.quantity for row in positions),
         average_costs=column(row.average_cost for row in positions),
         charges=tuple(charges),
+        doubts={n: row.doubt for n, row in enumerate(assets) if row.doubt is not None},
     )
     for charge in charges:
         if not inputs.is_cash_account[_known(scope_index, charge.scope)]:

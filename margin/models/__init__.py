@@ -3,7 +3,7 @@
 from margin.models.calls import CallEvent, MarginCall, Task, TaskEvent
 from margin.models.eligibility import ClientEligibility, EligibilityRule
 from margin.models.external import ExternalBreak, ExternalComponent, ExternalMargin
-from margin.models.market import Mark, Price, PriceOverride
+from margin.models.market import Mark, MarketRow, MarketRule, Price, PriceOverride
 from margin.models.registry import Contract, ModelDecision, ParameterSet
 from margin.models.runs import (
     MarginResult,
@@ -33,6 +33,8 @@ __all__ = [
     "MarginRun",
     "MarginState",
     "Mark",
+    "MarketRow",
+    "MarketRule",
     "ModelDecision",
     "ParameterSet",
     "Price",
