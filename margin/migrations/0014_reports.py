@@ -29,6 +29,8 @@ class Migration(migrations.Migration):
                     ("job", "Job that failed"),
                     ("transit", "Money on its way for too long"),
                     ("eligibility", "Account not eligible for its model"),
+                    ("dislocation", "One source far from the others"),
+                    ("feed", "Feed later than promised"),
                 ],
                 max_length=16,
             ),
