@@ -7,7 +7,9 @@ class MarginConfig(AppConfig):
 
     sealed_tables = (
         "margin_bracket",
+        "margin_calldecision",
         "margin_callevent",
+        "margin_callnotice",
         "margin_contract",
         "margin_haircut",
         "margin_instrumentterms",
@@ -31,7 +33,9 @@ class MarginConfig(AppConfig):
         from margin import (
             agreed_moves,
             agreement_codes,
+            call_decisions,
             contracts,
+            mark_corrections,
             model_registry,
             overrides,
             parameters,
@@ -39,7 +43,9 @@ class MarginConfig(AppConfig):
         )
 
         agreed_moves.register()
+        call_decisions.register()
         contracts.register()
+        mark_corrections.register()
         model_registry.register()
         overrides.register()
         parameters.register()

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.figures import plain
-from margin.book import read_inputs
 from margin.engine.explain import ExplanationError, Node
 from margin.models import MarginResult
 from margin.portfolio import portfolio_trees
+from margin.runs import read_inputs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def model_trees(result: MarginResult) -> ModelTrees | None:
     if used is None:
         return None
     run = result.run
-    read = read_inputs(horizon_id=run.horizon_id, as_of=run.as_of)
+    read = read_inputs_of(run)
     place = next(n for n, row in enumerate(read.scopes) if row.scope_id == result.scope_id)
     trees = portfolio_trees(read, scope=place)
     assert trees is not None, "the scope was under a model"

@@ -174,8 +174,18 @@ def _asset_rows(read: ReadInputs) -> Iterator[AssetRow]:
 
 
 def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginRun:
-    """Compute every requirement and keep run, results, parts and exceptions; inside an act."""
-    done = computed(read)
+    """Compute every requirement and keep it; inside an act."""
+    return keep_run(computed(read), business_day=business_day, purpose=purpose)
+
+
+def keep_run(
+    done: Computed, *, business_day: date, purpose: str, restates: MarginRun | None = None
+) -> MarginRun:
+    """Keep run, results, parts and exceptions; inside an act.
+
+    Args:
+        restates: the run of the same instant beside which this one stands.
+    """
     read, result = done.charged.read, done.result
     run = MarginRun.objects.create(
         number=_next_number(business_day),
@@ -190,6 +200,7 @@ def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginR
         result_sha256=done.result_sha256,
         horizon_id=read.horizon_id,
         scope_count=len(read.scopes),
+        restates=restates,
     )
     rows = copy_rows(
         [
@@ -312,6 +323,12 @@ def _held(read: ReadInputs, component: Component) -> Holding | None:
     return read.positions[component.row]
 
 
+def read_inputs_of(run: MarginRun) -> ReadInputs:
+    """What a past run was computed from, read again from its horizon."""
+    is_restated = run.restates_id is not None
+    return read_inputs(horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated)
+
+
 def replay(number: str) -> Replay:
     """Read a past run's inputs again from its horizon and compute it again; writes nothing.
 
@@ -319,7 +336,7 @@ def replay(number: str) -> Replay:
         MarginRun.DoesNotExist: there is no such run.
     """
     run = MarginRun.objects.get(number=number)
-    done = computed(read_inputs(horizon_id=run.horizon_id, as_of=run.as_of))
+    done = computed(read_inputs_of(run))
     return Replay(
         run=run,
         inputs_sha256=done.inputs_sha256,

@@ -30,6 +30,7 @@ from ledger.segregation import pool_assets
 from ledger.statements.rows import RejectedRow as ReadRejectedRow
 from ledger.statements.statement import StatementFormat
 from margin.book import ReadInputs, read_inputs
+from margin.call_decisions import send_notices
 from margin.calls import deliver_notices, settle_run
 from margin.marks import ReceivedPrice, compose_day, priced_names, record_prices_of
 from margin.models import MarginRun
@@ -76,6 +77,7 @@ class DayContext:
             self.inputs = read_inputs(horizon_id=horizon.pk, as_of=self.day.as_of)
         elif step == "result":
             deliver_notices(business_day=self.day.day, actor=self.actor)
+            send_notices()
 
 
 def _keep_rejected(day: BusinessDay, rejected: "list[ReadRejectedRow]") -> None:

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path, re_path
 
-from brokerage.screens import day, jobs, reports, restatement, search
+from brokerage.screens import day, jobs, reports, restatement, restating, search
 
 app_name = "brokerage"
 
@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern] = [
     path("reports/write/", reports.report_write, name="report-write"),
     path("reports/<int:report_id>/manifest/", reports.manifest, name="report-manifest"),
     path("restatement/", restatement.restatement_page, name="restatement"),
+    path("margin/runs/<str:number>/restate/", restating.restate_run, name="run-restate"),
     path("search/", search.search, name="search"),
     path("jobs/", jobs.job_list, name="jobs"),
     path("jobs/<int:job_id>/", jobs.job_page, name="job"),

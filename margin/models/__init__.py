@@ -1,6 +1,13 @@
 """How much is required: terms of instruments, market data, runs, calls, tasks."""
 
-from margin.models.calls import CallEvent, MarginCall, Task, TaskEvent
+from margin.models.calls import (
+    CallDecision,
+    CallEvent,
+    CallNotice,
+    MarginCall,
+    Task,
+    TaskEvent,
+)
 from margin.models.market import Mark, Price, PriceOverride
 from margin.models.registry import Contract, ModelDecision, ParameterSet
 from margin.models.runs import (
@@ -15,7 +22,9 @@ from margin.models.terms import Bracket, Haircut, InstrumentTerms
 
 __all__ = [
     "Bracket",
+    "CallDecision",
     "CallEvent",
+    "CallNotice",
     "Contract",
     "Haircut",
     "InstrumentTerms",

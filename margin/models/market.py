@@ -47,12 +47,25 @@ class PriceOverride(models.Model):
         ]
 
 
+class MarkQuerySet(models.QuerySet["Mark"]):
+    """Marks by whether they were corrected."""
+
+    def composed(self) -> "MarkQuerySet":
+        """As the day made them, whatever was found out since."""
+        return self.filter(revision=0)
+
+    def standing(self) -> "MarkQuerySet":
+        """One of each asset and instant: the last that was said of it."""
+        return self.filter(correction__isnull=True)
+
+
 class Mark(models.Model):
     """The price at which an asset is valued as of an instant, and how it was composed.
 
     `used` lists the price rows behind it, `dropped` those left out with the reason. Where the
     state is INSUFFICIENT the mark is that of `carried_from`, and where it is OVERRIDDEN that of
-    `override`.
+    `override`. One that proved wrong stays and is followed by another that `corrects` it, with the
+    next `revision` and a `note` that says where the right price is from.
     """
 
     class State(models.TextChoices):
@@ -75,10 +88,17 @@ class Mark(models.Model):
     override = models.ForeignKey(
         PriceOverride, models.PROTECT, null=True, related_name="marks", db_index=False
     )
+    revision = models.PositiveSmallIntegerField(default=0, db_default=0)
+    corrects = models.OneToOneField("self", models.PROTECT, null=True, related_name="correction")
+    note = models.TextField(blank=True, db_default="")
     xid = TransactionIdField(db_default=CurrentTransaction())
+
+    objects = MarkQuerySet.as_manager()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(name="mark_is_composed_once", fields=["asset", "as_of"]),
+            models.UniqueConstraint(
+                name="mark_is_composed_once", fields=["asset", "as_of", "revision"]
+            ),
         ]
         indexes = [models.Index(name="mark_by_day", fields=["business_day"])]

@@ -17,13 +17,14 @@ from accounts.fields import ExactField
 from accounts.filters import Choice, Text
 from accounts.listing import Listing
 from accounts.live import live_answer
-from accounts.roles import DeskRequest, require
+from accounts.roles import REQUEST, DeskRequest, may, require
 from ledger.models import Asset, AssetKind
 from margin.explanation import BracketInForce, schedules
+from margin.mark_corrections import CORRECT
 from margin.marks import BASE
 from margin.models import Bracket, Haircut, InstrumentTerms, Mark, Price
 from margin.screens.overrides import may_override
-from margin.screens.visible import MARGIN_MOVED, NO_PAGE
+from margin.screens.visible import MARGIN_MOVED, NO_PAGE, entity_here
 from margin.terms import terms_in_force
 
 DAYS_SHOWN = 30
@@ -144,13 +145,13 @@ def marks_of_day(day: date | None) -> "QuerySet[Mark]":
     if day is None:
         return with_change(Mark.objects.none())
     newest = Mark.objects.filter(business_day=day).aggregate(at=Max("as_of"))["at"]
-    return with_change(Mark.objects.filter(business_day=day, as_of=newest))
+    return with_change(Mark.objects.standing().filter(business_day=day, as_of=newest))
 
 
 def with_change(marks: "QuerySet[Mark]") -> "QuerySet[Mark]":
     """Marks with `change`, a share of the mark before, and what they show of other rows."""
     before = Mark.objects.filter(asset=OuterRef("asset"), as_of__lt=OuterRef("as_of"))
-    previous = Subquery(before.order_by("-as_of").values("price")[:1])
+    previous = Subquery(before.order_by("-as_of", "-revision").values("price")[:1])
     change = ExpressionWrapper(
         F("price") / NullIf(F("previous"), Value(Decimal(0))) - Value(Decimal(1)),
         output_field=ExactField(),
@@ -210,7 +211,7 @@ def price_page(request: DeskRequest, code: str) -> HttpResponse:
     days = day_links(request)
     marks = with_change(Mark.objects.filter(asset=asset))
     until = marks.filter(business_day__lte=days.day) if days.day else marks.none()
-    history = [mark_row(each) for each in until.order_by("-as_of")[:DAYS_SHOWN]]
+    history = [mark_row(each) for each in until.order_by("-as_of", "-revision")[:DAYS_SHOWN]]
     mark = history[0].mark if history and history[0].mark.business_day == days.day else None
     context = {
         "asset": asset,
@@ -222,6 +223,8 @@ def price_page(request: DeskRequest, code: str) -> HttpResponse:
         "bracket": request.GET.get("bracket", ""),
         "history": history,
         "pending": pending_on(f"ledger_asset:{asset.pk}", roles=request.roles),
+        "can_correct": mark is not None
+        and may(request, f"{REQUEST}{CORRECT}", entity_here(request)),
         "can_override": asset.code != BASE and may_override(request),
     }
     return render(request, "margin/price.html", context)
