@@ -14,7 +14,7 @@ from ledger.models import Entry, Posting
 from margin.book.averages import Step, position_after
 from margin.models import MarginResult, MarginRun
 from margin.restatement import differing_results
-from margin.runs import read_inputs_of, replay
+from margin.runs import replay
 from tests.accounts.people import Desk, found_desk, person
 from tests.accounts.raw import act
 from tests.accounts.raw import refused as raw_refused
@@ -148,44 +148,6 @@ def test_a_trade_cancelled_after_the_run_is_not_in_the_restated_one(
     assert replay(found.number).is_same
     untouched = restated(desk, run.number)
     assert (untouched.run, untouched.is_new) == (found, False)
-
-
-def two_trades(run: MarginRun) -> tuple[Posting, Posting]:
-    """The last two postings of a position: a trade of the run's day, and one of a later day."""
-    for account in Posting.objects.filter(price__isnull=False).values_list("account", flat=True):
-        last = list(
-            Posting.objects.filter(account=account)
-            .select_related("entry", "account")
-            .order_by("-account_seq")[:3]
-        )
-        if len(last) < 3 or any(each.price is None for each in last[:2]):
-            continue
-        later, earlier, before = last
-        if earlier.entry.effective_at <= run.as_of < later.entry.effective_at and before.amount:
-            return earlier, later
-    raise AssertionError("no position of the invented days was traded on both")
-
-
-def test_averages_are_those_of_the_instant_though_the_book_went_on(
-    days: list[Path], desk: Desk
-) -> None:
-    run = MarginRun.objects.get(business_day=FIRST)
-    earlier, later = two_trades(run)
-    before = Posting.objects.get(account=earlier.account_id, account_seq=earlier.account_seq - 1)
-    for trade in (later, earlier):
-        asked = request_reversal(
-            trade.entry_id, reason=WHY, effective_at=trade.entry.effective_at,
-            legal_entity=desk.entity, actor=person(desk[Role.OPERATIONS]),
-        )  # fmt: skip
-        agreed(asked, desk[Role.COMPLIANCE])
-    found = restated(desk, run.number).run
-    assert found is not None
-    read = read_inputs_of(found)
-    held = [each for each in read.positions if each.ledger_account_id == earlier.account_id]
-    stood = [(each.amount, each.average_cost) for each in held]
-    assert stood == [(-before.balance_after, before.average_after)] * bool(before.balance_after)
-    assert replay(run.number).is_same
-    assert replay(found.number).is_same
 
 
 def quantity(result: MarginResult, asset_id: int) -> Decimal:
