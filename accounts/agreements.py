@@ -10,7 +10,6 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Max
 
 from accounts.approvals import (
@@ -19,8 +18,9 @@ from accounts.approvals import (
     FieldChange,
     register_action,
     request_approval,
+    spend,
 )
-from accounts.audit import Actor, RefusedError, acting, refusals
+from accounts.audit import Actor, RefusedError, acting
 from accounts.clock import shown_day
 from accounts.models import (
     AccountAgreement,
@@ -82,46 +82,75 @@ def wrong_terms(row: Mapping[str, Any]) -> list[str]:
 
 # The newest agreement of the account that began by that day, if it has not ended; of that one the
 # newest version that began by then. An agreement without a version in force gives no terms: the
-# one before it has been replaced, so falling back to it would be a default.
+# one before it has been replaced, so falling back to it would be a default. At a horizon only rows
+# count that it knew, and a signature ends as the trail says it did then.
 IN_FORCE = """
     SELECT version.*, signed.account_id, agreement.code AS agreement_code,
            agreement.legal_entity_id AS agreement_entity_id
     FROM (
-        SELECT DISTINCT ON (account_id) account_id, agreement_id, effective_to
+        SELECT DISTINCT ON (account_id) id, account_id, agreement_id, effective_to
         FROM accounts_accountagreement
         WHERE effective_from <= %(day)s
           AND (%(accounts)s::bigint[] IS NULL OR account_id = ANY (%(accounts)s::bigint[]))
+          AND (%(known)s::text IS NULL
+               OR pg_visible_in_snapshot(xid, %(known)s::text::pg_snapshot))
         ORDER BY account_id, effective_from DESC
     ) signed
+    LEFT JOIN LATERAL (
+        SELECT true AS is_later, (r.before ->> 'effective_to')::date AS stood
+        FROM accounts_auditrow r
+        WHERE %(known)s::text IS NOT NULL AND signed.effective_to IS NOT NULL
+          AND r.table_name = 'accounts_accountagreement' AND r.row_key = signed.id::text
+          AND r.operation = 'update'
+          AND NOT pg_visible_in_snapshot(r.xid, %(known)s::text::pg_snapshot)
+        ORDER BY r.id LIMIT 1
+    ) later ON true
     JOIN accounts_agreement agreement ON agreement.id = signed.agreement_id
     JOIN LATERAL (
         SELECT * FROM accounts_agreementversion v
         WHERE v.agreement_id = signed.agreement_id AND v.effective_from <= %(day)s
+          AND (%(known)s::text IS NULL
+               OR pg_visible_in_snapshot(v.xid, %(known)s::text::pg_snapshot))
         ORDER BY v.effective_from DESC LIMIT 1
     ) version ON true
-    WHERE signed.effective_to IS NULL OR signed.effective_to > %(day)s
+    WHERE (CASE WHEN later.is_later THEN later.stood ELSE signed.effective_to END
+           > %(day)s) IS NOT FALSE
     ORDER BY signed.account_id
 """
 
-# The same by ids alone, for all accounts at once: which version each account is under.
+# The same by ids alone, for all accounts at once, as a horizon knew it.
 IN_FORCE_IDS = """
     SELECT signed.account_id, version.id
     FROM (
-        SELECT DISTINCT ON (account_id) account_id, agreement_id, effective_to
-        FROM accounts_accountagreement WHERE effective_from <= %(day)s
+        SELECT DISTINCT ON (account_id) id, account_id, agreement_id, effective_to
+        FROM accounts_accountagreement
+        WHERE effective_from <= %(day)s
+          AND pg_visible_in_snapshot(xid, %(known)s::text::pg_snapshot)
         ORDER BY account_id, effective_from DESC
     ) signed
+    LEFT JOIN LATERAL (
+        SELECT true AS is_later, (r.before ->> 'effective_to')::date AS stood
+        FROM accounts_auditrow r
+        WHERE signed.effective_to IS NOT NULL
+          AND r.table_name = 'accounts_accountagreement' AND r.row_key = signed.id::text
+          AND r.operation = 'update'
+          AND NOT pg_visible_in_snapshot(r.xid, %(known)s::text::pg_snapshot)
+        ORDER BY r.id LIMIT 1
+    ) later ON signed.effective_to IS NOT NULL
     JOIN (
         SELECT DISTINCT ON (agreement_id) agreement_id, id
-        FROM accounts_agreementversion WHERE effective_from <= %(day)s
+        FROM accounts_agreementversion
+        WHERE effective_from <= %(day)s
+          AND pg_visible_in_snapshot(xid, %(known)s::text::pg_snapshot)
         ORDER BY agreement_id, effective_from DESC
     ) version ON version.agreement_id = signed.agreement_id
-    WHERE signed.effective_to IS NULL OR signed.effective_to > %(day)s
+    WHERE (CASE WHEN later.is_later THEN later.stood ELSE signed.effective_to END
+           > %(day)s) IS NOT FALSE
 """
 
 
 def terms_in_force(
-    day: date, *, account_ids: Sequence[int] | None = None
+    day: date, *, account_ids: Sequence[int] | None = None, known: str | None = None
 ) -> dict[int, AgreementVersion]:
     """Terms by account id on `day`; an account without terms is absent. One query.
 
@@ -130,8 +159,13 @@ def terms_in_force(
     Args:
         day: the business day.
         account_ids: only these accounts; all if None.
+        known: the snapshot of a committed horizon, which counts what it knew; now if None.
     """
-    asked = {"day": day, "accounts": None if account_ids is None else list(account_ids)}
+    asked = {
+        "day": day,
+        "accounts": None if account_ids is None else list(account_ids),
+        "known": known,
+    }
     shared: dict[int, AgreementVersion] = {}
     terms: dict[int, AgreementVersion] = {}
     rows: Iterable[Any] = AgreementVersion.objects.raw(IN_FORCE, asked)
@@ -353,7 +387,7 @@ def add_version(approval: Approval) -> None:
     )
     for sentence in wrong_terms(asked):
         raise RefusedError("agreement_names_what_is_known", sentence.rstrip("."))
-    _spend("SELECT accounts.add_agreement_version(%s)", approval)
+    spend("SELECT accounts.add_agreement_version(%s)", approval)
 
 
 def sign(approval: Approval) -> None:
@@ -369,17 +403,12 @@ def sign(approval: Approval) -> None:
         date.fromisoformat(asked["effective_from"]),
     ):
         raise RefusedError("account_is_eligible", sentence.rstrip("."))
-    _spend("SELECT accounts.sign_agreement(%s)", approval)
+    spend("SELECT accounts.sign_agreement(%s)", approval)
 
 
 def end(approval: Approval) -> None:
     """End the agreement of the account; call inside an act."""
-    _spend("SELECT accounts.end_agreement(%s)", approval)
-
-
-def _spend(statement: str, approval: Approval) -> None:
-    with refusals(), connection.cursor() as cursor:
-        cursor.execute(statement, [approval.pk])
+    spend("SELECT accounts.end_agreement(%s)", approval)
 
 
 def register() -> None:

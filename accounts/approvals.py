@@ -208,6 +208,22 @@ def apply_approved(approval: Approval, *, actor: Actor, request_id: str = "") ->
         tell_pages()
 
 
+def spend(statement: str, approval: Approval) -> Any:  # noqa: ANN401 - what the function returns
+    """Call a function of the database that does what was approved and spends the approval with it;
+    inside an act.
+
+    Args:
+        statement: SELECT of the function, with one place for the approval's id.
+
+    Raises:
+        RefusedError: a rule refused it.
+    """
+    with refusals(), connection.cursor() as cursor:
+        cursor.execute(statement, [approval.pk])
+        row = cursor.fetchone()
+    return None if row is None else row[0]
+
+
 def is_applied_here(approval: Approval) -> bool:
     """Whether approving also applies."""
     return approval.action_id in _registered

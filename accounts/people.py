@@ -4,10 +4,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connection
-
-from accounts.approvals import Description, FieldChange, register_action, request_approval
-from accounts.audit import Actor, acting, refusals
+from accounts.approvals import Description, FieldChange, register_action, request_approval, spend
+from accounts.audit import Actor, acting
 from accounts.erasure import check_reason, erase
 from accounts.models import Approval, Client, LegalEntity, Operator, Role, RoleGrant
 
@@ -171,11 +169,6 @@ def revoke_role(approval: Approval) -> None:
 def erase_person(approval: Approval) -> None:
     """Destroy the key under which the client's name is sealed; call inside an act."""
     erase(approval)
-
-
-def spend(statement: str, approval: Approval) -> None:
-    with refusals(), connection.cursor() as cursor:
-        cursor.execute(statement, [approval.pk])
 
 
 def register() -> None:

@@ -5,11 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.utils import timezone
 
-from accounts.approvals import Description, FieldChange, register_action, request_approval
-from accounts.audit import Actor, acting, refusals
+from accounts.approvals import Description, FieldChange, register_action, request_approval, spend
+from accounts.audit import Actor, acting
 from accounts.erasure import check_reason
 from accounts.models import Approval, Client, LegalEntity, LegalHold, RetentionClass, RetentionRule
 
@@ -263,24 +262,19 @@ def _days(days: int | None) -> str:
     return "never" if days is None else str(days)
 
 
-def _spend(statement: str, approval: Approval) -> None:
-    with refusals(), connection.cursor() as cursor:
-        cursor.execute(statement, [approval.pk])
-
-
 def place_hold(approval: Approval) -> None:
     """Place the hold; call inside an act."""
-    _spend("SELECT accounts.place_hold(%s)", approval)
+    spend("SELECT accounts.place_hold(%s)", approval)
 
 
 def lift_hold(approval: Approval) -> None:
     """Lift the hold; call inside an act."""
-    _spend("SELECT accounts.lift_hold(%s)", approval)
+    spend("SELECT accounts.lift_hold(%s)", approval)
 
 
 def set_retention(approval: Approval) -> None:
     """Set how long records are kept; call inside an act."""
-    _spend("SELECT accounts.set_retention(%s)", approval)
+    spend("SELECT accounts.set_retention(%s)", approval)
 
 
 def register() -> None:

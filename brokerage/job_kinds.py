@@ -15,10 +15,13 @@ from brokerage.interest import accrue_all
 from brokerage.nightly import VERIFY, BookUnsoundError, run_proof
 from brokerage.purge import purge
 from ledger.accrual import AccrualRefusedError
+from margin.models import MarginRun
+from margin.restatement import restate
 
 INBOX_DAY = "inbox.day"
 INTEREST = "interest.day"
 RETENTION = "retention.purge"
+RESTATE = "margin.restate"
 
 
 class Progress(Protocol):
@@ -74,6 +77,17 @@ def run_interest(arguments: Mapping[str, Any], progress: Progress) -> dict[str, 
     )
 
 
+def run_restatement(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Restate a margin run; what was restated already is found so."""
+    progress.report(0, 1, "Compute it again")
+    found = restate(arguments["run"], actor=Actor.job(RESTATE), reason=arguments["reason"])
+    return {
+        "run": found.original.number,
+        "restated": None if found.run is None else found.run.number,
+        "new": found.is_new,
+    }
+
+
 def run_purge(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Let go what is past its latest date."""
     progress.report(0, 1, "Let go what is past its date")
@@ -81,6 +95,12 @@ def run_purge(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any
 
 
 JOB_KINDS: dict[str, JobKind] = {
+    RESTATE: JobKind(
+        title="Restate a margin run",
+        run=run_restatement,
+        refusals=(MarginRun.DoesNotExist, RefusedError),
+        topics=("margin",),
+    ),
     RETENTION: JobKind(title="Let go what is past its date", run=run_purge, topics=("record",)),
     INTEREST: JobKind(
         title="Interest of the day",

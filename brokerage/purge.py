@@ -52,7 +52,8 @@ def purge_notices(before: datetime) -> int:
     for notice in sorted((Path(settings.OUTBOX) / "margin-calls").glob("*/*.txt")):
         day = notice.parent.name
         is_old = OUTBOX_DAY.fullmatch(day) and day < before.date().isoformat()
-        if is_old and notice.stem not in kept:
+        call_number = notice.name.partition(".")[0]  # a change of a call has more behind it
+        if is_old and call_number not in kept:
             notice.unlink()
             gone += 1
     return gone

@@ -85,7 +85,7 @@ def strip_of(day: BusinessDay | None) -> Strip:
     if day is None:
         return Strip(drawn_at=now, stands_at=now, sealed_to=sealed_to, seal_alarm=alarm)
     runs = MarginRun.objects.filter(business_day=day.day).order_by("-pk")
-    states = list(Mark.objects.filter(as_of=day.as_of).values_list("state", flat=True))
+    states = list(Mark.objects.standing().filter(as_of=day.as_of).values_list("state", flat=True))
     is_past = day.day < now.astimezone(desk_zone()).date()
     return Strip(
         drawn_at=now,
@@ -111,7 +111,7 @@ def waiting(request: HttpRequest, entity: LegalEntity | None) -> Waiting:
         | Q(scope__group__legal_entity=entity)
     )
     day = newest_day(entity)
-    marks = Mark.objects.filter(as_of=day.as_of) if day else Mark.objects.none()
+    marks = Mark.objects.standing().filter(as_of=day.as_of) if day else Mark.objects.none()
     approvals = Approval.objects.filter(
         legal_entity=entity,
         decision="",

@@ -10,7 +10,6 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Sum
 
 from accounts.approvals import (
@@ -18,8 +17,9 @@ from accounts.approvals import (
     FieldChange,
     register_action,
     request_approval,
+    spend,
 )
-from accounts.audit import Actor, acting, refusals
+from accounts.audit import Actor, acting
 from accounts.clock import shown_day
 from accounts.figures import grouped
 from accounts.models import Approval, Client, OwnerClass
@@ -288,11 +288,6 @@ def letter_fields(
         FieldChange("Expires on", was[2], day(letter["expires_on"])),
         FieldChange("Document", "none", f"{document.name}, sha256 {document.sha256[:12]}…"),
     )
-
-
-def spend(statement: str, approval: Approval) -> None:
-    with refusals(), connection.cursor() as cursor:
-        cursor.execute(statement, [approval.pk])
 
 
 def open_location(approval: Approval) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from accounts.approvals import Description, FieldChange, register_action, request_approval
+from accounts.approvals import Description, FieldChange, register_action, request_approval, spend
 from accounts.audit import Actor, acting, refusals
 from accounts.clock import shown_day
 from accounts.figures import WIDE, grouped
@@ -245,17 +245,12 @@ def describe_rule(approval: Approval) -> Description:
 
 def set_target(approval: Approval) -> None:
     """Set the target; call inside an act."""
-    _spend("SELECT ledger.set_residual_target(%s)", approval)
+    spend("SELECT ledger.set_residual_target(%s)", approval)
 
 
 def set_rule(approval: Approval) -> None:
     """Set the rule; call inside an act."""
-    _spend("SELECT ledger.set_conduct_rule(%s)", approval)
-
-
-def _spend(statement: str, approval: Approval) -> None:
-    with refusals(), connection.cursor() as cursor:
-        cursor.execute(statement, [approval.pk])
+    spend("SELECT ledger.set_conduct_rule(%s)", approval)
 
 
 def register() -> None:

@@ -223,7 +223,17 @@ class MarkSerializer(serializers.ModelSerializer[Mark]):
 
     class Meta:
         model = Mark
-        fields = ["asset", "business_day", "as_of", "price", "state", "used", "dropped"]
+        fields = [
+            "asset",
+            "business_day",
+            "as_of",
+            "price",
+            "state",
+            "used",
+            "dropped",
+            "revision",
+            "note",
+        ]
         read_only_fields = fields
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
@@ -239,7 +249,9 @@ class MarkSerializer(serializers.ModelSerializer[Mark]):
 
 
 class MarkViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Mark]):
-    """Marks, newest day first; `?day=2018-02-06` for one business day."""
+    """Marks, newest day first, a correction before what it corrects; `?day=2018-02-06` for one
+    business day.
+    """
 
     queryset = Mark.objects.all()
     serializer_class = MarkSerializer
@@ -247,7 +259,7 @@ class MarkViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Mark]):
 
     def get_queryset(self) -> Any:  # noqa: ANN401
         """Marks of the filter."""
-        marks = Mark.objects.select_related("asset").order_by("-as_of", "asset__code")
+        marks = Mark.objects.select_related("asset").order_by("-as_of", "asset__code", "-revision")
         day = self.request.query_params.get("day")
         if day is None:
             return marks

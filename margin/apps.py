@@ -7,7 +7,9 @@ class MarginConfig(AppConfig):
 
     sealed_tables = (
         "margin_bracket",
+        "margin_calldecision",
         "margin_callevent",
+        "margin_callnotice",
         "margin_clienteligibility",
         "margin_contract",
         "margin_eligibilityrule",
@@ -40,9 +42,11 @@ class MarginConfig(AppConfig):
         from margin import (
             agreed_moves,
             agreement_codes,
+            call_decisions,
             contracts,
             eligibility,
             eligibility_checks,
+            mark_corrections,
             market_rules,
             model_registry,
             overrides,
@@ -51,8 +55,10 @@ class MarginConfig(AppConfig):
         )
 
         agreed_moves.register()
+        call_decisions.register()
         contracts.register()
         eligibility.register()
+        mark_corrections.register()
         market_rules.register()
         model_registry.register()
         overrides.register()

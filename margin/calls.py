@@ -152,12 +152,12 @@ def _carry_on(
     """Raise or lower an open call to what is missing now, or end it when nothing is."""
     before, state_before = call.amount, call.state
     call.last_result = result
-    if result.equity >= result.initial_margin:
+    after = amount_called(result, is_open=True)
+    if not after:
         event = _end(call, run=run, came_in=call.scope_id in paid_in)
         settled.ended += 1
-        after = ZERO
     else:
-        call.amount = after = round_up(result.initial_margin - result.equity, CENTS)
+        call.amount = after
         if after == before:
             return
         event = "raised" if after > before else "lowered"
@@ -175,6 +175,23 @@ def _carry_on(
             run=run,
         )
     )
+
+
+def amount_called(result: MarginResult, *, is_open: bool) -> Decimal:
+    """What a result calls for: an open call stands until initial margin is there again.
+
+    Args:
+        is_open: whether the scope has a call already.
+
+    Returns:
+        Up to the cent; 0 where nothing is called, or an open call ends.
+    """
+    if not is_open:
+        called: Decimal = result.call_amount
+        return called
+    if result.equity >= result.initial_margin:
+        return ZERO
+    return round_up(result.initial_margin - result.equity, CENTS)
 
 
 def _end(call: MarginCall, *, run: MarginRun, came_in: bool) -> str:

@@ -5,16 +5,15 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import connection
-
 from accounts.approvals import (
     AskRefusedError,
     Description,
     FieldChange,
     register_action,
     request_approval,
+    spend,
 )
-from accounts.audit import Actor, acting, refusals
+from accounts.audit import Actor, acting
 from accounts.clock import utc_stamp
 from accounts.figures import plain
 from accounts.models import Approval, LegalEntity
@@ -155,8 +154,7 @@ def describe_contract(approval: Approval) -> Description:
 
 def set_contract(approval: Approval) -> None:
     """Let it stand; call inside an act."""
-    with refusals(), connection.cursor() as cursor:
-        cursor.execute("SELECT margin.set_contract(%s)", [approval.pk])
+    spend("SELECT margin.set_contract(%s)", approval)
 
 
 def register() -> None:

@@ -8,8 +8,12 @@ PRICES_BY_LINE = """
     FROM jsonb_array_elements(w.{column}) WITH ORDINALITY AS e(u, nth)
     LEFT JOIN margin_price p ON p.id = (u ->> 'price_id')::bigint
 """
-# A person's own steps carry the clock; those of a run carry its `as_of`.
-OF_A_RUN = "CASE WHEN w.run_id IS NOT NULL THEN w.occurred_at END"
+# A person's own steps carry the clock, and so do those because a run was restated; those of a run
+# carry its `as_of`.
+OF_A_RUN = (
+    "CASE WHEN w.run_id IS NOT NULL AND w.event NOT IN ('amended', 'withdrawn', 'notified')"
+    " THEN w.occurred_at END"
+)
 # Blocks and the hashes of runs in columns name rows by their ids; what such runs say of each scope
 # stands in its result, and `verify` adds up the parts in the blocks to it.
 OF_THIS_DATABASE = "made of ids of this database"
@@ -45,7 +49,7 @@ TABLES = (
     DigestedTable("margin_price", key=("file_sha256", "line")),
     DigestedTable(
         "margin_mark",
-        key=("asset_id", "as_of"),
+        key=("asset_id", "as_of", "revision"),
         said={
             "used": PRICES_BY_LINE.format(column="used"),
             "dropped": PRICES_BY_LINE.format(column="dropped"),
@@ -75,6 +79,8 @@ TABLES = (
         key=("call_id", "run_id", "event", "to_state"),
         said={"occurred_at": OF_A_RUN},
     ),
+    DigestedTable("margin_calldecision", key=("run_id", "call_id")),
+    DigestedTable("margin_callnotice", key=("decision_id",)),
     DigestedTable(
         "margin_task",
         key=("kind", "key", "opened_at"),

@@ -38,7 +38,9 @@ FACT_WORDS: Final = {
 
 def market_tasks(run: MarginRun) -> Iterator[Needed]:
     """The tasks that the marks and feeds of a run's day ask for."""
-    marks = list(Mark.objects.filter(as_of=run.as_of).select_related("asset").order_by("pk"))
+    marks = list(
+        Mark.objects.standing().filter(as_of=run.as_of).select_related("asset").order_by("pk")
+    )
     yield from (_price_task(run, mark) for mark in marks if mark.state not in QUIET)
     yield from _dislocations(run, marks)
     for feed in breached(run.business_day):

@@ -74,7 +74,7 @@ def newest_marks(before: date, *, besides: str | None = None) -> dict[str, Mark]
         Mark.objects.filter(business_day__lt=before)
         .exclude(state=besides or "")
         .select_related("asset")
-        .order_by("asset_id", "-as_of")
+        .order_by("asset_id", "-as_of", "-revision")
         .distinct("asset_id")
     )
     return {mark.asset.code: mark for mark in rows}
@@ -201,6 +201,6 @@ def _dropped(price: Price, reason: str) -> dict[str, object]:
 
 
 def marks_of(business_day: date) -> dict[str, Mark]:
-    """The day's marks by asset code."""
-    rows = Mark.objects.filter(business_day=business_day).select_related("asset")
+    """The day's marks by asset code, as they stand."""
+    rows = Mark.objects.standing().filter(business_day=business_day).select_related("asset")
     return {mark.asset.code: mark for mark in rows.order_by("as_of")}

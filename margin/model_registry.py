@@ -10,16 +10,15 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from accounts.approvals import (
     AskRefusedError,
     Description,
     FieldChange,
     register_action,
     request_approval,
+    spend,
 )
-from accounts.audit import Actor, acting, refusals
+from accounts.audit import Actor, acting
 from accounts.clock import shown_day
 from accounts.models import Approval, LegalEntity
 from margin.engine.model import Model
@@ -53,28 +52,49 @@ class UsedModel:
     standing: str
 
 
+Key = tuple[str, str]
+
+
 def models_in_use(
     day: date, *, standing: str, horizon_id: int | None = None
-) -> dict[tuple[str, str], UsedModel]:
+) -> dict[Key, UsedModel]:
     """The models with such a standing on a day, by name and code of parameters; two queries.
+
+    A model whose stored parameters can no longer be read is not in use; `models_decided` says why.
 
     Args:
         horizon_id: as that committed horizon knew it; as it is known now if None.
+    """
+    return models_decided(day, standing=standing, horizon_id=horizon_id)[0]
+
+
+def models_decided(
+    day: date, *, standing: str, horizon_id: int | None = None
+) -> tuple[dict[Key, UsedModel], dict[Key, str]]:
+    """The models with such a standing that can be used, and why others cannot; two queries.
+
+    Parameters are stored as values. After a change of a model's parameters in the program, older
+    values may not fit any more: nothing is computed with them, and nobody else is kept from it.
     """
     known = known_at(ParameterSet.objects.filter(effective_from__lte=day), horizon_id)
     sets = {
         (each.model, each.code): each
         for each in known.order_by("model", "code", "-effective_from").distinct("model", "code")
     }
-    used = {}
+    used: dict[Key, UsedModel] = {}
+    unreadable: dict[Key, str] = {}
     for decision in decisions_in_force(day, horizon_id=horizon_id):
         key = decision.model, decision.code
         model = MODELS.get(decision.model)
         if decision.standing != standing or model is None or key not in sets:
             continue
-        parameters = read_parameters(model.parameters, sets[key].values)
-        used[key] = UsedModel(model, sets[key], parameters, decision.standing)
-    return used
+        try:
+            parameters = read_parameters(model.parameters, sets[key].values)
+        except RejectedInputError as refused:
+            unreadable[key] = f"{sets[key]} can no longer be read: {refused}."
+        else:
+            used[key] = UsedModel(model, sets[key], parameters, decision.standing)
+    return used, unreadable
 
 
 def decisions_in_force(day: date, *, horizon_id: int | None = None) -> Sequence[ModelDecision]:
@@ -90,7 +110,10 @@ def unknown_codes(model: str, code: str, *, day: date) -> list[str]:
     """What is wrong with a model and code that an agreement names; nothing if both are in use."""
     if model not in MODELS:
         return [f"Margin has no model {model}."]
-    if (model, code) not in models_in_use(day, standing=ModelDecision.Standing.PRODUCTION):
+    used, unreadable = models_decided(day, standing=ModelDecision.Standing.PRODUCTION)
+    if (model, code) in unreadable:
+        return [unreadable[model, code]]
+    if (model, code) not in used:
         return [f"Model {model} with parameters {code} is not in production on that day."]
     return []
 
@@ -215,7 +238,7 @@ def describe_parameters(approval: Approval) -> Description:
         .first(),
         model,
     )
-    after = _flat(read_parameters(model.parameters, row["values"]))
+    after = _shown_values(model, row["values"])
     changed = [path for path in after if before.get(path) != after[path]]
     return Description(
         headline=approval.subject,
@@ -226,10 +249,15 @@ def describe_parameters(approval: Approval) -> Description:
 
 
 def _values(found: ParameterSet | None, model: Model[Any]) -> dict[str, str]:
-    return {} if found is None else _flat(read_parameters(model.parameters, found.values))
+    return {} if found is None else _shown_values(model, found.values)
 
 
-def _flat(parameters: object) -> dict[str, str]:
+def _shown_values(model: Model[Any], values: Mapping[str, Any]) -> dict[str, str]:
+    """Values by path; as they were stored where the model's parameters are others by now."""
+    try:
+        parameters = read_parameters(model.parameters, values)
+    except RejectedInputError:
+        return {name: str(value) for name, value in values.items()}
     return {each.path: str(each.value) for each in parameter_fields(parameters)}
 
 
@@ -258,17 +286,12 @@ def describe_decision(approval: Approval) -> Description:
 
 def add_parameters(approval: Approval) -> None:
     """Add the set; call inside an act."""
-    _spend("SELECT margin.add_parameter_set(%s)", approval)
+    spend("SELECT margin.add_parameter_set(%s)", approval)
 
 
 def decide(approval: Approval) -> None:
     """Let the decision stand; call inside an act."""
-    _spend("SELECT margin.decide_model(%s)", approval)
-
-
-def _spend(statement: str, approval: Approval) -> None:
-    with refusals(), connection.cursor() as cursor:
-        cursor.execute(statement, [approval.pk])
+    spend("SELECT margin.decide_model(%s)", approval)
 
 
 def register() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from margin.models import MarginCall
+from margin.models import CallDecision, MarginCall
 
 TEMPLATE_VERSION = "margin-call/1"
 
@@ -46,17 +46,49 @@ def notice_text(call: MarginCall) -> str:
     )
 
 
+def change_text(decision: CallDecision) -> str:
+    """The text by which somebody is told that a call was amended or cancelled."""
+    call, run = decision.call, decision.run
+    bucket = call.scope.bucket
+    assert bucket is not None, "calls are made on buckets"
+    assert run.restates is not None, "the run restates another"
+    is_cancelled = decision.verdict == CallDecision.Verdict.CANCEL
+    what = (
+        "The call is cancelled. Nothing is due.\n"
+        if is_cancelled
+        else f"Called now: {decision.amount_after:,.2f} {call.currency}, instead of"
+        f" {decision.amount_before:,.2f}.\nDue: {call.due_at:%Y-%m-%d %H:%M:%S} UTC.\n"
+    )
+    return (
+        f"Margin call {call.number}: {'cancelled' if is_cancelled else 'amended'}\n"
+        f"Account {bucket.account.code}, bucket {bucket.code}\n\n"
+        f"What was computed as of {run.as_of:%Y-%m-%d %H:%M:%S} UTC ({run.restates.number}) was"
+        f" computed again ({run.number}).\n{what}"
+    )
+
+
 def deliver(call: MarginCall) -> Notice:
     """Write the notice to the outbox; writing it again leaves the same file."""
-    text = notice_text(call)
+    return _written(call, notice_text(call), name=f"{call.number}.txt")
+
+
+def deliver_change(decision: CallDecision) -> tuple[Notice, str]:
+    """Write the notice of a decision to the outbox; writing it again leaves the same file."""
+    text = change_text(decision)
+    word = "cancelled" if decision.verdict == CallDecision.Verdict.CANCEL else "amended"
+    name = f"{decision.call.number}.{word}.{decision.run.number}.txt"
+    return _written(decision.call, text, name=name), text
+
+
+def _written(call: MarginCall, text: str, *, name: str) -> Notice:
     folder = Path(settings.OUTBOX) / "margin-calls" / f"{call.business_day}"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{call.number}.txt"
+    path = folder / name
     draft = path.with_suffix(f".{os.getpid()}")
     draft.write_text(text)
     draft.replace(path)
     return Notice(
         channel="file",
-        name=f"{call.number}.txt",
+        name=name,
         sha256=hashlib.sha256(text.encode()).hexdigest(),
     )

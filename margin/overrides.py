@@ -5,16 +5,15 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from django.db import connection
-
 from accounts.approvals import (
     AskRefusedError,
     Description,
     FieldChange,
     register_action,
     request_approval,
+    spend,
 )
-from accounts.audit import Actor, acting, refusals
+from accounts.audit import Actor, acting
 from accounts.clock import utc_stamp
 from accounts.figures import plain
 from accounts.models import Approval, LegalEntity
@@ -82,7 +81,7 @@ def describe_override(approval: Approval) -> Description:
     """The mark now, and what it would be."""
     row = approval.payload["row"]
     asset = Asset.objects.get(pk=row["asset_id"])
-    newest = Mark.objects.filter(asset=asset).order_by("-as_of").first()
+    newest = Mark.objects.filter(asset=asset).order_by("-as_of", "-revision").first()
     was = "none" if newest is None else f"{plain(newest.price)} ({newest.get_state_display()})"
     return Description(
         headline=approval.subject,
@@ -95,8 +94,7 @@ def describe_override(approval: Approval) -> Description:
 
 def apply_override(approval: Approval) -> None:
     """Let it stand; call inside an act."""
-    with refusals(), connection.cursor() as cursor:
-        cursor.execute("SELECT margin.override_price(%s)", [approval.pk])
+    spend("SELECT margin.override_price(%s)", approval)
 
 
 def register() -> None:

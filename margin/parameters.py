@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Max
 
 from accounts.approvals import (
@@ -15,8 +14,9 @@ from accounts.approvals import (
     FieldChange,
     register_action,
     request_approval,
+    spend,
 )
-from accounts.audit import Actor, acting, refusals
+from accounts.audit import Actor, acting
 from accounts.clock import shown_day
 from accounts.figures import plain
 from accounts.models import Approval, LegalEntity
@@ -275,17 +275,12 @@ def rates(initial: Decimal | str, maintenance: Decimal | str | None) -> str:
 
 def set_haircut(approval: Approval) -> None:
     """Set the haircut; call inside an act."""
-    _spend("SELECT margin.set_haircut(%s)", approval)
+    spend("SELECT margin.set_haircut(%s)", approval)
 
 
 def set_terms(approval: Approval) -> None:
     """Set the rates; call inside an act."""
-    _spend("SELECT margin.set_terms(%s)", approval)
-
-
-def _spend(statement: str, approval: Approval) -> None:
-    with refusals(), connection.cursor() as cursor:
-        cursor.execute(statement, [approval.pk])
+    spend("SELECT margin.set_terms(%s)", approval)
 
 
 def register() -> None:

@@ -14,7 +14,7 @@ def valid_mark_before(mark: Mark) -> Mark | None:
     earlier = Mark.objects.filter(
         asset_id=mark.asset_id, as_of__lt=mark.as_of, state=Mark.State.VALID
     )
-    return earlier.order_by("-as_of").first()
+    return earlier.order_by("-as_of", "-revision").first()
 
 
 def mark_reference(mark: Mark, *, asset: str, valid: Mark | None) -> Reference:

@@ -186,8 +186,18 @@ def _scope_name(account: str, bucket: str) -> str:
 
 
 def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginRun:
-    """Compute every requirement and keep run, results, parts and exceptions; inside an act."""
-    done = computed(read)
+    """Compute every requirement and keep it; inside an act."""
+    return keep_run(computed(read), business_day=business_day, purpose=purpose)
+
+
+def keep_run(
+    done: Computed, *, business_day: date, purpose: str, restates: MarginRun | None = None
+) -> MarginRun:
+    """Keep run, results, parts and exceptions; inside an act.
+
+    Args:
+        restates: the run of the same instant beside which this one stands.
+    """
     read, result = done.charged.read, done.result
     run = MarginRun.objects.create(
         number=next_number(business_day),
@@ -202,6 +212,7 @@ def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginR
         result_sha256=done.result_sha256,
         horizon_id=read.horizon_id,
         scope_count=len(read.scopes),
+        restates=restates,
     )
     rows = copy_rows([_result_row(run, read, done, place) for place in range(len(read.scopes))])
     asset_ids = {asset.code: pk for pk, asset in read.assets.items()}
@@ -314,6 +325,12 @@ def _held(read: ReadInputs, component: Component) -> Holding | None:
     return read.positions[component.row]
 
 
+def read_inputs_of(run: MarginRun) -> ReadInputs:
+    """What a past run was computed from, read again from its horizon."""
+    is_restated = run.restates_id is not None
+    return read_inputs(horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated)
+
+
 def replay(number: str) -> Replay:
     """Read a past run's inputs again from its horizon and compute it again; writes nothing.
 
@@ -324,7 +341,7 @@ def replay(number: str) -> Replay:
     if run.layout == MarginRun.Layout.COLUMNS:
         inputs_sha256, result_sha256 = column_hashes(run)
     else:
-        done = computed(read_inputs(horizon_id=run.horizon_id, as_of=run.as_of))
+        done = computed(read_inputs_of(run))
         inputs_sha256, result_sha256 = done.inputs_sha256, done.result_sha256
     return Replay(
         run=run,

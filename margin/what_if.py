@@ -155,7 +155,8 @@ def _ground(codes: Iterable[str], *, as_of: datetime) -> tuple[Ground, dict[str,
         raise WhatIfRefusedError("unknown_asset", f"The book has no {strange[0]}.")
     ids = {asset.pk: code for code, asset in assets.items()}
     marks = {
-        ids[mark.asset_id]: mark for mark in Mark.objects.filter(as_of=as_of, asset_id__in=ids)
+        ids[mark.asset_id]: mark
+        for mark in Mark.objects.standing().filter(as_of=as_of, asset_id__in=ids)
     }
     in_force = terms_in_force(as_of.astimezone(UTC).date(), asset_ids=list(ids))
     terms = {

@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models import Q
 
-from accounts.fields import ExactField
+from accounts.fields import CurrentTransaction, ExactField, TransactionIdField
 from accounts.models.owners import LegalEntity, MarginAccount
 
 
@@ -41,6 +41,7 @@ class AgreementVersion(models.Model):
     segregation_regime = models.CharField(max_length=20, blank=True)
     jurisdiction = models.CharField(max_length=20, blank=True)
     document_sha256 = models.CharField(max_length=64, blank=True)
+    xid = TransactionIdField(db_default=CurrentTransaction())
 
     class Meta:
         constraints = [
@@ -66,6 +67,7 @@ class AccountAgreement(models.Model):
     agreement = models.ForeignKey(Agreement, models.PROTECT, related_name="+")
     effective_from = models.DateField()
     effective_to = models.DateField(null=True)
+    xid = TransactionIdField(db_default=CurrentTransaction())
 
     class Meta:
         constraints = [

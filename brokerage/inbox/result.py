@@ -46,7 +46,8 @@ def day_result(
         segregation: every pool and asset as the day left them.
     """
     marks = list(
-        Mark.objects.filter(business_day=day.day, as_of=day.as_of)
+        Mark.objects.composed()
+        .filter(business_day=day.day, as_of=day.as_of)
         .select_related("asset")
         .order_by("asset__code")
     )

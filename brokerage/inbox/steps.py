@@ -31,6 +31,7 @@ from ledger.statements.rows import RejectedRow as ReadRejectedRow
 from ledger.statements.statement import StatementFormat
 from margin.book import ReadInputs
 from margin.book.columns import ColumnInputs
+from margin.call_decisions import send_notices
 from margin.calls import deliver_notices, settle_run
 from margin.column_runs import read_for_run, record_columns
 from margin.marks import ReceivedPrice, compose_day, priced_names, record_prices_of
@@ -79,6 +80,7 @@ class DayContext:
             self.inputs = read_for_run(horizon_id=horizon.pk, as_of=self.day.as_of)
         elif step == "result":
             deliver_notices(business_day=self.day.day, actor=self.actor)
+            send_notices()
 
 
 def _keep_rejected(day: BusinessDay, rejected: "list[ReadRejectedRow]") -> None:

@@ -226,7 +226,9 @@ def listed(words: Sequence[str]) -> str:
 
 def prices_of(day: BusinessDay) -> Prices:
     """The marks of the day, those one may not rely on first; one query."""
-    marks = list(Mark.objects.filter(as_of=day.as_of).select_related("asset", "carried_from"))
+    marks = list(
+        Mark.objects.standing().filter(as_of=day.as_of).select_related("asset", "carried_from")
+    )
     invalid = [mark for mark in marks if mark.state not in PRICE_TO_RELY_ON]
     tones = ["liq", "call", "watch", "info", "mute", "ok"]
     ordered = sorted(

@@ -2,7 +2,15 @@
 
 from django.urls import URLPattern, path, re_path
 
-from brokerage.screens import audit_file, day, jobs, reports, restatement, search
+from brokerage.screens import (
+    audit_file,
+    day,
+    jobs,
+    reports,
+    restatement,
+    restating,
+    search,
+)
 
 app_name = "brokerage"
 
@@ -14,6 +22,7 @@ urlpatterns: list[URLPattern] = [
     path("reports/<int:report_id>/manifest/", reports.manifest, name="report-manifest"),
     path("reports/audit-file/", audit_file.audit_file_write, name="audit-file"),
     path("restatement/", restatement.restatement_page, name="restatement"),
+    path("margin/runs/<str:number>/restate/", restating.restate_run, name="run-restate"),
     path("search/", search.search, name="search"),
     path("jobs/", jobs.job_list, name="jobs"),
     path("jobs/<int:job_id>/", jobs.job_page, name="job"),

@@ -40,7 +40,11 @@ class Row(NamedTuple):
 
 
 def market_of(read: ReadInputs) -> Market:
-    """Everything with a mark but the currency itself, by code, at the marks of the run.
+    """What the scopes that a model is asked about hold, by code, at the marks of the run.
+
+    With it comes what that is written on, and nothing else: an asset that nobody holds who is
+    margined or watched by a model neither shortens the days that all of them have in common nor
+    can keep a model from its answer. Where they hold money alone, everything with a mark.
 
     A forward is the mark of a future, of options the price of the underlying carried by the curve
     of their currency, and that price itself for anything else. Nothing is assumed where nothing is
@@ -152,15 +156,37 @@ def books_of_scopes(read: ReadInputs, *, market: Market, places: Sequence[int]) 
 
 
 def _rows(read: ReadInputs) -> "list[Row]":
+    wanted = _held_by_models(read)
     priced = sorted(
         (
             asset
             for pk, asset in read.assets.items()
-            if pk in read.marks and asset.code != BASE and read.marks[pk].price > 0
+            if pk in read.marks
+            and asset.code != BASE
+            and read.marks[pk].price > 0
+            and (not wanted or pk in wanted)
         ),
         key=lambda asset: asset.code,
     )
     return [_row(read, asset) for asset in priced]
+
+
+def _held_by_models(read: ReadInputs) -> set[int]:
+    """Assets in scopes under a model, in all where one is watched, and what they are written on."""
+    is_watched = bool(read.shadows)
+    wanted = {
+        held.asset_id
+        for held in (*read.claims, *read.positions)
+        if (is_watched or read.scopes[held.scope].model_key is not None)
+        and read.assets[held.asset_id].code != BASE
+    }
+    left = set(wanted)
+    while left:
+        contracts = (read.contracts.get(pk) for pk in left)
+        beneath = {contract.underlying_id for contract in contracts if contract is not None}
+        left = beneath - wanted
+        wanted |= left
+    return wanted
 
 
 def _row(read: ReadInputs, asset: Asset) -> Row:

@@ -18,13 +18,14 @@ from django.db import connection, transaction
 from accounts.agreements import IN_FORCE_IDS
 from accounts.models import AgreementVersion, Bucket
 from accounts.packed import as_numbers, fetch_packed, joined_numbers
-from ledger.models import Asset
+from ledger.models import Asset, Horizon
 from margin.book.rows import (
     BASE,
     NO_AGREEMENT,
     UNPRICED,
     Unmargined,
     has_terms,
+    marks_at,
     unpriced_words,
 )
 from margin.engine.column_rules import COST_DECIMALS, SCALE_MAX
@@ -114,14 +115,15 @@ class ColumnInputs:
 
 
 class NotInColumnsError(Exception):
-    """A run that only rows can hold: a portfolio model is used or watched."""
+    """A run that only rows can hold: a portfolio model is used or watched, or people set a price."""
 
 
 def read_columns(*, horizon_id: int, as_of: datetime) -> ColumnInputs:
     """Read a run's inputs as the horizon knew them; the same horizon reads the same for ever.
 
     Raises:
-        NotInColumnsError: a scope is under a portfolio model, or one is watched.
+        NotInColumnsError: a scope is under a portfolio model, or one is watched, or people set the
+            price of something.
     """
     assert not connection.in_atomic_block, "inputs are read on a transaction of their own"
     with transaction.atomic(durable=True):
@@ -136,13 +138,18 @@ def _read(snapshot: str, *, horizon_id: int, as_of: datetime) -> ColumnInputs:
     day = as_of.astimezone(UTC).date()
     if models_in_use(day, standing=ModelDecision.Standing.SHADOW, horizon_id=horizon_id):
         raise NotInColumnsError("a model is watched")
+    marks = marks_at(horizon_id, as_of=as_of)
+    if any(mark.state == Mark.State.OVERRIDDEN for mark in marks.values()):
+        raise NotInColumnsError("people set a price, and every result on it is to be found")
+    known = Horizon.objects.values_list("snapshot", flat=True).get(pk=horizon_id)
+    terms_asked = {"day": day, "known": str(known)}
     assets = {asset.pk: asset for asset in Asset.objects.all()}
     assert max(assets, default=0) < 1 << ASSET_BITS, "an asset's id fits beside a bucket's"
     changed = _changed_since(horizon_id, as_of=as_of)
     stretches = list(_stretches())
     with ThreadPoolExecutor(READERS, thread_name_prefix="margin-reader") as readers:
         asked = [
-            readers.submit(_one_part, snapshot, SCOPES.format(in_force=IN_FORCE_IDS), {"day": day})
+            readers.submit(_one_part, snapshot, SCOPES.format(in_force=IN_FORCE_IDS), terms_asked)
         ]
         asked += [
             readers.submit(_one_part, snapshot, NOW, {"low": low, "high": high, "changed": changed})
@@ -163,7 +170,7 @@ def _read(snapshot: str, *, horizon_id: int, as_of: datetime) -> ColumnInputs:
             as_of=as_of,
             business_day=day,
             assets=assets,
-            marks={mark.asset_id: mark for mark in Mark.objects.filter(as_of=as_of)},
+            marks=marks,
             terms=terms_in_force(day, horizon_id=horizon_id),
             agreements=agreements,
             scopes=scopes,

@@ -7,18 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
 from accounts.agreements import terms_in_force as agreements_in_force
 from accounts.models import AgreementVersion, Scope
-from ledger.models import Asset
+from ledger.models import Asset, Horizon
+from margin.book.averages import restated_averages
 from margin.book.market_data import MarketData, read_market
 from margin.eligibility import Eligibility, eligibility_in_force
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.known import known_at
-from margin.model_registry import UsedModel, models_in_use
+from margin.model_registry import UsedModel, models_decided
 from margin.models import Contract, Mark, ModelDecision
 from margin.terms import TermsInForce, terms_in_force
 
@@ -29,6 +30,15 @@ MODEL_NOT_IN_USE = "model_not_in_use"
 # So many days of closes are read for models that look back; five years of trading days.
 CLOSES_DAYS_MAX = 1_300
 NO_RULES = Eligibility()
+BALANCES = (
+    "SELECT b.* FROM ledger_horizon h, LATERAL margin.balances_at(h.snapshot, %s) b"
+    " WHERE h.id = %s AND b.amount <> 0 ORDER BY b.ledger_account_id"
+)
+RESTATED_BALANCES = BALANCES.replace("balances_at", "balances_restated")
+
+
+# Models that are decided on, and why others of them cannot be read.
+Decided = tuple[dict[tuple[str, str], UsedModel], dict[tuple[str, str], str]]
 
 
 class ScopeRow(NamedTuple):
@@ -109,8 +119,14 @@ class ReadInputs:
     market: MarketData | None = None
 
 
-def read_inputs(*, horizon_id: int, as_of: datetime) -> ReadInputs:
+def read_inputs(*, horizon_id: int, as_of: datetime, is_restated: bool = False) -> ReadInputs:
     """Read a run's inputs as the horizon knew them; the same horizon reads the same for ever.
+
+    Args:
+        horizon_id: the committed horizon.
+        as_of: the instant.
+        is_restated: whether the book may have gone on beyond the instant, so that average costs
+            are those of what had taken effect by then.
 
     Reads in a transaction of its own, REPEATABLE READ first, so that all queries see one instant.
     """
@@ -118,7 +134,7 @@ def read_inputs(*, horizon_id: int, as_of: datetime) -> ReadInputs:
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        return _read(horizon_id=horizon_id, as_of=as_of)
+        return _read(horizon_id=horizon_id, as_of=as_of, is_restated=is_restated)
 
 
 def read_with_models(*, horizon_id: int, as_of: datetime) -> ReadInputs:
@@ -126,19 +142,17 @@ def read_with_models(*, horizon_id: int, as_of: datetime) -> ReadInputs:
 
     Call inside one snapshot, as reports are read.
     """
-    inputs = _read(horizon_id=horizon_id, as_of=as_of)
+    inputs = _read(horizon_id=horizon_id, as_of=as_of, is_restated=False)
     if inputs.models or inputs.shadows:
         return inputs
-    models, shadows = _models(inputs.business_day, horizon_id)
+    (models, _), (shadows, _) = _models(inputs.business_day, horizon_id)
     return _with_models(inputs, models, shadows)
 
 
-def _models(
-    business_day: date, horizon_id: int
-) -> tuple[dict[tuple[str, str], UsedModel], dict[tuple[str, str], UsedModel]]:
-    """Those that are used and those that are watched on a day."""
+def _models(business_day: date, horizon_id: int) -> tuple[Decided, Decided]:
+    """Those that are used and those that are watched on a day, and what cannot be read of them."""
     used, watched = (
-        models_in_use(business_day, standing=standing, horizon_id=horizon_id)
+        models_decided(business_day, standing=standing, horizon_id=horizon_id)
         for standing in (ModelDecision.Standing.PRODUCTION, ModelDecision.Standing.SHADOW)
     )
     return used, watched
@@ -168,14 +182,15 @@ def _with_models(
     )
 
 
-def _read(*, horizon_id: int, as_of: datetime) -> ReadInputs:
+def _read(*, horizon_id: int, as_of: datetime, is_restated: bool) -> ReadInputs:
     business_day = as_of.astimezone(UTC).date()
     assets = {asset.pk: asset for asset in Asset.objects.all()}
-    marks = {mark.asset_id: mark for mark in Mark.objects.filter(as_of=as_of)}
-    models, shadows = _models(business_day, horizon_id)
-    scopes, exceptions = _scopes(business_day, models)
-    claims, positions, loans = _holdings(
-        horizon_id, as_of=as_of, axis={row.bucket_id: n for n, row in enumerate(scopes)}
+    marks = marks_at(horizon_id, as_of=as_of)
+    (models, unreadable), (shadows, _) = _models(business_day, horizon_id)
+    scopes, exceptions = _scopes(business_day, models, horizon_id=horizon_id, unreadable=unreadable)
+    axis = {row.bucket_id: n for n, row in enumerate(scopes)}
+    claims, positions, loans = (_restated_holdings if is_restated else _holdings)(
+        horizon_id, as_of=as_of, axis=axis
     )
     inputs = ReadInputs(
         horizon_id=horizon_id,
@@ -195,6 +210,13 @@ def _read(*, horizon_id: int, as_of: datetime) -> ReadInputs:
     return _without_unpriced(inputs)
 
 
+def marks_at(horizon_id: int, *, as_of: datetime) -> dict[int, Mark]:
+    """The marks of an instant by asset, corrected as far as the horizon knew."""
+    rows = known_at(Mark.objects.filter(as_of=as_of), horizon_id)
+    newest = rows.order_by("asset_id", "-revision").distinct("asset_id")
+    return {mark.asset_id: mark for mark in newest}
+
+
 def _closes(horizon_id: int, *, as_of: datetime) -> list[Close]:
     """The last mark of every asset and day up to the run's, as the horizon knew them."""
     with connection.cursor() as cursor:
@@ -205,17 +227,22 @@ def _closes(horizon_id: int, *, as_of: datetime) -> list[Close]:
             "   SELECT coalesce(min(d.business_day), '-infinity'::date) - 1 FROM ("
             "     SELECT DISTINCT business_day FROM margin_mark WHERE as_of <= %(as_of)s"
             "     ORDER BY 1 DESC LIMIT %(days)s) d)"
-            " ORDER BY m.asset_id, m.business_day, m.as_of DESC",
+            " ORDER BY m.asset_id, m.business_day, m.as_of DESC, m.revision DESC",
             {"horizon": horizon_id, "as_of": as_of, "days": CLOSES_DAYS_MAX},
         )
         return [Close(*row) for row in cursor.fetchall()]
 
 
 def _scopes(
-    business_day: date, models: Mapping[tuple[str, str], UsedModel]
+    business_day: date,
+    models: Mapping[tuple[str, str], UsedModel],
+    *,
+    horizon_id: int,
+    unreadable: Mapping[tuple[str, str], str],
 ) -> tuple[list[ScopeRow], list[Unmargined]]:
     """Every margined bucket with the agreement in force; one without is an exception."""
-    agreements = agreements_in_force(business_day)
+    snapshot = Horizon.objects.values_list("snapshot", flat=True).get(pk=horizon_id)
+    agreements = agreements_in_force(business_day, known=snapshot)
     scopes: list[ScopeRow] = []
     exceptions: list[Unmargined] = []
     for scope in (
@@ -241,7 +268,8 @@ def _scopes(
             agreement=agreement,
         )
         if row.model_key is not None and row.model_key not in models:
-            detail = f"{' '.join(row.model_key)} is not in production on {business_day}."
+            missing = f"{' '.join(row.model_key)} is not in production on {business_day}."
+            detail = unreadable.get(row.model_key, missing)
             exceptions.append(Unmargined(account.pk, bucket.code, MODEL_NOT_IN_USE, detail))
             continue
         scopes.append(row)
@@ -251,15 +279,35 @@ def _scopes(
 def _holdings(
     horizon_id: int, *, as_of: datetime, axis: dict[int, int]
 ) -> tuple[list[Holding], list[Holding], list[Holding]]:
-    found: dict[str, list[Holding]] = {"claim": [], "position": [], "loan_receivable": []}
+    return _held(_balances(BALANCES, horizon_id, as_of=as_of), axis=axis)
+
+
+def _restated_holdings(
+    horizon_id: int, *, as_of: datetime, axis: dict[int, int]
+) -> tuple[list[Holding], list[Holding], list[Holding]]:
+    """As `_holdings`, where movements of later instants are in the book already."""
+    rows = _balances(RESTATED_BALANCES, horizon_id, as_of=as_of)
+    mixed = {
+        row[0]: row[5].copy_negate()
+        for row in rows
+        if row[-1] and row[2] == "position" and row[3] in axis
+    }
+    averages = restated_averages(mixed, horizon_id=horizon_id, as_of=as_of)
+    return _held([(*row[:6], averages.get(row[0], row[6])) for row in rows], axis=axis)
+
+
+def _balances(statement: str, horizon_id: int, *, as_of: datetime) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT b.* FROM ledger_horizon h,"
-            " LATERAL margin.balances_at(h.snapshot, %s) b"
-            " WHERE h.id = %s AND b.amount <> 0 ORDER BY b.ledger_account_id",
-            [as_of, horizon_id],
-        )
-        rows = cursor.fetchall()
+        cursor.execute(statement, [as_of, horizon_id])
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
+def _held(
+    rows: Sequence[tuple[Any, ...]], *, axis: Mapping[int, int]
+) -> tuple[list[Holding], list[Holding], list[Holding]]:
+    """Claims, positions and loans of the scopes on the axis."""
+    found: dict[str, list[Holding]] = {"claim": [], "position": [], "loan_receivable": []}
     for account, seq, account_class, bucket, asset, amount, average in rows:
         if bucket not in axis:
             continue

@@ -54,6 +54,11 @@ class CovarianceParameters:
         check_parameters(self)
 
 
+STANDARD_COVARIANCE: Final = CovarianceParameters(
+    lookback_days=250, estimate=Estimate.EWMA, decay=0.97, target=Target.CONSTANT_CORRELATION
+)
+
+
 class Shrunk(NamedTuple):
     """An estimate drawn towards its target.
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from math import exp, lgamma, log, pi, sqrt
+from typing import Final
 
 from scipy.special import ndtri, stdtrit
 
@@ -71,6 +72,17 @@ class Deviations:
             distribution=self.distribution,
             degrees_of_freedom=self.degrees_of_freedom,
         )
+
+
+STANDARD_DEVIATIONS: Final = Deviations(
+    measure=Measure.EXPECTED_SHORTFALL,
+    confidence=0.975,
+    maintenance_confidence=0.95,
+    distribution=Distribution.STUDENT,
+    degrees_of_freedom=5.0,
+    horizon_days=2.0,
+    multiplier=1.0,
+)
 
 
 def tail_factor(

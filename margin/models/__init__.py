@@ -1,6 +1,13 @@
 """How much is required: terms of instruments, market data, runs, calls, tasks."""
 
-from margin.models.calls import CallEvent, MarginCall, Task, TaskEvent
+from margin.models.calls import (
+    CallDecision,
+    CallEvent,
+    CallNotice,
+    MarginCall,
+    Task,
+    TaskEvent,
+)
 from margin.models.eligibility import ClientEligibility, EligibilityRule
 from margin.models.external import ExternalBreak, ExternalComponent, ExternalMargin
 from margin.models.market import Mark, MarketRow, MarketRule, Price, PriceOverride
@@ -18,7 +25,9 @@ from margin.models.terms import Bracket, Haircut, HaircutSchedule, InstrumentTer
 
 __all__ = [
     "Bracket",
+    "CallDecision",
     "CallEvent",
+    "CallNotice",
     "ClientEligibility",
     "Contract",
     "EligibilityRule",

@@ -92,6 +92,47 @@ class CallEvent(models.Model):
     xid = TransactionIdField(db_default=CurrentTransaction())
 
 
+class CallDecision(models.Model):
+    """What became of a call because the run it rests on was restated; append-only.
+
+    Two people change what is owed (`amend`, `cancel`); one may decide that it stays (`keep`).
+    """
+
+    class Verdict(models.TextChoices):
+        KEEP = "keep", "Keep"
+        AMEND = "amend", "Amend"
+        CANCEL = "cancel", "Cancel"
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(MarginRun, models.PROTECT, related_name="call_decisions")
+    call = models.ForeignKey(MarginCall, models.PROTECT, related_name="decisions")
+    verdict = models.CharField(max_length=8, choices=Verdict)
+    amount_before = ExactField()
+    amount_after = ExactField()
+    reason = models.TextField()
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="call_is_decided_once_a_restatement", fields=["run", "call"]
+            ),
+        ]
+
+
+class CallNotice(models.Model):
+    """The notice by which somebody who was called is told of a decision: one for each."""
+
+    decision = models.OneToOneField(
+        CallDecision, models.PROTECT, primary_key=True, related_name="notice"
+    )
+    channel = models.CharField(max_length=20)
+    name = models.CharField(max_length=200)
+    text = models.TextField()
+    sha256 = models.CharField(max_length=64)
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+
 class Task(models.Model):
     """Something that needs a person: it has an owner role, a clock and an end."""
 

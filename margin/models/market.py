@@ -165,6 +165,18 @@ class MarketRow(models.Model):
         ]
 
 
+class MarkQuerySet(models.QuerySet["Mark"]):
+    """Marks by whether they were corrected."""
+
+    def composed(self) -> "MarkQuerySet":
+        """As the day made them, whatever was found out since."""
+        return self.filter(revision=0)
+
+    def standing(self) -> "MarkQuerySet":
+        """One of each asset and instant: the last that was said of it."""
+        return self.filter(correction__isnull=True)
+
+
 class Mark(models.Model):
     """The price at which an asset is valued as of an instant, and how it was composed.
 
@@ -173,6 +185,9 @@ class Mark(models.Model):
     `override`. An asset with rules has them as `rule`, with what they say of the mark: how far it
     is trusted, the share of value that requirements add for that, the smoothed distance from its
     index, and what was seen (`facts`).
+
+    One that proved wrong stays and is followed by another that `corrects` it, with the next
+    `revision` and a `note` that says where the right price is from.
     """
 
     class State(models.TextChoices):
@@ -205,10 +220,17 @@ class Mark(models.Model):
     contingency = ExactField(null=True)
     basis = ExactField(null=True)
     facts = models.JSONField(null=True)
+    revision = models.PositiveSmallIntegerField(default=0, db_default=0)
+    corrects = models.OneToOneField("self", models.PROTECT, null=True, related_name="correction")
+    note = models.TextField(blank=True, db_default="")
     xid = TransactionIdField(db_default=CurrentTransaction())
+
+    objects = MarkQuerySet.as_manager()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(name="mark_is_composed_once", fields=["asset", "as_of"]),
+            models.UniqueConstraint(
+                name="mark_is_composed_once", fields=["asset", "as_of", "revision"]
+            ),
         ]
         indexes = [models.Index(name="mark_by_day", fields=["business_day"])]

@@ -23,7 +23,7 @@ from accounts.states import STATES
 from margin.calls import StaleCallError, acknowledge_call
 from margin.engine.explain import TIMES
 from margin.levels import is_held_at_call, levels_of, missing
-from margin.models import CallEvent, MarginCall, MarginResult, Mark
+from margin.models import CallEvent, MarginCall, MarginResult, MarginRun, Mark
 from margin.notices import notice_text
 from margin.parts import parts_of
 from margin.screens.calls import ACKNOWLEDGE
@@ -84,6 +84,7 @@ def drawn(request: DeskRequest, call: MarginCall, *, status: int = 200) -> HttpR
     history = scope_history(call.scope_id, until=call.last_result.run.as_of)
     context = {
         "call": call,
+        "restated": newest_restatement_of(call),
         "account": account_of(call),
         "called": called(call.last_result),
         "history": history,
@@ -99,6 +100,12 @@ def drawn(request: DeskRequest, call: MarginCall, *, status: int = 200) -> HttpR
         "explanation": explanation(request, call),
     }
     return render(request, "margin/call.html", context, status=status)
+
+
+def newest_restatement_of(call: MarginCall) -> MarginRun | None:
+    """The newest restatement of the run that made the call or last spoke of it, if any."""
+    runs = (call.last_result.run_id, call.first_result.run_id)
+    return MarginRun.objects.filter(restates__in=runs).order_by("-pk").first()
 
 
 def account_of(call: MarginCall) -> MarginAccount:
@@ -143,7 +150,7 @@ def unpriced_assets(result: MarginResult) -> tuple[UnpricedAsset, ...]:
         return ()
     valid = (
         Mark.objects.filter(asset__in=found, as_of__lt=result.run.as_of, state=Mark.State.VALID)
-        .order_by("asset_id", "-as_of")
+        .order_by("asset_id", "-as_of", "-revision")
         .distinct("asset_id")
     )
     days = {mark.asset_id: mark.business_day for mark in valid}
@@ -211,6 +218,13 @@ def step_of(event: CallEvent, call: MarginCall, *, actor: str) -> Step:
         text = f"by {first_line.replace(': ', ', ', 1)}"
     elif event.event == "acknowledged":
         title, text = "Acknowledged.", f"“{first_line}”" if first_line else ""
+    elif event.event == "amended":
+        tone, title = "call", f"Amended from {before} to {after}, the run was restated."
+    elif event.event == "withdrawn":
+        tone, title = "info", "Cancelled, the run was restated."
+    elif event.event == "notified":
+        tone, title = "info", "Told of the change"
+        text = f"by {first_line.replace(': ', ', ', 1)}"
     elif event.event in ("met", "cancelled"):
         title = "Met." if event.event == "met" else "Cancelled: the price came back."
     else:

@@ -178,7 +178,7 @@ def position_row(balance: Balance, marks: dict[int, Mark], valid: dict[int, date
 
 def newest_marks_of(asset_ids: Iterable[int]) -> dict[int, Mark]:
     """The newest mark of each asset, by its id."""
-    rows = Mark.objects.filter(asset__in=set(asset_ids)).order_by("asset_id", "-as_of")
+    rows = Mark.objects.filter(asset__in=set(asset_ids)).order_by("asset_id", "-as_of", "-revision")
     return {mark.asset_id: mark for mark in rows.distinct("asset_id")}
 
 
@@ -188,5 +188,5 @@ def valid_days(carried: Iterable[Mark]) -> dict[int, date]:
     if not wanted:
         return {}
     rows = Mark.objects.filter(asset__in=wanted, state=Mark.State.VALID)
-    newest = rows.order_by("asset_id", "-as_of").distinct("asset_id")
+    newest = rows.order_by("asset_id", "-as_of", "-revision").distinct("asset_id")
     return {mark.asset_id: mark.business_day for mark in newest}

@@ -17,6 +17,7 @@ from accounts.screens.asking import AskForm, Question, ask, day_field, text_fiel
 from margin.engine.model import Model
 from margin.engine.models import MODELS
 from margin.engine.parameters import Field, parameter_fields, read_parameters, written_parameters
+from margin.engine.rejected import RejectedInputError
 from margin.engine.source import model_sha256
 from margin.model_registry import (
     DECIDE,
@@ -129,7 +130,7 @@ def model_page(request: DeskRequest, name: str) -> HttpResponse:
         "model": model,
         "sha256": model_sha256(model),
         "declared": list(parameter_fields(model.standard)),
-        "sets": [(each, values_of(model, each)) for each in sets],
+        "sets": [set_row(model, each) for each in sets],
         "decisions": decisions,
         "pending": pending,
         "laws": [
@@ -205,9 +206,26 @@ def model_or_404(name: str) -> Model[Any]:
     return MODELS[name]
 
 
-def values_of(model: Model[Any], found: ParameterSet) -> list[Field]:
-    """A set's values in the order of their declaration."""
-    return list(parameter_fields(read_parameters(model.parameters, found.values)))
+@dataclass(frozen=True)
+class SetRow:
+    """A set of parameters with its values in the order of their declaration, or why it has none.
+
+    Attributes:
+        unreadable: why the model cannot read the stored values any more; empty if it can.
+    """
+
+    found: ParameterSet
+    values: list[Field]
+    unreadable: str
+
+
+def set_row(model: Model[Any], found: ParameterSet) -> SetRow:
+    """A set as the model reads it now."""
+    try:
+        parameters = read_parameters(model.parameters, found.values)
+    except RejectedInputError as refused:
+        return SetRow(found, [], str(refused))
+    return SetRow(found, list(parameter_fields(parameters)), "")
 
 
 def optional_laws(model: Model[Any]) -> list[Any]:

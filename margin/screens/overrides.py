@@ -5,26 +5,52 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
-from django.db.models import Q
+from django.db.models import F, QuerySet
 from django.http import Http404, HttpResponse
-from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.clock import desk_zone
+from accounts.columns import Column
+from accounts.filters import Choice, Text
+from accounts.listing import Listing
+from accounts.live import live_answer
 from accounts.roles import REQUEST, DeskRequest, may, require
 from accounts.screens.asking import AskForm, Question, amount_field, ask
 from ledger.models import Asset
-from margin.engine.house_rules import OVERRIDDEN_MARK
 from margin.marks import BASE
-from margin.models import MarginResult, MarginRun, PriceOverride
+from margin.models import MarginResult, MarginState, PriceOverride
 from margin.overrides import OVERRIDE, request_override
-from margin.parts import parts_of
-from margin.screens.visible import CALL_ACCOUNT, NO_PAGE, entity_here, of_accounts
+from margin.screens.visible import (
+    CALL_ACCOUNT,
+    MARGIN_MOVED,
+    NO_PAGE,
+    entity_here,
+    of_accounts,
+    scope_name,
+)
 
 SHOWN_MAX = 100
-RESULTS_SHOWN_MAX = 200
+COLUMNS = (
+    Column(
+        "scope", "Scope", value=lambda result: scope_name(result),
+        sort=("scope__bucket__account__code", "scope__bucket__code"),
+    ),
+    Column("run", "Run", value="run.number", sort=("run__as_of", "run__number")),
+    Column("asset", "Price of", value="override_asset", sort=("override_asset",)),
+    Column("price", "Set to", value="override_price", sort=("override_price",), numeric=True),
+    Column("state", "State", sort=("state",)),
+    Column("equity", "Equity", sort=("equity",), numeric=True),
+    Column("initial_margin", "Initial margin", sort=("initial_margin",), numeric=True),
+    Column(
+        "maintenance_margin", "Maintenance margin", sort=("maintenance_margin",), numeric=True,
+        is_shown=False,
+    ),
+    Column("call_amount", "Call", sort=("call_amount",), numeric=True, is_shown=False),
+    Column("override_from", "Set from", is_shown=False),
+    Column("override_until", "Set until", is_shown=False),
+)  # fmt: skip
 
 
 def moment_field(label: str) -> forms.DateTimeField:
@@ -46,47 +72,68 @@ class OverrideForm(AskForm):
 
 @dataclass(frozen=True)
 class OverrideRow:
-    """An override, and what was computed with it of the scopes the person may see."""
+    """An override, and whether it is over."""
 
     override: PriceOverride
     is_over: bool
-    results: list[MarginResult]
 
 
 @require_GET
 @require("read")
 def override_list(request: DeskRequest) -> HttpResponse:
-    """Every override, newest first, with the results that rest on it."""
-    entity, now = entity_here(request), timezone.now()
-    found = PriceOverride.objects.select_related("asset").order_by("-pk")[:SHOWN_MAX]
-    mine = of_accounts(request.roles, [entity.pk], path=CALL_ACCOUNT)
-    rows = [
-        OverrideRow(
-            override=each,
-            is_over=each.ends_at <= now,
-            results=results_on(each, mine),
-        )
-        for each in found
-    ]
-    return render(request, "margin/overrides.html", {"rows": rows, "most": RESULTS_SHOWN_MAX})
-
-
-def results_on(override: PriceOverride, mine: Q) -> list[MarginResult]:
-    """Results that rest on an override, newest first; of those in columns only those looked at."""
-    found = MarginResult.objects.filter(mine).select_related("run", "scope__bucket__account")
-    order = ("-run__as_of", "scope__bucket__account__code")
-    in_rows = found.filter(components__mark__override=override).distinct()
-    flagged = found.filter(
-        run__layout=MarginRun.Layout.COLUMNS,
-        run__as_of__in=override.marks.values("as_of"),
-        flags__contains=[OVERRIDDEN_MARK],
+    """Overrides, the newest first, and every result that rests on one, as a page or a file."""
+    listing = Listing(
+        request,
+        overridden_results(request),
+        name="overridden-results",
+        columns=COLUMNS,
+        filters=[
+            Choice("state", "State", "state", MarginState.choices),
+            Text("asset", "Asset", ("override_asset",)),
+            Text("run", "Run", ("run__number",)),
+            Text("q", "Account", ("scope__bucket__account__code",)),
+        ],
+        default_sort="-run",
     )
-    marks = set(override.marks.values_list("pk", flat=True))
-    looked_at = list(flagged.order_by(*order)[:RESULTS_SHOWN_MAX])
-    resting = {part.result_id for part in parts_of(looked_at) if part.mark_id in marks}
-    in_columns = [result for result in looked_at if result.pk in resting]
-    both = [*in_rows.order_by(*order)[:RESULTS_SHOWN_MAX], *in_columns]
-    return sorted(both, key=lambda result: result.run.as_of, reverse=True)[:RESULTS_SHOWN_MAX]
+    if listing.format:
+        return listing.export()
+    now = timezone.now()
+    found = PriceOverride.objects.select_related("asset").order_by("-pk")
+    newest = found[:SHOWN_MAX]
+    context = {
+        "listing": listing,
+        "rows": listing.page,
+        "overrides": [OverrideRow(override=each, is_over=each.ends_at <= now) for each in newest],
+        "older": max(found.count() - SHOWN_MAX, 0),
+    }
+    return live_answer(
+        request,
+        context,
+        page="margin/overrides.html",
+        region="margin/_overridden.html",
+        triggers=MARGIN_MOVED,
+        name="overridden",
+    )
+
+
+def overridden_results(request: DeskRequest) -> "QuerySet[MarginResult]":
+    """Every result that the person may see once for every override it rests on; one query.
+
+    Rows carry `override_asset`, `override_price`, `override_from` and `override_until`.
+    """
+    mine = of_accounts(request.roles, [entity_here(request).pk], path=CALL_ACCOUNT)
+    return (
+        MarginResult.objects.filter(mine, components__mark__override__isnull=False)
+        .annotate(
+            override=F("components__mark__override"),
+            override_asset=F("components__mark__override__asset__code"),
+            override_price=F("components__mark__override__price"),
+            override_from=F("components__mark__override__begins_at"),
+            override_until=F("components__mark__override__ends_at"),
+        )
+        .select_related("run", "scope__bucket__account")
+        .distinct()
+    )
 
 
 @require_http_methods(["GET", "POST"])

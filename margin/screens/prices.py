@@ -21,6 +21,7 @@ from accounts.roles import REQUEST, DeskRequest, may, require
 from ledger.models import Asset, AssetKind
 from margin.explanation import BracketInForce, schedules
 from margin.incidents import fact_words
+from margin.mark_corrections import CORRECT
 from margin.market_rules import RULE
 from margin.marks import BASE
 from margin.models import Bracket, Haircut, InstrumentTerms, Mark, MarketRule, Price
@@ -154,13 +155,13 @@ def marks_of_day(day: date | None) -> "QuerySet[Mark]":
     if day is None:
         return with_change(Mark.objects.none())
     newest = Mark.objects.filter(business_day=day).aggregate(at=Max("as_of"))["at"]
-    return with_change(Mark.objects.filter(business_day=day, as_of=newest))
+    return with_change(Mark.objects.standing().filter(business_day=day, as_of=newest))
 
 
 def with_change(marks: "QuerySet[Mark]") -> "QuerySet[Mark]":
     """Marks with `change`, a share of the mark before, and what they show of other rows."""
     before = Mark.objects.filter(asset=OuterRef("asset"), as_of__lt=OuterRef("as_of"))
-    previous = Subquery(before.order_by("-as_of").values("price")[:1])
+    previous = Subquery(before.order_by("-as_of", "-revision").values("price")[:1])
     change = ExpressionWrapper(
         F("price") / NullIf(F("previous"), Value(Decimal(0))) - Value(Decimal(1)),
         output_field=ExactField(),
@@ -220,7 +221,7 @@ def price_page(request: DeskRequest, code: str) -> HttpResponse:
     days = day_links(request)
     marks = with_change(Mark.objects.filter(asset=asset))
     until = marks.filter(business_day__lte=days.day) if days.day else marks.none()
-    history = [mark_row(each) for each in until.order_by("-as_of")[:DAYS_SHOWN]]
+    history = [mark_row(each) for each in until.order_by("-as_of", "-revision")[:DAYS_SHOWN]]
     mark = history[0].mark if history and history[0].mark.business_day == days.day else None
     context = {
         "asset": asset,
@@ -237,6 +238,8 @@ def price_page(request: DeskRequest, code: str) -> HttpResponse:
         .order_by("-version")
         .first(),
         "can_rule": asset.code != BASE and may(request, f"{REQUEST}{RULE}", entity_here(request)),
+        "can_correct": mark is not None
+        and may(request, f"{REQUEST}{CORRECT}", entity_here(request)),
         "can_override": asset.code != BASE and may_override(request),
     }
     return render(request, "margin/price.html", context)

@@ -89,6 +89,13 @@ def account_or_404(request: DeskRequest, code: str) -> MarginAccount:
     return nearest[0]
 
 
+def scope_name(result: MarginResult) -> str:
+    """Account and bucket, as commands and exports name a scope."""
+    bucket = result.scope.bucket
+    assert bucket is not None, "runs compute buckets"
+    return f"{bucket.account.code}/{bucket.code}"
+
+
 def newest_run() -> MarginRun | None:
     """The run that lists show."""
     return MarginRun.objects.order_by("-as_of", "-pk").first()

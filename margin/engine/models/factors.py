@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 
 from margin.engine.books import Books
 from margin.engine.chunks import row_chunks
-from margin.engine.covariance import CovarianceParameters, Estimate, Target, psd_root
+from margin.engine.covariance import STANDARD_COVARIANCE, CovarianceParameters, psd_root
 from margin.engine.explain import TIMES, figure_of
 from margin.engine.factor_returns import Factors, Sector, check_sectors, factors_of
 from margin.engine.given import Float
@@ -34,7 +34,7 @@ from margin.engine.model import (
 )
 from margin.engine.parameters import check_parameters, parameter
 from margin.engine.rowwise import lengths, times
-from margin.engine.tail_factors import Deviations, Distribution, Measure
+from margin.engine.tail_factors import STANDARD_DEVIATIONS, Deviations
 
 PARTS: Final = ("market", "sectors", "basis", "volatility", "rate", "own")
 DECLARED: Final = 3  # basis, volatility, rate: after the market and the sectors
@@ -282,21 +282,8 @@ MODEL: Final = Model(
     title="Multi-factor margin",
     parameters=FactorParameters,
     standard=FactorParameters(
-        deviations=Deviations(
-            measure=Measure.EXPECTED_SHORTFALL,
-            confidence=0.975,
-            maintenance_confidence=0.95,
-            distribution=Distribution.STUDENT,
-            degrees_of_freedom=5.0,
-            horizon_days=2.0,
-            multiplier=1.0,
-        ),
-        covariance=CovarianceParameters(
-            lookback_days=250,
-            estimate=Estimate.EWMA,
-            decay=0.97,
-            target=Target.CONSTANT_CORRELATION,
-        ),
+        deviations=STANDARD_DEVIATIONS,
+        covariance=STANDARD_COVARIANCE,
         # The names that begin with U are of the made-up markets of `margin.engine.worlds`.
         sectors=(
             Sector(name="layer 1", underlyings=("BTC", "ETH", "SOL", "U0", "U2")),

@@ -17,9 +17,8 @@ from scipy.sparse import csr_array
 from margin.engine.books import Books
 from margin.engine.chunks import row_chunks
 from margin.engine.covariance import (
+    STANDARD_COVARIANCE,
     CovarianceParameters,
-    Estimate,
-    Target,
     estimated,
     psd_root,
 )
@@ -40,7 +39,7 @@ from margin.engine.model import (
 )
 from margin.engine.parameters import check_parameters, parameter
 from margin.engine.rowwise import lengths
-from margin.engine.tail_factors import Deviations, Distribution, Measure
+from margin.engine.tail_factors import STANDARD_DEVIATIONS, Deviations
 
 PARTS: Final = ("delta", "short_gamma")
 
@@ -219,19 +218,8 @@ MODEL: Final = Model(
     title="Parametric value at risk and expected shortfall",
     parameters=ParametricParameters,
     standard=ParametricParameters(
-        deviations=Deviations(
-            measure=Measure.EXPECTED_SHORTFALL,
-            confidence=0.975,
-            maintenance_confidence=0.95,
-            distribution=Distribution.STUDENT,
-            degrees_of_freedom=5.0,
-            horizon_days=2.0,
-            multiplier=1.0,
-        ),
-        covariance=CovarianceParameters(
-            lookback_days=250, estimate=Estimate.EWMA, decay=0.97,
-            target=Target.CONSTANT_CORRELATION,
-        ),
+        deviations=STANDARD_DEVIATIONS,
+        covariance=STANDARD_COVARIANCE,
         gamma=GammaAdjustment.SHORT_GAMMA,
     ),
     prepare=PreparedParametric,
