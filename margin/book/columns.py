@@ -115,7 +115,7 @@ class ColumnInputs:
 
 
 class NotInColumnsError(Exception):
-    """A run that only rows can hold: a portfolio model is used or watched, or people set a price."""
+    """A run that only rows can hold: models are used or watched, or people set a price."""
 
 
 def read_columns(*, horizon_id: int, as_of: datetime) -> ColumnInputs:
