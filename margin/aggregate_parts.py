@@ -9,8 +9,9 @@ from margin.book import ReadInputs
 from margin.book.arrays import books_of_scopes, market_of
 from margin.engine.explain import Node
 from margin.engine.tree import exact_tree
-from margin.models import MarginResult, ResultComponent
+from margin.models import MarginResult
 from margin.portfolio import DECIMALS
+from margin.required_parts import required_parts
 
 
 class HeldPart(NamedTuple):
@@ -30,15 +31,9 @@ def maintenance_by_asset(
         for place, row in enumerate(read.scopes)
         if (result := results[row.scope_id]).parameter_set_id is None
     }
-    for result_id, asset_id, amount in components_of(place_of):
-        yield HeldPart(place_of[result_id], asset_id, amount)
+    for part in required_parts(place_of, totals=("maintenance_margin",)):
+        yield HeldPart(place_of[part.result_id], part.asset_id, part.amount)
     yield from _of_models(read)
-
-
-def components_of(result_ids: Mapping[int, int]) -> Iterator[tuple[int, int | None, Decimal]]:
-    """Result, asset and amount of the stored parts of maintenance margin."""
-    rows = ResultComponent.objects.filter(result__in=result_ids, total="maintenance_margin")
-    yield from rows.values_list("result_id", "asset_id", "amount").order_by("pk")
 
 
 def _of_models(read: ReadInputs) -> Iterator[HeldPart]:
