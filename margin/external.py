@@ -41,6 +41,8 @@ LENGTHS: Final = {"source": 60, "account": 40, "bucket": 60, "business_day": 10,
                   "component": 120}  # fmt: skip
 
 EVERYWHERE: Final = Q()
+# A component differs where it does by more than this.
+ROUNDING: Final = Decimal("0.01")
 
 ComponentKey = tuple[str, str]
 
@@ -366,13 +368,16 @@ def _result(bucket: Bucket, said: Statement) -> MarginResult:
 def _breaks(
     statement: ExternalMargin, result: MarginResult, theirs: Mapping[ComponentKey, Decimal]
 ) -> Iterator[ExternalBreak]:
-    """Components that differ. A total that they do not speak of at all is not compared."""
+    """Components that differ. A total that they do not speak of at all is not compared.
+
+    Parts of a model are rounded so that they add up, which moves a cent from one to another.
+    """
     totals = {total for total, _ in theirs}
     ours = {key: amount for key, amount in our_components(result).items() if key[0] in totals}
     for key in sorted({*ours, *theirs}):
         with exact():
             difference = theirs.get(key, ZERO) - ours.get(key, ZERO)
-        if difference:
+        if abs(difference) > ROUNDING:
             yield ExternalBreak(
                 statement=statement,
                 run=result.run,
