@@ -111,6 +111,12 @@ def audit_file_faults(content: bytes) -> list[str]:
     ]
 
 
+def signed_by(content: bytes) -> str:
+    """The public key, in hex, that signed an audit file without faults."""
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        return str(json.loads(packed.read(MANIFEST))["public_key"])
+
+
 def _manifest(
     files: dict[str, bytes], reports: Sequence[KeptReport], newest: dict[str, KeptReport]
 ) -> dict[str, Any]:
@@ -263,7 +269,7 @@ def _laws(newest: dict[str, KeptReport]) -> Iterator[tuple[object, ...]]:
             if law in model.laws:
                 yield _law_row(model, law, "holds", "", checks, evidence)
             elif law in model.breaks:
-                found = {law: checks.get(f"{law} is not declared", {})}
+                found = {str(law): checks.get(f"{law} is not declared", {})}
                 yield _law_row(model, law, "broken", model.breaks[law].why, found, evidence)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from accounts.seals.heads import report_key
 from brokerage.signed import what_is_wrong
 
 FORMAT: Final = "model-validation/1"
@@ -87,4 +88,7 @@ def _read(path: Path) -> KeptReport:
         return KeptReport(path.name, content, {}, "It is no JSON.")
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         return KeptReport(path.name, content, {}, f"It is no {FORMAT}.")
-    return KeptReport(path.name, content, said, what_is_wrong(said))
+    wrong = what_is_wrong(said)
+    if not wrong and said["public_key"] != report_key().public_key().public_bytes_raw().hex():
+        wrong = "It is signed by another installation."
+    return KeptReport(path.name, content, said, wrong)

@@ -150,8 +150,9 @@ def _of_holdings(read: ReadInputs, results: Mapping[int, MarginResult], by: str)
     divide = _by_underlying(read) if by == "underlying" else _by_location(read)
     gross: dict[str, Decimal] = defaultdict(lambda: ZERO)
     scopes: dict[str, set[int]] = defaultdict(set)
+    parts = list(maintenance_by_asset(read, results))
     with exact():
-        for place, asset_id, amount in maintenance_by_asset(read, results):
+        for place, asset_id, amount in parts:
             name = NONE if asset_id is None else divide(place, asset_id)
             gross[name] += amount
             scopes[name].add(place)

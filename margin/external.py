@@ -15,9 +15,9 @@ from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from typing import Any, Final
 
-from django.db.models import prefetch_related_objects
+from django.db.models import Q
 
-from accounts.audit import Actor, acting
+from accounts.audit import Actor, acting, refusals
 from accounts.bulk import copy_rows
 from accounts.models import Bucket, LegalEntity, Scope
 from margin.engine.exact import ZERO, exact
@@ -28,7 +28,7 @@ from margin.models import (
     MarginResult,
     MarginRun,
 )
-from margin.parts import parts_of
+from margin.required_parts import required_parts
 
 FORMAT: Final = "margin-statement/1"
 TOTALS: Final = ("initial_margin", "maintenance_margin")
@@ -37,6 +37,12 @@ HEAD: Final = ("source", "account", "bucket", "business_day", "currency", "total
 BYTES_MOST: Final = 1_000_000
 COMPONENTS_MOST: Final = 5_000
 DIGITS_MOST: Final = 30
+LENGTHS: Final = {"source": 60, "account": 40, "bucket": 60, "business_day": 10, "currency": 20,
+                  "component": 120}  # fmt: skip
+
+EVERYWHERE: Final = Q()
+# A component differs where it does by more than this.
+ROUNDING: Final = Decimal("0.01")
 
 ComponentKey = tuple[str, str]
 
@@ -104,7 +110,7 @@ def _json_rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         # Amounts that are numbers keep the digits they were written with.
         said = json.loads(text, parse_float=str, parse_int=str)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ExternalRefusedError("file_is_read", "The file is no JSON.") from error
     if said.get("format") != FORMAT:
         raise ExternalRefusedError("file_is_read", f"The file does not say it is {FORMAT}.")
@@ -117,11 +123,13 @@ def _json_rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""))
-    head = next(reader, None)
-    if head is None or tuple(head) != HEAD:
+    try:
+        head, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    except csv.Error as error:
+        raise ExternalRefusedError("file_is_read", "The file is no table.") from error
+    if tuple(head) != HEAD:
         raise ExternalRefusedError("file_is_read", f"The first line is {','.join(HEAD)}.")
-    for place, row in enumerate(reader, start=2):
+    for place, row in enumerate(rows, start=2):
         if not row:
             continue
         if len(row) != len(HEAD):
@@ -134,8 +142,7 @@ def _statement(rows: list[tuple[int, dict[str, str]]], digest: str) -> Statement
     components: dict[ComponentKey, Decimal] = {}
     for place, row in rows:
         for name in (*HEAD[:5], "component"):
-            if not isinstance(row[name], str) or not row[name].strip():
-                raise ExternalRefusedError("file_is_whole", f"{name} of line {place} is missing.")
+            _check_text(row[name], name, place)
             if name != "component" and row[name] != first[name]:
                 detail = f"{name} of line {place} is another than in the first."
                 raise ExternalRefusedError("file_is_of_one_scope", detail)
@@ -157,6 +164,14 @@ def _statement(rows: list[tuple[int, dict[str, str]]], digest: str) -> Statement
         components=components,
         sha256=digest,
     )
+
+
+def _check_text(text: object, name: str, place: int) -> None:
+    if not isinstance(text, str) or not text.strip():
+        raise ExternalRefusedError("file_is_whole", f"{name} of line {place} is missing.")
+    if len(text) > LENGTHS[name] or not text.isprintable():
+        detail = f"{name} of line {place} is longer than {LENGTHS[name]} characters, or no text."
+        raise ExternalRefusedError("text_is_short", detail)
 
 
 def _amount(text: object, place: int) -> Decimal:
@@ -187,12 +202,10 @@ def _day(text: str) -> date:
 def our_components(result: MarginResult) -> dict[ComponentKey, Decimal]:
     """Requirements of a result by component: the asset of house rules, the part of a model."""
     found: dict[ComponentKey, Decimal] = {}
-    rows = [row for row in parts_of([result]) if row.total in TOTALS]
-    prefetch_related_objects(rows, "asset")
     with exact():
-        for row in rows:
-            key = row.total, str(row.terms["part"]) if row.asset is None else row.asset.code
-            found[key] = found.get(key, ZERO) + row.amount
+        for part in required_parts([result], totals=TOTALS):
+            key = part.total, part.name
+            found[key] = found.get(key, ZERO) + part.amount
     return found
 
 
@@ -233,15 +246,15 @@ def commit(
     """
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
         raise ExternalRefusedError("commitment_is_a_hash", "A sha256 has 64 hexadecimal digits.")
-    if not source.strip():
-        raise ExternalRefusedError("file_is_whole", "source is missing.")
+    _check_text(source, "source", 1)
     scope = _scope(bucket)
     known = ExternalMargin.objects.filter(
         source=source.strip(), scope=scope, business_day=business_day, sha256=digest
     )
     if known.exists():
         raise ExternalRefusedError("received_once", "This was received already.")
-    with acting(actor, reason=f"Commitment of {source.strip()}", request_id=request_id):
+    reason = f"Commitment of {source.strip()}"
+    with acting(actor, reason=reason, request_id=request_id), refusals():
         return ExternalMargin.objects.create(
             source=source.strip(),
             scope=scope,
@@ -251,18 +264,28 @@ def commit(
         )
 
 
-def receive(content: bytes, *, entity: LegalEntity, actor: Actor, request_id: str = "") -> Received:
+def receive(
+    content: bytes,
+    *,
+    entity: LegalEntity,
+    actor: Actor,
+    request_id: str = "",
+    within: Q = EVERYWHERE,
+) -> Received:
     """Keep a statement and every break with the newest end-of-day run of its day.
 
     A commitment of the same source, scope and day is opened by it; while one waits, a file with
     another hash is refused.
+
+    Args:
+        within: the buckets that it may be about.
 
     Raises:
         ExternalRefusedError: it cannot be read, no run of ours says anything of its scope, it was
             received already, or it is not what was promised.
     """
     said = read_statement(content)
-    bucket = find_bucket(entity, said.account, said.bucket)
+    bucket = find_bucket(entity, said.account, said.bucket, within=within)
     result = _result(bucket, said)
     earlier = ExternalMargin.objects.filter(
         source=said.source, scope=result.scope, business_day=said.business_day
@@ -275,7 +298,7 @@ def receive(content: bytes, *, entity: LegalEntity, actor: Actor, request_id: st
         detail = f"{said.source} promised another file: the hash is not that of the commitment."
         raise ExternalRefusedError("opening_is_what_was_committed", detail)
     reason = f"Margin statement of {said.source} for {said.business_day}"
-    with acting(actor, reason=reason, request_id=request_id):
+    with acting(actor, reason=reason, request_id=request_id), refusals():
         statement = ExternalMargin.objects.create(
             source=said.source,
             scope=result.scope,
@@ -295,14 +318,18 @@ def receive(content: bytes, *, entity: LegalEntity, actor: Actor, request_id: st
     return Received(statement, result.run, tuple(breaks))
 
 
-def find_bucket(entity: LegalEntity, account: str, bucket: str) -> Bucket:
+def find_bucket(
+    entity: LegalEntity, account: str, bucket: str, *, within: Q = EVERYWHERE
+) -> Bucket:
     """The bucket of an account that a statement names.
 
     Raises:
         ExternalRefusedError: the legal entity has none such.
     """
     found = (
-        Bucket.objects.filter(account__legal_entity=entity, account__code=account, code=bucket)
+        Bucket.objects.filter(
+            within, account__legal_entity=entity, account__code=account, code=bucket
+        )
         .select_related("account", "scope")
         .first()
     )
@@ -341,13 +368,16 @@ def _result(bucket: Bucket, said: Statement) -> MarginResult:
 def _breaks(
     statement: ExternalMargin, result: MarginResult, theirs: Mapping[ComponentKey, Decimal]
 ) -> Iterator[ExternalBreak]:
-    """Components that differ. A total that they do not speak of at all is not compared."""
+    """Components that differ. A total that they do not speak of at all is not compared.
+
+    Parts of a model are rounded so that they add up, which moves a cent from one to another.
+    """
     totals = {total for total, _ in theirs}
     ours = {key: amount for key, amount in our_components(result).items() if key[0] in totals}
     for key in sorted({*ours, *theirs}):
         with exact():
             difference = theirs.get(key, ZERO) - ours.get(key, ZERO)
-        if difference:
+        if abs(difference) > ROUNDING:
             yield ExternalBreak(
                 statement=statement,
                 run=result.run,

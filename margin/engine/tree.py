@@ -1,7 +1,7 @@
 """Requirements as money: figures rounded by name, trees that add up to the last unit."""
 
 from collections.abc import Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Final
 
 import numpy as np
@@ -17,6 +17,8 @@ Units = NDArray[np.int64]
 
 # What binary sums leave behind is smaller than this share of a unit; it is not rounded up.
 NOISE_DECIMALS: Final = 6
+# Rounding is what it is for, also where whoever asks wants sums to be exact.
+NEAREST: Final = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 # Beyond it a float skips whole units.
 UNITS_MOST: Final = 2.0**53
 
@@ -85,4 +87,4 @@ def _shares(amounts: Sequence[float], total: Decimal, decimals: int) -> list[Dec
 
 
 def _near(amount: float, decimals: int) -> Decimal:
-    return Decimal(amount).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN)
+    return Decimal.from_float(amount).quantize(Decimal(1).scaleb(-decimals), context=NEAREST)

@@ -12,9 +12,9 @@ from accounts.drawing import chart
 from accounts.roles import DeskRequest, require
 from ledger.times import one_snapshot
 from margin.aggregate import DIMENSIONS, LEVELS, Line, Place, history_of, of_some, roll_up, totals
-from margin.screens.capital import accounts_here, inputs_of
+from margin.screens.capital import accounts_here, inputs_of, shown_run
 from margin.screens.history import axis_days
-from margin.screens.visible import NO_PAGE, newest_run
+from margin.screens.visible import NO_PAGE
 
 WORDS = {
     "book": "Whole book", "pool": "Pool", "client": "Client", "account": "Account",
@@ -31,7 +31,7 @@ def aggregate_page(request: DeskRequest) -> HttpResponse:
     name = request.GET.get("name", "")
     if by not in (*LEVELS, *DIMENSIONS) or level not in (*LEVELS, "desk", "model"):
         raise Http404(NO_PAGE)
-    run, mine = newest_run(), accounts_here(request)
+    run, mine = shown_run(), accounts_here(request)
     context: dict[str, Any] = {
         "run": run, "by": by, "level": level, "name": name, "words": WORDS[by],
         "within": "" if level == "book" else f"{WORDS[level].lower()} {name}",

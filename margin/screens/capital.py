@@ -18,13 +18,15 @@ from margin.models import MarginResult, MarginRun
 from margin.screens.visible import NO_PAGE, account_or_404, entity_here, newest_run, of_accounts
 
 ROWS_SHOWN = 200
+# Of a larger house the report is written, which nobody waits for in a browser.
+SCOPES_ON_SCREEN = 20_000
 
 
 @require_GET
 @require("read")
 def efficiency_page(request: DeskRequest) -> HttpResponse:
     """Accounts by what their idle collateral costs, the dearest first."""
-    entity, run = entity_here(request), newest_run()
+    entity, run = entity_here(request), shown_run()
     context: dict[str, Any] = {"run": run, "limit": ROWS_SHOWN}
     if run is not None:
         mine = accounts_here(request)
@@ -40,7 +42,7 @@ def efficiency_page(request: DeskRequest) -> HttpResponse:
 @require("read")
 def alternative_page(request: DeskRequest, code: str) -> HttpResponse:
     """One account under another model, scope by scope, as a run would compute it."""
-    account, run = account_or_404(request, code), newest_run()
+    account, run = account_or_404(request, code), shown_run()
     if run is None:
         raise Http404(NO_PAGE)
     with one_snapshot():
@@ -87,7 +89,7 @@ def scope_rows(results: Iterable[MarginResult], after: Any) -> list[tuple[Margin
 def isolation_page(request: DeskRequest) -> HttpResponse:
     """Clients with several scopes: pooled and alone, what is advised and what it costs."""
     entity_here(request)
-    run = newest_run()
+    run = shown_run()
     context: dict[str, Any] = {"run": run, "levels": LEVELS}
     if run is not None:
         mine = accounts_here(request)
@@ -95,6 +97,12 @@ def isolation_page(request: DeskRequest) -> HttpResponse:
             rows = isolation(inputs_of(run))
         context["rows"] = [row for row in rows if mine.issuperset(row.owner.accounts)][:ROWS_SHOWN]
     return render(request, "margin/isolation.html", context)
+
+
+def shown_run() -> MarginRun | None:
+    """The newest run, unless it is of more scopes than a page can be made of."""
+    run = newest_run()
+    return None if run is None or run.scope_count > SCOPES_ON_SCREEN else run
 
 
 def inputs_of(run: MarginRun) -> ReadInputs:

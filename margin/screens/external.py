@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
@@ -93,11 +93,17 @@ def external_new(request: DeskRequest) -> HttpResponse:
     return render(request, "margin/external_new.html", context, status=status)
 
 
+def within(request: DeskRequest) -> Q:
+    """The buckets about which the person may hand something in."""
+    here = [entity_here(request).pk]
+    return of_accounts(request.roles, here, path="account", act=IMPORT)
+
+
 def _commit(request: DeskRequest, form: forms.Form) -> str:
     typed, entity = form.cleaned_data, entity_here(request)
     account, _, bucket = typed["scope"].strip().rpartition("/")
     commit(
-        source=typed["source"], bucket=find_bucket(entity, account, bucket),
+        source=typed["source"], bucket=find_bucket(entity, account, bucket, within=within(request)),
         business_day=typed["business_day"], digest=typed["sha256"].strip().lower(),
         actor=request.actor, request_id=request.request_id,
     )  # fmt: skip
@@ -108,7 +114,7 @@ def _receive(request: DeskRequest, form: forms.Form) -> str:
     file: Any = form.cleaned_data["file"]
     received = receive(
         file.read(BYTES_MOST + 1), entity=entity_here(request), actor=request.actor,
-        request_id=request.request_id,
+        request_id=request.request_id, within=within(request),
     )  # fmt: skip
     count = len(received.breaks)
     if not count:

@@ -247,7 +247,7 @@ def with_past(desk: Desk) -> ReadInputs:
         price = float(mark.price)
         for n, move in enumerate(moves):
             price *= 1 + move
-            closes.append(Close(pk, date.fromordinal(700_000 + n), D(repr(price))))
+            closes.append(Close(pk, date.fromordinal(700_000 + n), D(str(float(price)))))
     return replace(read, closes=closes)
 
 

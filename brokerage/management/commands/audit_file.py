@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from brokerage.audit_file import audit_file, audit_file_faults
+from brokerage.audit_file import audit_file, audit_file_faults, signed_by
 
 
 class Command(BaseCommand):
@@ -33,7 +33,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{path}: {len(content)} bytes, {sha256(content).hexdigest()}")
 
     def _check(self, path: Path) -> None:
-        faults = audit_file_faults(path.read_bytes())
+        content = path.read_bytes()
+        faults = audit_file_faults(content)
         if faults:
             raise CommandError("\n".join(faults), returncode=1)
-        self.stdout.write(f"{path} is what was taken out.")
+        self.stdout.write(f"{path} is what was taken out, signed by {signed_by(content)}.")
