@@ -19,6 +19,7 @@ TABLES = (
     DigestedTable("margin_bracket", key=("terms_id", "floor")),
     DigestedTable("margin_contract", key=("asset_id",)),
     DigestedTable("margin_parameterset", key=("model", "code", "version")),
+    DigestedTable("margin_marginproposal", key=("asset_id", "run_id", "parameter_set_id")),
     DigestedTable("margin_modeldecision", key=("model", "code", "effective_from")),
     DigestedTable("margin_shadowresult", key=("run_id", "parameter_set_id", "scope_id")),
     DigestedTable(

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
@@ -11,12 +11,13 @@ from django.utils import timezone
 from accounts.agreements import terms_in_force as terms_of_accounts
 from accounts.models import Bucket
 from ledger.models import Asset
+from margin.crowding import crowded_sides
 from margin.engine.exact import ONE
 from margin.engine.gate import Standing, scope_equity_and_initial
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import AssetTerms
 from margin.marks import BASE, newest_marks
-from margin.models import Mark, ModelDecision
+from margin.models import MarginRun, Mark, ModelDecision
 from margin.parameters import engine_terms
 from margin.terms import terms_in_force
 
@@ -41,12 +42,14 @@ class InitialMarginGate:
         price_snapshot: sha256 of the marks, which a release is bound to.
         elsewhere: ids of buckets under a portfolio model, of which these rules cannot say whether
             money may leave; so none may.
+        crowding: what crowded sides of the newest run add to initial margin, by code and sign.
     """
 
     marks: Mapping[str, Decimal]
     terms: Mapping[str, AssetTerms]
     price_snapshot: str
     elsewhere: frozenset[int] = frozenset()
+    crowding: Mapping[tuple[str, int], Decimal] = field(default_factory=dict)
 
     @classmethod
     def at_marks_before(cls, day: date) -> "InitialMarginGate":
@@ -78,6 +81,7 @@ class InitialMarginGate:
             terms=terms,
             price_snapshot=hashlib.sha256(said.encode()).hexdigest(),
             elsewhere=buckets_under_models(day),
+            crowding=crowded_sides(MarginRun.objects.order_by("-as_of", "-pk").first()),
         )
 
     def after(
@@ -96,4 +100,5 @@ class InitialMarginGate:
             is_cash_account=is_cash_account,
             marks=self.marks,
             terms=self.terms,
+            crowding=self.crowding,
         )

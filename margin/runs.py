@@ -8,6 +8,7 @@ from typing import Final
 
 from accounts.bulk import copy_rows
 from margin.book import BASE, Holding, ReadInputs, read_inputs
+from margin.crowding import surcharges
 from margin.engine.components import OF_MODELS, OF_MONEY, Component, ComponentKind
 from margin.engine.exact import ONE, ZERO
 from margin.engine.hashing import (
@@ -150,6 +151,7 @@ def arrays_of(read: ReadInputs, charges: Mapping[int, Charge] = NO_CHARGES) -> H
             for held in read.positions
         ],
         charges=charge_rows(charges, names),
+        surcharges=surcharges(read, names=names) if read.crowding else (),
         currency=BASE,
     )
 

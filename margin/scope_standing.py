@@ -4,7 +4,7 @@ Scopes that are thought of go through the same evaluation as every run.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -22,6 +22,7 @@ from margin.engine.inputs import (
     PerpetualTerms,
     PositionRow,
     ScopeRow,
+    SurchargeRow,
     house_rules_input,
 )
 from margin.engine.liquidation_points import Balance, LiquidationPoints, liquidation_points
@@ -88,6 +89,7 @@ class Ground:
         kinds: what each asset is.
         carried: those whose mark is not valid.
         overridden: those whose mark two people set.
+        crowding: the rate of crowded sides, by code and sign.
     """
 
     kinds: Mapping[str, str]
@@ -95,6 +97,7 @@ class Ground:
     terms: Mapping[str, AssetTerms]
     carried: frozenset[str]
     overridden: frozenset[str] = frozenset()
+    crowding: Mapping[tuple[str, int], Decimal] = field(default_factory=dict)
 
 
 def side_of(
@@ -111,7 +114,7 @@ def side_of(
         call_amount=result.call_amount[0],
         flags=tuple(result.flags_of(0)),
         liquidation={
-            code: _points(code, held, ground, agreement)
+            code: points_of(code, held, ground, agreement)
             for code in sorted(held.assets - {BASE})
             if not is_cash_account
         },
@@ -150,6 +153,12 @@ def _evaluated(
                 PositionRow(SCOPE, code, position.quantity, position.average_cost)
                 for code, position in held.positions.items()
             ],
+            surcharges=[
+                SurchargeRow(SCOPE, place, rate)
+                for place, (code, position) in enumerate(held.positions.items())
+                if not is_cash_account
+                and (rate := ground.crowding.get((code, 1 if position.quantity > 0 else -1)))
+            ],
             currency=BASE,
         )
     )
@@ -176,7 +185,7 @@ def balance_at(
     return at
 
 
-def _points(
+def points_of(
     code: str, held: Holding, ground: Ground, agreement: AgreementVersion
 ) -> LiquidationPoints:
     """The nearest prices of one asset at which equity is the liquidation level of maintenance."""

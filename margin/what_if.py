@@ -16,12 +16,13 @@ from accounts.models import AgreementVersion, Bucket
 from ledger.debts import pledged_in
 from ledger.models import Asset, AssetKind
 from ledger.positions import Position
+from margin.crowding import crowded_sides
 from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import MoneyTerms
 from margin.holding import balances_of
 from margin.marks import BASE
-from margin.models import Mark
+from margin.models import MarginRun, Mark
 from margin.parameters import engine_terms
 from margin.scope_standing import NOTHING, Ground, Holding, Side, side_of
 from margin.terms import terms_in_force
@@ -173,6 +174,7 @@ def _ground(codes: Iterable[str], *, as_of: datetime) -> tuple[Ground, dict[str,
         overridden=frozenset(
             code for code, mark in marks.items() if mark.state == Mark.State.OVERRIDDEN
         ),
+        crowding=crowded_sides(MarginRun.objects.order_by("-as_of", "-pk").first()),
     )
     return ground, assets
 

@@ -14,10 +14,13 @@ from django.db import connection, transaction
 from accounts.agreements import terms_in_force as agreements_in_force
 from accounts.models import AgreementVersion, Scope
 from ledger.models import Asset
+from margin.engine.crowding import CrowdingPolicy
 from margin.engine.house_rules import MODEL as HOUSE_RULES
+from margin.engine.policies import CROWDING
 from margin.known import known_at
 from margin.model_registry import UsedModel, models_in_use
-from margin.models import Contract, Mark, ModelDecision
+from margin.models import Contract, Mark, ModelDecision, ParameterSet
+from margin.policies import policies_in_force
 from margin.terms import TermsInForce, terms_in_force
 
 BASE = "USD"
@@ -84,6 +87,7 @@ class ReadInputs:
         models: of portfolios that are used, by name and code of parameters.
         shadows: those that are only watched.
         contracts: by asset id; closes: by asset and day. Both are read where a model is used.
+        crowding: policies in force, by asset id.
     """
 
     horizon_id: int
@@ -101,6 +105,7 @@ class ReadInputs:
     shadows: Mapping[tuple[str, str], UsedModel] = field(default_factory=dict)
     contracts: Mapping[int, Contract] = field(default_factory=dict)
     closes: Sequence[Close] = ()
+    crowding: Mapping[int, tuple[ParameterSet, CrowdingPolicy]] = field(default_factory=dict)
 
 
 def read_inputs(*, horizon_id: int, as_of: datetime) -> ReadInputs:
@@ -139,6 +144,12 @@ def _read(*, horizon_id: int, as_of: datetime) -> ReadInputs:
         marks=marks,
         terms=terms_in_force(business_day, horizon_id=horizon_id),
         exceptions=exceptions,
+        crowding={
+            asset.pk: (found, policy)
+            for asset, found, policy in policies_in_force(
+                CROWDING, day=business_day, horizon_id=horizon_id
+            )
+        },
     )
     if shadows or any(row.model_key for row in scopes):
         inputs = replace(

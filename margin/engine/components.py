@@ -29,6 +29,7 @@ class ComponentKind(IntEnum):
     HAIRCUT_VOLATILITY = 10
     HAIRCUT_CONCENTRATION = 11
     HAIRCUT_PEG = 12
+    CROWDING = 13
 
 
 TOTALS: Final = ("equity", "initial_margin", "maintenance_margin")
@@ -46,6 +47,7 @@ TOTAL_OF: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.HAIRCUT_VOLATILITY: "equity",
     ComponentKind.HAIRCUT_CONCENTRATION: "equity",
     ComponentKind.HAIRCUT_PEG: "equity",
+    ComponentKind.CROWDING: "initial_margin",
 }
 # Parts of a portfolio model: they have a name instead of an asset, and nothing they multiply.
 OF_MODELS: Final = frozenset({ComponentKind.IM_MODEL, ComponentKind.MM_MODEL})
@@ -71,7 +73,7 @@ class Component(NamedTuple):
         bracket: index from 0, of a perpetual's requirement.
         deduction: of that bracket.
         row: index of the claim or position it came from; of the scope, for a loan.
-        detail: slice by slice, of money whose haircut has tiers.
+        detail: slice by slice, of money whose haircut has tiers; what makes a side crowded.
     """
 
     kind: ComponentKind

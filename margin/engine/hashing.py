@@ -114,6 +114,12 @@ def inputs_hash(inputs: HouseRulesInput) -> str:
         tables = {**tables, "overridden": overridden}
     if inputs.charges:
         tables = {**tables, "charges": inputs.charges}
+    if inputs.surcharges:
+        crowded = [
+            (row.scope, inputs.assets[inputs.position_assets[row.position]], row.rate)
+            for row in inputs.surcharges
+        ]
+        tables = {**tables, "surcharges": crowded}
     return content_sha256(tables)
 
 

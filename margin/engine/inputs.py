@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.engine.brackets import RateSchedule, rate_schedule
-from margin.engine.collateral import CollateralTerms
+from margin.engine.collateral import CollateralTerms, Fact
 from margin.engine.exact import Exact, Flag, Index, column
 
 
@@ -144,6 +144,21 @@ class ChargeRow(NamedTuple):
     amount: Decimal
 
 
+class SurchargeRow(NamedTuple):
+    """What a crowded side adds to the initial margin of a position on it.
+
+    Attributes:
+        position: its place among the positions.
+        rate: of its notional.
+        facts: what the rate came from.
+    """
+
+    scope: str
+    position: int
+    rate: Decimal
+    facts: tuple[Fact, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HouseRulesInput:
     """The arrays behind one run.
@@ -167,6 +182,7 @@ class HouseRulesInput:
         quantities: (P,) signed.
         average_costs: (P,) price per unit.
         charges: what portfolio models require; none where there is no such scope.
+        surcharges: what crowded sides add; none where no policy is in force.
     """
 
     assets: tuple[str, ...]
@@ -190,6 +206,7 @@ class HouseRulesInput:
     quantities: Exact
     average_costs: Exact
     charges: tuple[ChargeRow, ...] = ()
+    surcharges: tuple[SurchargeRow, ...] = ()
 
 
 def house_rules_input(
@@ -199,6 +216,7 @@ def house_rules_input(
     claims: Sequence[ClaimRow] = (),
     positions: Sequence[PositionRow] = (),
     charges: Sequence[ChargeRow] = (),
+    surcharges: Sequence[SurchargeRow] = (),
     currency: str = "USD",
 ) -> HouseRulesInput:
     """The arrays of such rows; the order of rows is kept, so row N of `claims` is claim N.
@@ -237,6 +255,7 @@ def house_rules_input(
         quantities=column(row.quantity for row in positions),
         average_costs=column(row.average_cost for row in positions),
         charges=tuple(charges),
+        surcharges=tuple(surcharges),
     )
     for charge in charges:
         if not inputs.is_cash_account[_known(scope_index, charge.scope)]:

@@ -2,6 +2,7 @@
 
 from margin.models.calls import CallEvent, MarginCall, Task, TaskEvent
 from margin.models.market import Mark, Price, PriceOverride
+from margin.models.proposals import MarginProposal
 from margin.models.registry import Contract, ModelDecision, ParameterSet
 from margin.models.runs import (
     MarginResult,
@@ -21,6 +22,7 @@ __all__ = [
     "HaircutSchedule",
     "InstrumentTerms",
     "MarginCall",
+    "MarginProposal",
     "MarginResult",
     "MarginRun",
     "MarginState",
