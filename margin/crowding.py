@@ -10,7 +10,7 @@ from ledger.positions import Position
 from margin.book import BASE, ReadInputs
 from margin.engine.collateral import Fact
 from margin.engine.crowding import Crowd, HoldingRow, crowds
-from margin.engine.exact import ONE, ZERO
+from margin.engine.exact import ONE, ZERO, round_up
 from margin.engine.inputs import SurchargeRow
 from margin.engine.policies import CROWDING
 from margin.models import MarginRun, Mark, ParameterSet, ResultComponent
@@ -18,7 +18,7 @@ from margin.parameters import engine_terms
 from margin.scope_standing import Ground, Holding, points_of
 
 SIDE_WORDS: Final = {1: "long", -1: "short"}
-SHARE_DIGITS: Final = Decimal("0.000001")
+SHARE_DECIMALS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _facts(crowd: Crowd, parameter_set: ParameterSet) -> tuple[Fact, ...]:
     measures = [
         (
             measure.name,
-            f"{plain(measure.share.quantize(SHARE_DIGITS))} above {plain(measure.threshold)}"
+            f"{plain(round_up(measure.share, SHARE_DECIMALS))} above {plain(measure.threshold)}"
             f" costs {plain(measure.rate)}",
         )
         for measure in crowd.measures

@@ -6,6 +6,7 @@ Scopes that are thought of go through the same evaluation as every run.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from accounts.models import AgreementVersion
@@ -25,12 +26,17 @@ from margin.engine.inputs import (
     SurchargeRow,
     house_rules_input,
 )
-from margin.engine.liquidation_points import Balance, LiquidationPoints, liquidation_points
+from margin.engine.liquidation_points import (
+    DECIMALS,
+    Balance,
+    LiquidationPoints,
+    liquidation_points,
+)
 from margin.marks import BASE
 
 NOTHING: Final = Position(quantity=ZERO, average_cost=ZERO)
 SCOPE: Final = "scope"
-JUST: Final = Decimal("1e-18")
+JUST: Final = Decimal(1).scaleb(-DECIMALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,4 +231,6 @@ def money_bends(code: str, held: Holding, ground: Ground) -> list[Decimal]:
 
 def _bend(floor: Decimal, size: Decimal) -> Decimal:
     """The price at which something of this size reaches a floor."""
-    return (floor / size).quantize(JUST)
+    unit = 10**DECIMALS
+    with exact():
+        return Decimal(round(Fraction(floor) / Fraction(size) * unit)).scaleb(-DECIMALS)
