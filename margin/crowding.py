@@ -64,14 +64,16 @@ def surcharges(read: ReadInputs, *, names: Sequence[str]) -> list[SurchargeRow]:
     return rows
 
 
-def crowded_sides(run: MarginRun | None) -> dict[tuple[str, int], Decimal]:
-    """The rate of every crowded side, by code and sign, as a run charged it.
+def crowded_sides() -> dict[tuple[str, int], Decimal]:
+    """The rate of every crowded side, by code and sign, as the newest run charged it.
 
     What is thought of, or asked to leave, is held against the crowds of the newest run.
     """
-    codes = ParameterSet.objects.filter(model=CROWDING).values_list("code", flat=True).distinct()
+    sets = ParameterSet.objects.filter(model=CROWDING)
+    codes = list(sets.order_by("code").values_list("code", flat=True).distinct())
     found: dict[tuple[str, int], Decimal] = {}
-    for code in codes if run is not None else ():
+    run = MarginRun.objects.order_by("-as_of", "-pk").first() if codes else None
+    for code in codes if run is not None else []:
         charged = ResultComponent.objects.filter(result__run=run, kind="crowding", asset__code=code)
         for side, word in SIDE_WORDS.items():
             one = charged.filter(terms__facts__side=word).first()

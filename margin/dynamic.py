@@ -36,7 +36,7 @@ from margin.engine.rejected import RejectedInputError
 from margin.models import InstrumentTerms, MarginProposal, MarginRun, ParameterSet
 from margin.parameters import rate_lines, request_terms, written_line
 from margin.policies import policies_in_force
-from margin.preview import Preview, previews, with_rates
+from margin.preview import Preview, Replaced, previews, with_rates
 from margin.terms import closes_before
 
 SATURDAY: Final = 5
@@ -66,7 +66,9 @@ def propose(run: MarginRun, *, actor: Actor) -> dict[str, Any]:
     """
     wanted = policies_in_force(DYNAMIC, day=run.business_day)
     read = read_inputs(horizon_id=run.horizon_id, as_of=run.as_of) if wanted else None
-    drafts, unchanged, refused = [], [], {}
+    drafts: list[MarginProposal] = []
+    unchanged: list[str] = []
+    refused: dict[str, str] = {}
     for asset, parameter_set, policy in wanted:
         assert read is not None
         try:
@@ -255,12 +257,7 @@ def _kept(
     new = [each for each in drafts if (each.asset_id, each.parameter_set_id) not in stored]
     found = previews(
         run,
-        replaced=[
-            lambda terms, each=each: with_rates(  # type: ignore[misc]
-                terms, asset=each.asset, brackets=lines(each.after), day=each.effective_from
-            )
-            for each in new
-        ],
+        replaced=[_replaced(each) for each in new],
     )
     for each, seen in zip(new, found, strict=True):
         each.affected = affected_json(seen)
@@ -269,6 +266,14 @@ def _kept(
             for each in new:
                 each.save(force_insert=True)
     return [stored.get((each.asset_id, each.parameter_set_id), each) for each in drafts]
+
+
+def _replaced(proposal: MarginProposal) -> Replaced:
+    """The terms with the proposed rates."""
+    brackets = lines(proposal.after)
+    return lambda terms: with_rates(
+        terms, asset=proposal.asset, brackets=brackets, day=proposal.effective_from
+    )
 
 
 def affected_json(seen: Preview) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def request_haircut(
         "effective_from": effective_from.isoformat(),
         "haircut": plain(haircut),
     }
-    tiers = {} if schedule is None else {"schedule": written_schedule(schedule)}
+    tiers: dict[str, Any] = {} if schedule is None else {"schedule": written_schedule(schedule)}
     with acting(actor, reason=reason, request_id=request_id):
         return request_approval(
             legal_entity_id=legal_entity.pk,
@@ -198,9 +198,9 @@ def describe_haircut(approval: Approval) -> Description:
     row = approval.payload["row"]
     asset, day = Asset.objects.get(pk=row["asset_id"]), date.fromisoformat(row["effective_from"])
     before = terms_in_force(day).haircuts.get(asset.pk)
-    was = {} if before is None else schedule_lines(schedule_of(before))
+    was = schedule_lines(None if before is None else schedule_of(before))
     asked = approval.payload.get("schedule")
-    now = {} if asked is None else schedule_lines(read_schedule(asked))
+    now = schedule_lines(None if asked is None else read_schedule(asked))
     return Description(
         headline=approval.subject,
         facts=(("From", shown_day(day, form="medium")),),

@@ -131,7 +131,8 @@ def with_haircut(
     """The terms with another haircut of an asset, as it would be on a day."""
     row = Haircut(asset=asset, version=UNSTORED, effective_from=day, haircut=haircut)
     others = {pk: each for pk, each in terms.collateral.items() if pk != asset.pk}
-    tiered = {} if schedule is None else collateral_on(day, schedules={asset.pk: schedule})
+    schedules = {} if schedule is None else {asset.pk: schedule}
+    tiered = collateral_on(day, schedules=schedules)
     return replace(
         terms, haircuts={**terms.haircuts, asset.pk: row}, collateral={**others, **tiered}
     )

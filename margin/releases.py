@@ -17,7 +17,7 @@ from margin.engine.gate import Standing, scope_equity_and_initial
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import AssetTerms
 from margin.marks import BASE, newest_marks
-from margin.models import MarginRun, Mark, ModelDecision
+from margin.models import Mark, ModelDecision
 from margin.parameters import engine_terms
 from margin.terms import terms_in_force
 
@@ -81,7 +81,7 @@ class InitialMarginGate:
             terms=terms,
             price_snapshot=hashlib.sha256(said.encode()).hexdigest(),
             elsewhere=buckets_under_models(day),
-            crowding=crowded_sides(MarginRun.objects.order_by("-as_of", "-pk").first()),
+            crowding=crowded_sides(),
         )
 
     def after(

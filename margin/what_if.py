@@ -22,7 +22,7 @@ from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import MoneyTerms
 from margin.holding import balances_of
 from margin.marks import BASE
-from margin.models import MarginRun, Mark
+from margin.models import Mark
 from margin.parameters import engine_terms
 from margin.scope_standing import NOTHING, Ground, Holding, Side, side_of
 from margin.terms import terms_in_force
@@ -174,7 +174,7 @@ def _ground(codes: Iterable[str], *, as_of: datetime) -> tuple[Ground, dict[str,
         overridden=frozenset(
             code for code, mark in marks.items() if mark.state == Mark.State.OVERRIDDEN
         ),
-        crowding=crowded_sides(MarginRun.objects.order_by("-as_of", "-pk").first()),
+        crowding=crowded_sides(),
     )
     return ground, assets
 

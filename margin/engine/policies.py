@@ -18,7 +18,7 @@ class Policy(NamedTuple):
         standard: values that a first one begins with.
     """
 
-    parameters: type
+    parameters: type[Any]
     title: str
     purpose: str
     standard: Mapping[str, Any]

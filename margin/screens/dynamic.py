@@ -207,7 +207,7 @@ def proposal_row(proposal: MarginProposal) -> ProposalRow:
     gone = (State.REJECTED, State.EXPIRED)
     asked = list(requests().filter(records__record=f"margin_marginproposal:{proposal.pk}"))
     live = [each for each in asked if state_of(each, now=now) not in gone]
-    newest = (live or asked or [None])[0]
+    newest = next(iter(live or asked), None)
     if newest is None:
         return ProposalRow(proposal, None, "Proposed")
     state = state_of(newest, now=now)
