@@ -176,9 +176,11 @@ def daily_rates(asset: Asset, *, first: date, until: date) -> list[Decimal]:
 
 
 def _first_rate(terms: InstrumentTerms) -> Decimal:
-    if terms.initial_rate is not None:
-        return terms.initial_rate
-    return min(terms.brackets.all(), key=lambda each: each.floor).initial_rate
+    rate: Decimal | None = terms.initial_rate
+    if rate is None:
+        rate = min(terms.brackets.all(), key=lambda each: each.floor).initial_rate
+    assert rate is not None, "terms have rates or brackets"
+    return rate
 
 
 def _draft(
