@@ -19,6 +19,7 @@ class MarginConfig(AppConfig):
         "margin_haircut",
         "margin_haircutschedule",
         "margin_instrumentterms",
+        "margin_marginproposal",
         "margin_marginresult",
         "margin_marginrun",
         "margin_mark",

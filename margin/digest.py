@@ -28,6 +28,7 @@ TABLES = (
     DigestedTable("margin_bracket", key=("terms_id", "floor")),
     DigestedTable("margin_contract", key=("asset_id",)),
     DigestedTable("margin_parameterset", key=("model", "code", "version")),
+    DigestedTable("margin_marginproposal", key=("asset_id", "run_id", "parameter_set_id")),
     DigestedTable("margin_modeldecision", key=("model", "code", "effective_from")),
     DigestedTable("margin_eligibilityrule", key=("model", "version")),
     DigestedTable("margin_clienteligibility", key=("client_id", "version")),

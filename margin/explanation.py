@@ -13,7 +13,7 @@ from accounts.clock import utc_stamp
 from accounts.exports import cell
 from accounts.figures import plain
 from ledger.models import Posting
-from margin.engine.components import OF_DOUBT, OF_MONEY, Component, component_of
+from margin.engine.components import OF_DOUBT, OF_MONEY, Component, ComponentKind, component_of
 from margin.engine.explain import Explanation, Figures, Node, Reference, explain
 from margin.model_trees import model_trees
 from margin.models import Bracket, Haircut, MarginResult, MarginRun, Mark, ResultComponent
@@ -203,7 +203,9 @@ def references(part: StoredPart) -> list[Reference]:
         found.append(mark_reference(row.mark, asset=part.component.asset, valid=part.valid_mark))
     if row.haircut is not None and part.component.kind in OF_MONEY:
         found += _haircut_references(part, row.haircut)
-    if row.instrument_terms is not None and part.component.kind not in OF_DOUBT:
+    if part.component.kind == ComponentKind.CROWDING and part.component.detail is not None:
+        found.append({"what": row.kind, **dict(part.component.detail.facts)})
+    elif row.instrument_terms is not None and part.component.kind not in OF_DOUBT:
         found.append(_terms_reference(part))
     if part.posting is not None:
         found.append(

@@ -1,6 +1,6 @@
 """What may leave a bucket: the least of named terms, and which of them binds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
@@ -14,6 +14,7 @@ from ledger.bucket_moves import guard_between
 from ledger.debts import pledged_in
 from ledger.models import Asset, Balance, MoveGuard
 from ledger.models.moves import OUTSIDE
+from margin.engine.collateral import CollateralTerms
 from margin.engine.exact import exact
 from margin.engine.gate import Standing
 from margin.holding import ScopeBalances, bad_price, balances_of, standing_of, unpriced
@@ -68,8 +69,8 @@ def free_amount(bucket: Bucket, asset: Asset, *, gate: InitialMarginGate) -> Fre
         terms.append(Term("initial_margin", ZERO, why))
     elif bucket.is_margined:
         standing = standing_of(bucket, held, gate=gate)
-        terms.append(_initial_margin(bucket, asset, claim, standing, gate))
-    group = _group_headroom(bucket, asset, claim, gate)
+        terms.append(_initial_margin(bucket, asset, held, standing, gate))
+    group = _group_headroom(bucket, asset, held, gate)
     return FreeAmount(asset, [*terms, *([] if group is None else [group])])
 
 
@@ -131,7 +132,7 @@ def _settled(bucket: Bucket, asset: Asset) -> Term:
 
 
 def _initial_margin(
-    bucket: Bucket, asset: Asset, claim: Decimal, standing: Standing, gate: InitialMarginGate
+    bucket: Bucket, asset: Asset, held: ScopeBalances, standing: Standing, gate: InitialMarginGate
 ) -> Term:
     with exact():
         spare = standing.equity - standing.initial_margin
@@ -139,13 +140,18 @@ def _initial_margin(
         f"{bucket.account.code} has {standing.equity:,.2f} equity against"
         f" {standing.initial_margin:,.2f}"
     )
-    return Term("initial_margin", _units(spare, claim, asset, gate), why)
+    return Term("initial_margin", units_of(spare, held, asset, gate), why)
 
 
-def _units(spare: Decimal, claim: Decimal, asset: Asset, gate: InitialMarginGate) -> Decimal:
+def units_of(spare: Decimal, held: ScopeBalances, asset: Asset, gate: InitialMarginGate) -> Decimal:
     """How much of an asset is worth no more than `spare` after its haircut, rounded down."""
-    if spare <= 0 or asset.code == BASE:
+    if spare <= 0:
         return spare
+    if any(isinstance(gate.terms.get(code), CollateralTerms) for code in held.claims):
+        return _tiered_units(spare, held, asset, gate)
+    if asset.code == BASE:
+        return spare
+    claim = held.claims.get(asset.code, ZERO)
     worth = gate.after(
         claims={asset.code: Decimal(1)}, positions={}, loan=ZERO, is_cash_account=True
     ).equity
@@ -153,6 +159,32 @@ def _units(spare: Decimal, claim: Decimal, asset: Asset, gate: InitialMarginGate
         return claim
     units = WIDE.divide(spare, worth) if spare < worth * claim else claim
     return units.quantize(Decimal(1).scaleb(-asset.scale), rounding=ROUND_DOWN)
+
+
+def _tiered_units(
+    spare: Decimal, held: ScopeBalances, asset: Asset, gate: InitialMarginGate
+) -> Decimal:
+    """The most of an asset that can go before what all money counts for falls by `spare`.
+
+    Whatever leaves, nothing counts for more without it: the first amount that is too much is found
+    by halving, in units of the asset's scale.
+    """
+
+    claim, scale = held.claims.get(asset.code, ZERO), asset.scale
+    with exact():
+        whole = _counts(held.claims, gate)
+        low, high = 0, max(0, int(claim.scaleb(scale)))
+        while low < high:
+            middle = (low + high + 1) // 2
+            left = claim - Decimal(middle).scaleb(-scale)
+            lost = whole - _counts({**held.claims, asset.code: left}, gate)
+            low, high = (middle, high) if lost <= spare else (low, middle - 1)
+        return Decimal(low).scaleb(-scale)
+
+
+def _counts(claims: Mapping[str, Decimal], gate: InitialMarginGate) -> Decimal:
+    """What money counts for, by itself."""
+    return gate.after(claims=claims, positions={}, loan=ZERO, is_cash_account=True).equity
 
 
 def linked_buckets(account: MarginAccount) -> list[Bucket]:
@@ -169,7 +201,7 @@ def linked_buckets(account: MarginAccount) -> list[Bucket]:
 
 
 def _group_headroom(
-    bucket: Bucket, asset: Asset, claim: Decimal, gate: InitialMarginGate
+    bucket: Bucket, asset: Asset, own: ScopeBalances, gate: InitialMarginGate
 ) -> Term | None:
     """What the linked accounts together have beyond what they need; None outside a group."""
     linked = linked_buckets(bucket.account)
@@ -188,4 +220,4 @@ def _group_headroom(
             standing = standing_of(each, held, gate=gate)
             spare += standing.equity - standing.initial_margin
     why = f"the linked accounts together have {spare:,.2f} beyond what they need"
-    return Term("group_headroom", _units(spare, claim, asset, gate), why)
+    return Term("group_headroom", units_of(spare, own, asset, gate), why)

@@ -21,6 +21,7 @@ from accounts.approvals import (
 from accounts.audit import Actor, acting
 from accounts.clock import shown_day
 from accounts.models import Approval, LegalEntity
+from ledger.models import Asset
 from margin.engine.model import Model
 from margin.engine.models import MODELS
 from margin.engine.parameters import (
@@ -29,6 +30,7 @@ from margin.engine.parameters import (
     read_parameters,
     written_parameters,
 )
+from margin.engine.policies import POLICIES
 from margin.engine.rejected import RejectedInputError
 from margin.engine.source import model_sha256
 from margin.known import known_at
@@ -135,8 +137,8 @@ def request_parameters(
     """Ask that a model have such parameters under a code from a day on.
 
     Args:
-        model: its name.
-        code: under which agreements name them.
+        model: its name, or that of a policy for instruments.
+        code: under which agreements name them; of a policy the instrument's.
         values: all of them, as JSON.
         effective_from: their first day.
         legal_entity: where it is asked and decided; parameters hold for all.
@@ -148,7 +150,10 @@ def request_parameters(
         AskRefusedError: there is no such model, or a value is not what it may be.
         RefusedError: the maker may not ask, or nobody else could decide.
     """
-    parameters = _parameters(_model(model), values)
+    kind, _ = declared_kind(model)
+    if model in POLICIES and not Asset.objects.filter(code=code).exclude(kind="money").exists():
+        raise AskRefusedError("code", f"There is no instrument {code}.")
+    parameters = _parameters(kind, values)
     row = {
         "model": model,
         "code": code,
@@ -218,9 +223,22 @@ def _model(name: str) -> Model[Any]:
     return MODELS[name]
 
 
-def _parameters(model: Model[Any], values: Mapping[str, Any]) -> object:
+def declared_kind(name: str) -> tuple[type[Any], str]:
+    """The type of the parameters under a name, and what people call what has them.
+
+    Raises:
+        AskRefusedError: nothing has such a name.
+    """
+    policy = POLICIES.get(name)
+    if policy is not None:
+        return policy.parameters, policy.title
+    model = _model(name)
+    return model.parameters, model.title
+
+
+def _parameters(kind: type[Any], values: Mapping[str, Any]) -> object:
     try:
-        return read_parameters(model.parameters, values)
+        return read_parameters(kind, values)
     except RejectedInputError as refused:
         raise AskRefusedError("values", f"{refused}.") from refused
 
@@ -231,31 +249,32 @@ def _parameters(model: Model[Any], values: Mapping[str, Any]) -> object:
 def describe_parameters(approval: Approval) -> Description:
     """Every value that changes, before and after."""
     row = approval.payload["row"]
-    model, day = MODELS[row["model"]], date.fromisoformat(row["effective_from"])
+    kind, title = declared_kind(row["model"])
+    day = date.fromisoformat(row["effective_from"])
     before = _values(
         ParameterSet.objects.filter(model=row["model"], code=row["code"], effective_from__lte=day)
         .order_by("-effective_from")
         .first(),
-        model,
+        kind,
     )
-    after = _shown_values(model, row["values"])
+    after = _shown_values(kind, row["values"])
     changed = [path for path in after if before.get(path) != after[path]]
     return Description(
         headline=approval.subject,
-        facts=(("From", shown_day(day, form="medium")), ("Model", model.title)),
+        facts=(("From", shown_day(day, form="medium")), ("Model", title)),
         fields=tuple(FieldChange(path, before.get(path, "none"), after[path]) for path in changed),
         note="From that day every scope under them is computed with them.",
     )
 
 
-def _values(found: ParameterSet | None, model: Model[Any]) -> dict[str, str]:
-    return {} if found is None else _shown_values(model, found.values)
+def _values(found: ParameterSet | None, kind: type[Any]) -> dict[str, str]:
+    return {} if found is None else _shown_values(kind, found.values)
 
 
-def _shown_values(model: Model[Any], values: Mapping[str, Any]) -> dict[str, str]:
+def _shown_values(kind: type[Any], values: Mapping[str, Any]) -> dict[str, str]:
     """Values by path; as they were stored where the model's parameters are others by now."""
     try:
-        parameters = read_parameters(model.parameters, values)
+        parameters = read_parameters(kind, values)
     except RejectedInputError:
         return {name: str(value) for name, value in values.items()}
     return {each.path: str(each.value) for each in parameter_fields(parameters)}

@@ -1,12 +1,13 @@
 """Parameter rows as the engine's terms, and how two people change them."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Max
+from django.utils import timezone
 
 from accounts.approvals import (
     AskRefusedError,
@@ -16,8 +17,8 @@ from accounts.approvals import (
     request_approval,
     spend,
 )
-from accounts.audit import Actor, acting
-from accounts.clock import shown_day
+from accounts.audit import Actor, RefusedError, acting
+from accounts.clock import desk_zone, shown_day
 from accounts.figures import plain
 from accounts.models import Approval, LegalEntity
 from ledger.models import Asset, AssetKind
@@ -26,6 +27,7 @@ from margin.engine.collateral_schedule import (
     read_schedule,
     written_schedule,
 )
+from margin.engine.exact import ZERO
 from margin.engine.inputs import (
     AssetTerms,
     Bracket,
@@ -33,7 +35,7 @@ from margin.engine.inputs import (
     SecurityTerms,
     perpetual_terms,
 )
-from margin.models import Haircut, InstrumentTerms
+from margin.models import Haircut, InstrumentTerms, MarginProposal
 from margin.terms import TermsInForce, schedule_of, terms_in_force
 
 HAIRCUT, TERMS = "parameter.haircut", "parameter.terms"
@@ -104,7 +106,7 @@ def request_haircut(
         "effective_from": effective_from.isoformat(),
         "haircut": plain(haircut),
     }
-    tiers = {} if schedule is None else {"schedule": written_schedule(schedule)}
+    tiers: dict[str, Any] = {} if schedule is None else {"schedule": written_schedule(schedule)}
     with acting(actor, reason=reason, request_id=request_id):
         return request_approval(
             legal_entity_id=legal_entity.pk,
@@ -125,6 +127,7 @@ def request_terms(
     reason: str,
     actor: Actor,
     request_id: str = "",
+    proposal: MarginProposal | None = None,
 ) -> UUID:
     """Ask that an instrument have other margin rates from a day on.
 
@@ -136,6 +139,7 @@ def request_terms(
         reason: why.
         actor: who asks.
         request_id: of the web request.
+        proposal: what a policy proposed, if these are its rates.
 
     Raises:
         AskRefusedError: the lines do not fit the instrument.
@@ -150,18 +154,22 @@ def request_terms(
         "initial_rate": plain(brackets[0][1]) if is_security else None,
         "maintenance_rate": plain(brackets[0][2]) if is_security else None,
     }
-    lines = [
-        {"floor": plain(f), "initial_rate": plain(i), "maintenance_rate": plain(m)}
-        for f, i, m in brackets
-    ]
+    lines = [written_line(line) for line in brackets]
     with acting(actor, reason=reason, request_id=request_id):
         return request_approval(
             legal_entity_id=legal_entity.pk,
             action=TERMS,
             subject=f"{asset.code}: margin rates, version {row['version']}",
-            payload={"row": row, "brackets": [] if is_security else lines},
+            payload={
+                "row": row,
+                "brackets": [] if is_security else lines,
+                **({} if proposal is None else {"proposal": proposal.pk}),
+            },
             reason=reason,
-            records=(f"ledger_asset:{asset.pk}",),
+            records=(
+                f"ledger_asset:{asset.pk}",
+                *([] if proposal is None else [f"margin_marginproposal:{proposal.pk}"]),
+            ),
         )
 
 
@@ -190,9 +198,9 @@ def describe_haircut(approval: Approval) -> Description:
     row = approval.payload["row"]
     asset, day = Asset.objects.get(pk=row["asset_id"]), date.fromisoformat(row["effective_from"])
     before = terms_in_force(day).haircuts.get(asset.pk)
-    was = {} if before is None else schedule_lines(schedule_of(before))
+    was = schedule_lines(None if before is None else schedule_of(before))
     asked = approval.payload.get("schedule")
-    now = {} if asked is None else schedule_lines(read_schedule(asked))
+    now = schedule_lines(None if asked is None else read_schedule(asked))
     return Description(
         headline=approval.subject,
         facts=(("From", shown_day(day, form="medium")),),
@@ -279,8 +287,56 @@ def set_haircut(approval: Approval) -> None:
 
 
 def set_terms(approval: Approval) -> None:
-    """Set the rates; call inside an act."""
+    """Set the rates; call inside an act.
+
+    Raises:
+        RefusedError: they were proposed, and no longer follow from what is in force.
+    """
+    if "proposal" in approval.payload:
+        proposal = MarginProposal.objects.select_related("asset").get(
+            pk=approval.payload["proposal"]
+        )
+        check_still_follows(proposal)
     spend("SELECT margin.set_terms(%s)", approval)
+
+
+def check_still_follows(proposal: MarginProposal) -> None:
+    """Refuse a proposal whose notice is over, or whose rates do not follow those of the day before.
+
+    Raises:
+        RefusedError: `proposal_is_in_time` or `proposal_follows_the_rates_in_force`.
+    """
+    if proposal.effective_from <= timezone.now().astimezone(desk_zone()).date():
+        raise RefusedError("proposal_is_in_time", "its first day has come; propose again")
+    if rate_lines(proposal.asset, day=proposal.effective_from - timedelta(1)) != proposal.before:
+        raise RefusedError(
+            "proposal_follows_the_rates_in_force",
+            "the rates of the day before its first are others by now; propose again",
+        )
+
+
+def rate_lines(asset: Asset, *, day: date) -> list[dict[str, str]]:
+    """The rates of an instrument in force on a day, as requests list them; [] where it has none."""
+    in_force = terms_in_force(day, asset_ids=[asset.pk])
+    terms = in_force.instruments.get(asset.pk)
+    if terms is None:
+        return []
+    if terms.initial_rate is not None and terms.maintenance_rate is not None:
+        return [written_line((ZERO, terms.initial_rate, terms.maintenance_rate))]
+    return [
+        written_line((each.floor, each.initial_rate, each.maintenance_rate))
+        for each in in_force.brackets[terms.pk]
+    ]
+
+
+def written_line(line: tuple[Decimal, Decimal, Decimal]) -> dict[str, str]:
+    """Floor, initial and maintenance rate as exact text."""
+    floor, initial, maintenance = line
+    return {
+        "floor": plain(floor),
+        "initial_rate": plain(initial),
+        "maintenance_rate": plain(maintenance),
+    }
 
 
 def register() -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from accounts.figures import plain
 from accounts.models import Approval
 from ledger.models import Asset
-from margin.book import read_inputs
+from margin.book import ReadInputs, read_inputs
 from margin.engine.collateral_schedule import CollateralSchedule, read_schedule
 from margin.models import Bracket, Haircut, InstrumentTerms, MarginRun
 from margin.parameters import HAIRCUT, TERMS
@@ -79,8 +79,22 @@ class Preview:
 
 def preview(run: MarginRun, *, replaced: Replaced) -> Preview:
     """Compute a run as it was and with other terms, and say where the two differ."""
+    (found,) = previews(run, replaced=[replaced])
+    return found
+
+
+def previews(run: MarginRun, *, replaced: Sequence[Replaced]) -> list[Preview]:
+    """`preview` of several changes, each by itself; the run is read and computed as it was once."""
+    if not replaced:
+        return []
     read = read_inputs(horizon_id=run.horizon_id, as_of=run.as_of)
     before = figures_of(computed(read))
+    return [_compared(run, read, before, replaced=each) for each in replaced]
+
+
+def _compared(
+    run: MarginRun, read: ReadInputs, before: Mapping[int, Figures], *, replaced: Replaced
+) -> Preview:
     after = figures_of(computed(replace(read, terms=replaced(read.terms))))
     affected = [
         Affected(row.account_id, row.account, row.bucket, before[scope], after[scope])
@@ -117,7 +131,8 @@ def with_haircut(
     """The terms with another haircut of an asset, as it would be on a day."""
     row = Haircut(asset=asset, version=UNSTORED, effective_from=day, haircut=haircut)
     others = {pk: each for pk, each in terms.collateral.items() if pk != asset.pk}
-    tiered = {} if schedule is None else collateral_on(day, schedules={asset.pk: schedule})
+    schedules = {} if schedule is None else {asset.pk: schedule}
+    tiered = collateral_on(day, schedules=schedules)
     return replace(
         terms, haircuts={**terms.haircuts, asset.pk: row}, collateral={**others, **tiered}
     )

@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.agreements import terms_in_force as terms_of_accounts
 from accounts.models import Bucket
 from ledger.models import Asset
+from margin.crowding import crowded_sides
 from margin.engine.exact import ONE
 from margin.engine.gate import Standing, scope_equity_and_initial
 from margin.engine.house_rules import MODEL as HOUSE_RULES
@@ -44,6 +45,7 @@ class InitialMarginGate:
         unfit: asset codes whose price is in a state that permits no withdrawal.
         elsewhere: ids of buckets under a portfolio model, of which these rules cannot say whether
             money may leave; so none may.
+        crowding: what crowded sides of the newest run add to initial margin, by code and sign.
     """
 
     marks: Mapping[str, Decimal]
@@ -52,6 +54,7 @@ class InitialMarginGate:
     elsewhere: frozenset[int] = frozenset()
     contingencies: Mapping[str, Decimal] = field(default_factory=dict)
     unfit: frozenset[str] = frozenset()
+    crowding: Mapping[tuple[str, int], Decimal] = field(default_factory=dict)
 
     @classmethod
     def at_marks_before(cls, day: date) -> "InitialMarginGate":
@@ -89,6 +92,7 @@ class InitialMarginGate:
             unfit=frozenset(
                 code for code, mark in newest.items() if not PRICE_STATES[mark.state].withdraw
             ),
+            crowding=crowded_sides(),
         )
 
     def after(
@@ -108,4 +112,5 @@ class InitialMarginGate:
             marks=self.marks,
             terms=self.terms,
             contingencies=self.contingencies,
+            crowding=self.crowding,
         )

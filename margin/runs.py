@@ -10,6 +10,7 @@ from accounts.bulk import copy_rows
 from margin.book import BASE, Holding, ReadInputs, read_inputs
 from margin.book.proof import unproved_balances
 from margin.column_runs import column_hashes
+from margin.crowding import surcharges
 from margin.eligibility import ineligible
 from margin.engine.components import OF_CLAIMS, OF_MODELS, OF_MONEY, Component, ComponentKind
 from margin.engine.exact import ZERO
@@ -177,6 +178,7 @@ def arrays_of(read: ReadInputs, charges: Mapping[int, Charge] = NO_CHARGES) -> H
             for held in read.positions
         ],
         charges=charge_rows(charges, names),
+        surcharges=surcharges(read, names=names) if read.crowding else (),
         currency=BASE,
     )
 

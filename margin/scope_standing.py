@@ -6,6 +6,7 @@ Scopes that are thought of go through the same evaluation as every run.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from accounts.models import AgreementVersion
@@ -23,14 +24,20 @@ from margin.engine.inputs import (
     PerpetualTerms,
     PositionRow,
     ScopeRow,
+    SurchargeRow,
     house_rules_input,
 )
-from margin.engine.liquidation_points import Balance, LiquidationPoints, liquidation_points
+from margin.engine.liquidation_points import (
+    DECIMALS,
+    Balance,
+    LiquidationPoints,
+    liquidation_points,
+)
 from margin.marks import BASE
 
 NOTHING: Final = Position(quantity=ZERO, average_cost=ZERO)
 SCOPE: Final = "scope"
-JUST: Final = Decimal("1e-18")
+JUST: Final = Decimal(1).scaleb(-DECIMALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,7 @@ class Ground:
         carried: those whose mark is not valid.
         overridden: those whose mark two people set.
         doubts: what else there is to say of prices.
+        crowding: the rate of crowded sides, by code and sign.
     """
 
     kinds: Mapping[str, str]
@@ -97,6 +105,7 @@ class Ground:
     terms: Mapping[str, AssetTerms]
     carried: frozenset[str]
     overridden: frozenset[str] = frozenset()
+    crowding: Mapping[tuple[str, int], Decimal] = field(default_factory=dict)
     doubts: Mapping[str, Doubt] = field(default_factory=dict)
 
     @property
@@ -119,7 +128,7 @@ def side_of(
         call_amount=result.call_amount[0],
         flags=tuple(result.flags_of(0)),
         liquidation={
-            code: _points(code, held, ground, agreement)
+            code: points_of(code, held, ground, agreement)
             for code in sorted(held.assets - {BASE})
             if not is_cash_account
         },
@@ -159,6 +168,12 @@ def _evaluated(
                 PositionRow(SCOPE, code, position.quantity, position.average_cost)
                 for code, position in held.positions.items()
             ],
+            surcharges=[
+                SurchargeRow(SCOPE, place, rate)
+                for place, (code, position) in enumerate(held.positions.items())
+                if not is_cash_account
+                and (rate := ground.crowding.get((code, 1 if position.quantity > 0 else -1)))
+            ],
             currency=BASE,
         )
     )
@@ -186,7 +201,7 @@ def balance_at(
     return at
 
 
-def _points(
+def points_of(
     code: str, held: Holding, ground: Ground, agreement: AgreementVersion
 ) -> LiquidationPoints:
     """The nearest prices of one asset at which equity is the liquidation level of maintenance."""
@@ -226,4 +241,6 @@ def money_bends(code: str, held: Holding, ground: Ground) -> list[Decimal]:
 
 def _bend(floor: Decimal, size: Decimal) -> Decimal:
     """The price at which something of this size reaches a floor."""
-    return (floor / size).quantize(JUST)
+    unit = 10**DECIMALS
+    with exact():
+        return Decimal(round(Fraction(floor) / Fraction(size) * unit)).scaleb(-DECIMALS)

@@ -14,6 +14,7 @@ from margin.screens import (
     clients,
     contracts,
     deciding,
+    dynamic,
     eligibility,
     external,
     feeds,
@@ -63,6 +64,12 @@ urlpatterns: list[URLPattern] = [
         "margin/terms/preview/<uuid:approval_id>/",
         parameters.preview_page,
         name="parameter-preview",
+    ),
+    path("margin/dynamic/", dynamic.dynamic_page, name="dynamic"),
+    path("margin/dynamic/<int:proposal_id>/", dynamic.proposal_page, name="proposal"),
+    path("margin/dynamic/<int:proposal_id>/ask/", dynamic.proposal_ask, name="proposal-ask"),
+    path(
+        "margin/dynamic/<slug:kind>/<int:asset_id>/policy/", dynamic.policy_new, name="policy-new"
     ),
     path("margin/models/", models.model_list, name="models"),
     path("margin/efficiency/", capital.efficiency_page, name="efficiency"),

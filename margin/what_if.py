@@ -16,6 +16,7 @@ from accounts.models import AgreementVersion, Bucket
 from ledger.debts import pledged_in
 from ledger.models import Asset, AssetKind
 from ledger.positions import Position
+from margin.crowding import crowded_sides
 from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import MoneyTerms
@@ -176,6 +177,7 @@ def _ground(codes: Iterable[str], *, as_of: datetime) -> tuple[Ground, dict[str,
             code for code, mark in marks.items() if mark.state == Mark.State.OVERRIDDEN
         ),
         doubts={code: doubt for code, mark in marks.items() if (doubt := doubt_of(mark))},
+        crowding=crowded_sides(),
     )
     return ground, assets
 

@@ -31,9 +31,11 @@ from margin.book.rows import (
 from margin.engine.column_rules import COST_DECIMALS, SCALE_MAX
 from margin.engine.exact import Flag, Index
 from margin.engine.house_rules import MODEL as HOUSE_RULES
+from margin.engine.policies import CROWDING
 from margin.engine.wide import Ints
 from margin.model_registry import models_in_use
 from margin.models import Mark, ModelDecision
+from margin.policies import policies_in_force
 from margin.terms import TermsInForce, terms_in_force
 
 ACCOUNTS_AT_ONCE: Final = 250_000
@@ -141,6 +143,8 @@ def _read(snapshot: str, *, horizon_id: int, as_of: datetime) -> ColumnInputs:
     marks = marks_at(horizon_id, as_of=as_of)
     if any(mark.state == Mark.State.OVERRIDDEN for mark in marks.values()):
         raise NotInColumnsError("people set a price, and every result on it is to be found")
+    if policies_in_force(CROWDING, day=day, horizon_id=horizon_id):
+        raise NotInColumnsError("crowded sides pay more")
     known = Horizon.objects.values_list("snapshot", flat=True).get(pk=horizon_id)
     terms_asked = {"day": day, "known": str(known)}
     assets = {asset.pk: asset for asset in Asset.objects.all()}

@@ -17,10 +17,13 @@ from ledger.models import Asset, Horizon
 from margin.book.averages import restated_averages
 from margin.book.market_data import MarketData, read_market
 from margin.eligibility import Eligibility, eligibility_in_force
+from margin.engine.crowding import CrowdingPolicy
 from margin.engine.house_rules import MODEL as HOUSE_RULES
+from margin.engine.policies import CROWDING
 from margin.known import known_at
 from margin.model_registry import UsedModel, models_decided
-from margin.models import Contract, Mark, ModelDecision
+from margin.models import Contract, Mark, ModelDecision, ParameterSet
+from margin.policies import policies_in_force
 from margin.terms import TermsInForce, terms_in_force
 
 BASE = "USD"
@@ -98,6 +101,7 @@ class ReadInputs:
         shadows: those that are only watched.
         contracts: by asset id; closes: by asset and day; market: what is known beside marks;
             eligibility: who may be under a model. All are read where a model is used.
+        crowding: policies in force, by asset id.
     """
 
     horizon_id: int
@@ -117,6 +121,7 @@ class ReadInputs:
     closes: Sequence[Close] = ()
     eligibility: Eligibility = NO_RULES
     market: MarketData | None = None
+    crowding: Mapping[int, tuple[ParameterSet, CrowdingPolicy]] = field(default_factory=dict)
 
 
 def read_inputs(*, horizon_id: int, as_of: datetime, is_restated: bool = False) -> ReadInputs:
@@ -204,6 +209,12 @@ def _read(*, horizon_id: int, as_of: datetime, is_restated: bool) -> ReadInputs:
         marks=marks,
         terms=terms_in_force(business_day, horizon_id=horizon_id),
         exceptions=exceptions,
+        crowding={
+            asset.pk: (found, policy)
+            for asset, found, policy in policies_in_force(
+                CROWDING, day=business_day, horizon_id=horizon_id
+            )
+        },
     )
     if shadows or any(row.model_key for row in scopes):
         inputs = _with_models(inputs, models, shadows)

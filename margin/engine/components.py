@@ -33,6 +33,7 @@ class ComponentKind(IntEnum):
     IM_DOUBT_MONEY = 14
     MM_DOUBT = 15
     MM_DOUBT_MONEY = 16
+    CROWDING = 17
 
 
 TOTALS: Final = ("equity", "initial_margin", "maintenance_margin")
@@ -54,6 +55,7 @@ TOTAL_OF: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.IM_DOUBT_MONEY: "initial_margin",
     ComponentKind.MM_DOUBT: "maintenance_margin",
     ComponentKind.MM_DOUBT_MONEY: "maintenance_margin",
+    ComponentKind.CROWDING: "initial_margin",
 }
 # What doubted prices add, made from claims; the other two are made from positions.
 OF_CLAIMS: Final = frozenset(
@@ -91,7 +93,7 @@ class Component(NamedTuple):
         bracket: index from 0, of a perpetual's requirement.
         deduction: of that bracket.
         row: index of the claim or position it came from; of the scope, for a loan.
-        detail: slice by slice, of money whose haircut has tiers.
+        detail: slice by slice, of money whose haircut has tiers; what makes a side crowded.
     """
 
     kind: ComponentKind

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from margin.engine.components import TOTALS, Component, ComponentKind
+from margin.engine.components import OF_MONEY, TOTALS, Component, ComponentKind
 from margin.engine.exact import ONE, ZERO, exact, plain, round_up
 from margin.engine.house_rules import BELOW_MTA, CALL_WAITS, INSUFFICIENT_MARK
 from margin.engine.states import CENTS, State
@@ -32,6 +32,7 @@ GROUP_LABELS: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.IM_DOUBT_MONEY: "Doubt about prices of money",
     ComponentKind.MM_DOUBT: "Doubt about prices of positions",
     ComponentKind.MM_DOUBT_MONEY: "Doubt about prices of money",
+    ComponentKind.CROWDING: "Crowding",
 }
 TOTAL_LABELS: Final = {
     "equity": "Equity",
@@ -179,7 +180,7 @@ def explain(
 def product(component: Component) -> str:
     """How the amount of a component was made, as one would write it on paper."""
     quantity, price = figure(component.quantity), figure(component.price)
-    if component.detail is not None:
+    if component.detail is not None and component.kind in OF_MONEY:
         return _sliced(component, quantity, price)
     match component.kind:
         case ComponentKind.MONEY_CLAIM:

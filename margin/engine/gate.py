@@ -11,6 +11,7 @@ from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.inputs import AssetTerms, InputError, MoneyTerms, PerpetualTerms, SecurityTerms
 
 NO_CONTINGENCIES: Final[Mapping[str, Decimal]] = MappingProxyType({})
+NOBODY: Final[Mapping[tuple[str, int], Decimal]] = MappingProxyType({})
 
 
 class Standing(NamedTuple):
@@ -35,6 +36,7 @@ def scope_equity_and_initial(
     marks: Mapping[str, Decimal],
     terms: Mapping[str, AssetTerms],
     contingencies: Mapping[str, Decimal] = NO_CONTINGENCIES,
+    crowding: Mapping[tuple[str, int], Decimal] = NOBODY,
 ) -> Standing:
     """What `evaluate` says of a scope, without arrays: a few microseconds per balance.
 
@@ -44,6 +46,7 @@ def scope_equity_and_initial(
         loan: positive; 0 for a bucket that owes none.
         marks: by asset, that of the currency (1) included.
         contingencies: by asset, the share of value that both requirements add.
+        crowding: what crowded sides add to initial margin, of notional, by asset and sign.
 
     Raises:
         InputError: `claim_is_money` or `position_is_an_instrument`.
@@ -59,6 +62,8 @@ def scope_equity_and_initial(
                 held = _position(quantity, average_cost, marks[asset], terms[asset], asset)
                 equity += held.equity
                 initial += held.initial_margin
+                rate = crowding.get((asset, 1 if quantity > 0 else -1), ZERO)
+                initial += abs(quantity) * marks[asset] * rate
                 maintenance += held.maintenance_margin
         if is_cash_account:
             return Standing(equity, ZERO, ZERO)

@@ -130,6 +130,12 @@ def inputs_hash(inputs: HouseRulesInput) -> str:
         tables = {**tables, "doubts": doubts}
     if inputs.charges:
         tables = {**tables, "charges": inputs.charges}
+    if inputs.surcharges:
+        crowded = [
+            (row.scope, inputs.assets[inputs.position_assets[row.position]], row.rate)
+            for row in inputs.surcharges
+        ]
+        tables = {**tables, "surcharges": crowded}
     return content_sha256(tables)
 
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from margin.engine.brackets import bracket_requirement
+from margin.engine.collateral import Detail
 from margin.engine.components import (
     TOTALS,
     ComponentKind,
@@ -117,7 +118,7 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
             _loans(inputs),
         ]
         names, charges = _charges(inputs)
-        parts += [*charges, *_doubts(inputs)]
+        parts += [*charges, *_doubts(inputs), *_surcharges(inputs)]
         equity, initial_margin, maintenance_margin = totals_of(parts, count=len(inputs.scopes))
         uncertain = _holds(inputs, inputs.insufficient)
         states = spare_uncertain(
@@ -269,6 +270,32 @@ def _charges(inputs: HouseRulesInput) -> tuple[tuple[str, ...], list[Part]]:
             )
         )
     return (*inputs.assets, *named), parts
+
+
+def _surcharges(inputs: HouseRulesInput) -> list[Part]:
+    """What crowded sides add to initial margin."""
+    rows = inputs.surcharges
+    if not rows:
+        return []
+    row: Index = np.array([each.position for each in rows], dtype=np.intp)
+    asset, rate = inputs.position_assets[row], column(each.rate for each in rows)
+    quantity, price = inputs.quantities[row], inputs.marks[asset]
+    detail: Exact = np.empty(len(rows), dtype=object)
+    for place, each in enumerate(rows):
+        detail[place] = Detail((), each.facts)
+    return [
+        Part(
+            kind=ComponentKind.CROWDING,
+            scope=inputs.position_scopes[row],
+            asset=asset,
+            row=row,
+            amount=np.abs(quantity) * price * rate,
+            quantity=quantity,
+            price=price,
+            rate=rate,
+            detail=detail,
+        )
+    ]
 
 
 def _doubts(inputs: HouseRulesInput) -> list[Part]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from margin.engine.brackets import RateSchedule, rate_schedule
-from margin.engine.collateral import CollateralTerms
+from margin.engine.collateral import CollateralTerms, Fact
 from margin.engine.exact import Exact, Flag, Index, column
 
 
@@ -161,6 +161,21 @@ class ChargeRow(NamedTuple):
     amount: Decimal
 
 
+class SurchargeRow(NamedTuple):
+    """What a crowded side adds to the initial margin of a position on it.
+
+    Attributes:
+        position: its place among the positions.
+        rate: of its notional.
+        facts: what the rate came from.
+    """
+
+    scope: str
+    position: int
+    rate: Decimal
+    facts: tuple[Fact, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HouseRulesInput:
     """The arrays behind one run.
@@ -185,6 +200,7 @@ class HouseRulesInput:
         average_costs: (P,) price per unit.
         charges: what portfolio models require; none where there is no such scope.
         doubts: by index of the asset; none where prices are not doubted.
+        surcharges: what crowded sides add; none where no policy is in force.
     """
 
     assets: tuple[str, ...]
@@ -209,6 +225,7 @@ class HouseRulesInput:
     average_costs: Exact
     charges: tuple[ChargeRow, ...] = ()
     doubts: Mapping[int, Doubt] = field(default_factory=lambda: MappingProxyType({}))
+    surcharges: tuple[SurchargeRow, ...] = ()
 
 
 def house_rules_input(
@@ -218,6 +235,7 @@ def house_rules_input(
     claims: Sequence[ClaimRow] = (),
     positions: Sequence[PositionRow] = (),
     charges: Sequence[ChargeRow] = (),
+    surcharges: Sequence[SurchargeRow] = (),
     currency: str = "USD",
 ) -> HouseRulesInput:
     """The arrays of such rows; the order of rows is kept, so row N of `claims` is claim N.
@@ -257,6 +275,7 @@ def house_rules_input(
         average_costs=column(row.average_cost for row in positions),
         charges=tuple(charges),
         doubts={n: row.doubt for n, row in enumerate(assets) if row.doubt is not None},
+        surcharges=tuple(surcharges),
     )
     for charge in charges:
         if not inputs.is_cash_account[_known(scope_index, charge.scope)]:

@@ -11,6 +11,7 @@ from margin.models.calls import (
 from margin.models.eligibility import ClientEligibility, EligibilityRule
 from margin.models.external import ExternalBreak, ExternalComponent, ExternalMargin
 from margin.models.market import Mark, MarketRow, MarketRule, Price, PriceOverride
+from margin.models.proposals import MarginProposal
 from margin.models.registry import Contract, ModelDecision, ParameterSet
 from margin.models.runs import (
     MarginResult,
@@ -38,6 +39,7 @@ __all__ = [
     "HaircutSchedule",
     "InstrumentTerms",
     "MarginCall",
+    "MarginProposal",
     "MarginResult",
     "MarginRun",
     "MarginState",

@@ -162,7 +162,11 @@ def sources(part: StoredPart, *, day: date, result: MarginResult) -> list[Source
     if part.component.kind in OF_MONEY and row.haircut and row.mark:
         address = price_address(part.component.asset, day=day, anchor="terms")
         found.append(Source("Haircut", haircut_words(part, row.haircut), address))
-    if part.bracket is not None and row.instrument_terms is not None:
+    if part.component.kind == ComponentKind.CROWDING and part.component.detail is not None:
+        facts = part.component.detail.facts
+        words = "; ".join(f"{name.replace('_', ' ')} {said}" for name, said in facts)
+        found.append(Source("Crowding", words, reverse("margin:dynamic")))
+    elif part.bracket is not None and row.instrument_terms is not None:
         words = f"{bracket_words(part.bracket)}, v{row.instrument_terms.version}"
         address = price_address(part.component.asset, day=day, part=part, anchor="terms")
         found.append(Source("Bracket", words, address))

@@ -14,13 +14,16 @@ from accounts.audit import RefusedError
 from accounts.models import Approval, Bucket, LegalEntity, Role
 from brokerage.inbox.cycle import run_day
 from ledger.models import Asset
-from margin.engine.collateral import CollateralTerms
+from margin.engine.collateral import CollateralTerms, ConcentrationTier, HaircutTier
 from margin.engine.collateral_schedule import read_schedule
+from margin.engine.inputs import MoneyTerms
 from margin.explanation import as_json, find_result
-from margin.holding import balances_of, newest_gate, standing_of
+from margin.free import units_of
+from margin.holding import ScopeBalances, balances_of, newest_gate, standing_of
 from margin.models import Haircut, HaircutSchedule, MarginResult, MarginRun, Mark, ResultComponent
 from margin.parameters import request_haircut
 from margin.preview import of_request, preview
+from margin.releases import InitialMarginGate
 from margin.runs import replay
 from margin.terms import terms_in_force
 from margin.what_if import Change, what_if
@@ -255,3 +258,34 @@ def test_risk_types_tiers_and_sees_whom_they_would_call(days: list[Path], desk: 
     assert "From 500: 0.4" in page
     assert "M. Okafor, J. Moreau" in page
     assert signed_in(desk, Role.ADMINISTRATOR).get(preview_at).status_code in (403, 404)
+
+
+# ---------------------------------------------------------------- what may leave
+
+
+def spare_gate(terms: CollateralTerms) -> InitialMarginGate:
+    return InitialMarginGate(
+        marks={"USD": D(1), "BTC": D(100)}, terms={"USD": MoneyTerms(D(0)), "BTC": terms},
+        price_snapshot="",
+    )  # fmt: skip
+
+
+def test_what_may_leave_is_taken_from_the_highest_tier_first() -> None:
+    terms = CollateralTerms((HaircutTier(D(0), D("0.2")), HaircutTier(D(500), D("0.4"))))
+    held = ScopeBalances({"BTC": D(10), "USD": D(50)}, positions={}, loan=D(0), version=1)
+    btc, usd = Asset(code="BTC", scale=8), Asset(code="USD", scale=2)
+    gate = spare_gate(terms)
+    # The upper five coins count 60 each, the lower ones 80.
+    assert units_of(D(60), held, btc, gate) == 1
+    assert units_of(D(340), held, btc, gate) == D("5.5")
+    assert units_of(D(10_000), held, btc, gate) == 10
+    assert units_of(D(20), held, usd, gate) == 20
+    assert units_of(D(-3), held, usd, gate) == -3
+
+
+def test_dollars_that_leave_make_the_rest_more_concentrated() -> None:
+    tiers = (HaircutTier(D(0), D(0)),)
+    terms = CollateralTerms(tiers, concentration=(ConcentrationTier(D("0.5"), D("0.5")),))
+    held = ScopeBalances({"BTC": D(10), "USD": D(1000)}, positions={}, loan=D(0), version=1)
+    # A hundred dollars less, and fifty more of the coins exceed half of all, at a half.
+    assert units_of(D(125), held, Asset(code="USD", scale=2), spare_gate(terms)) == 100

@@ -19,6 +19,7 @@ from margin.engine.collateral import (
     HaircutTier,
     PegTier,
     VolatilityHaircut,
+    bends,
     counted,
 )
 from margin.engine.collateral_schedule import (
@@ -35,6 +36,7 @@ from margin.engine.gate import scope_equity_and_initial
 from margin.engine.hashing import inputs_hash, parameters_hash
 from margin.engine.house_rules import HouseRulesResult, evaluate
 from margin.engine.inputs import AssetRow, ClaimRow, HouseRulesInput, MoneyTerms, house_rules_input
+from margin.engine.liquidation_points import Balance, LiquidationPoints, liquidation_points
 from margin.engine.rejected import RejectedInputError
 from margin.engine.volatility import Estimator
 from tests.margin.engine.firm import BTC, USD, numbers, scope
@@ -315,3 +317,36 @@ def test_other_money_is_valued_as_before_beside_tiers() -> None:
     )  # fmt: skip
     btc = BTC.mark * D("0.8")
     assert result.equity.tolist() == [2 * btc, D(47_500) + D(9_000) + btc]
+
+
+# ---------------------------------------------------------------- liquidation points
+
+
+def points(terms: CollateralTerms, *, threshold: str, nodes: list[Decimal]) -> LiquidationPoints:
+    """Where 100,000 USDT count for no more than the threshold."""
+
+    def at(price: Decimal) -> Balance:
+        with exact():
+            value = D(100_000) * price
+            said = counted(value, price=price, pool=value, terms=terms).amount
+        return Balance(said, D(threshold))
+
+    return liquidation_points(at, price=D(1), bends=nodes)
+
+
+def test_a_liquidation_price_is_found_within_the_tier_it_lies_in() -> None:
+    with exact():
+        quotients = list(bends(D(100_000), rest=D(0), terms=CollateralTerms(TIERS)))
+    assert quotients == [(D(0), D(100_000)), (D(50_000), D(100_000))]
+    found = points(CollateralTerms(TIERS), threshold="60000", nodes=[D("0.5")])
+    # 47,500 of the first tier, and 12,500 of the second at nine tenths.
+    assert found.below == D("0.638888888888888889")
+    assert points(CollateralTerms(TIERS), threshold="38000", nodes=[D("0.5")]).below == D("0.4")
+
+
+def test_where_a_lost_peg_liquidates_at_once_its_price_is_the_point() -> None:
+    terms = CollateralTerms(TIERS[:1], peg=(PegTier(D("0.98"), D(5), D(0)),))
+    just_below = D("0.98") - D("1e-18")
+    found = points(terms, threshold="80000", nodes=[D("0.98"), just_below])
+    # 93,100 at 0.98, and 73,500 a hair below.
+    assert (found.below, found.above, found.is_reached) == (just_below, None, False)
