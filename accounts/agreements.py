@@ -103,6 +103,22 @@ IN_FORCE = """
     ORDER BY signed.account_id
 """
 
+# The same by ids alone, for all accounts at once: which version each account is under.
+IN_FORCE_IDS = """
+    SELECT signed.account_id, version.id
+    FROM (
+        SELECT DISTINCT ON (account_id) account_id, agreement_id, effective_to
+        FROM accounts_accountagreement WHERE effective_from <= %(day)s
+        ORDER BY account_id, effective_from DESC
+    ) signed
+    JOIN (
+        SELECT DISTINCT ON (agreement_id) agreement_id, id
+        FROM accounts_agreementversion WHERE effective_from <= %(day)s
+        ORDER BY agreement_id, effective_from DESC
+    ) version ON version.agreement_id = signed.agreement_id
+    WHERE signed.effective_to IS NULL OR signed.effective_to > %(day)s
+"""
+
 
 def terms_in_force(
     day: date, *, account_ids: Sequence[int] | None = None

@@ -30,6 +30,9 @@ STATES: dict[str, dict[str, Shown]] = {
         "INSUFFICIENT": Shown("liq", "few", "Insufficient"),
         "MARKET_CLOSED": Shown("mute", "moon", "Market closed"),
         "OVERRIDDEN": Shown("info", "pen", "Overridden"),
+        "NON_POSITIVE": Shown("def", "minus", "Not positive"),
+        "TOO_VOLATILE": Shown("liq", "up", "Too volatile"),
+        "TOO_UNCERTAIN": Shown("liq", "half", "Too uncertain"),
     },
     "call": {
         "draft": Shown("mute", "pen", "Draft"),
@@ -101,6 +104,8 @@ STATES: dict[str, dict[str, Shown]] = {
         "uncovered": Shown("def", "notequal", "Uncovered"),
         "job": Shown("liq", "x", "Job failed"),
         "transit": Shown("liq", "clock", "In transit"),
+        "dislocation": Shown("call", "split", "Dislocation"),
+        "feed": Shown("watch", "clock", "Late feed"),
     },
 }
 

@@ -51,6 +51,7 @@ app.conf.beat_schedule = {
     "sweep jobs": every(5, "sweep_jobs"),
     "watch the inbox": every(30, "watch_inbox"),
     "store the horizon": every(60, "store_horizon"),
+    "keep checkpoints": every(300, "keep_checkpoints"),
     "accrue interest": every(300, "accrue_interest"),
     "let go what is past its date": every(3600, "purge_records"),
     "seal history": every(60, "seal_history"),

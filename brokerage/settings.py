@@ -335,6 +335,8 @@ IDLE_COLLATERAL_RATE = env_decimal(
 JOB_WORKERS = env_int("JOB_WORKERS", 2, least=1, most=64)
 JOB_SECONDS_MAX = env_int("JOB_SECONDS_MAX", 1800, least=10, most=86_400)
 # How long a worker that gives no sign of life keeps its job.
+# From so many scopes on a margin run is read, computed and kept in columns.
+MARGIN_COLUMNS_FROM = env_int("MARGIN_COLUMNS_FROM", 20_000, least=0, most=1_000_000_000)
 JOB_LEASE_SECONDS = env_int("JOB_LEASE_SECONDS", 20, least=3, most=3600)
 
 CELERY_BROKER_URL = BROKER_URL or "pgmq://localhost/"

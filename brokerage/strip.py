@@ -18,7 +18,7 @@ from brokerage.models import BusinessDay
 from ledger.models import Break
 from margin.models import MarginCall, MarginRun, Mark
 
-PRICE_TO_RELY_ON = (Mark.State.VALID, Mark.State.OVERRIDDEN)
+PRICE_TO_RELY_ON = (Mark.State.VALID, Mark.State.OVERRIDDEN, Mark.State.MARKET_CLOSED)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from brokerage.inbox.watch import ask_for_next_day
 from brokerage.interest_watch import ask_for_interest
 from brokerage.job_kinds import RETENTION
 from brokerage.nightly import VERIFY, due_proof
-from ledger import horizons
+from ledger import checkpoints, horizons
 
 
 @shared_task  # type: ignore[untyped-decorator]
@@ -40,6 +40,12 @@ def seal_history() -> None:
 def store_horizon() -> None:
     """Store which transactions have committed now."""
     horizons.store_horizon("minute")
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def keep_checkpoints() -> None:
+    """Keep the balances of a moment where enough was posted since the last time."""
+    checkpoints.keep_checkpoints()
 
 
 @shared_task  # type: ignore[untyped-decorator]

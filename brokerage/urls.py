@@ -5,6 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path
 
 from brokerage import stream
+from brokerage.metrics import metrics
 
 
 @login_not_required
@@ -15,6 +16,7 @@ def health(request: HttpRequest) -> HttpResponse:
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health", health, name="health"),
+    path("metrics", metrics, name="metrics"),
     path("stream/", stream.stream, name="stream"),
     path("strip/", stream.strip, name="strip"),
     path("", include("accounts.urls")),

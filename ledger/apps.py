@@ -74,6 +74,7 @@ class LedgerConfig(AppConfig):
             "balance_is_kept",
             "balance_stays_with_its_account",
         ),
+        "ledger_checkpoint": ("checkpoint_is_taken", "history_is_append_only"),
         "ledger_dailymovement": ("balance_is_kept", "movements_come_from_postings"),
         "ledger_locationuse": ("location_use_follows_its_letters", "row_is_kept"),
     }

@@ -38,7 +38,10 @@ TABLES = (
     DigestedTable(
         "ledger_dailymovement",
         key=("account_id", "effective_on"),
-        left_out={"first_seq": "follows from the postings and their entries"},
+        left_out=dict.fromkeys(
+            ("first_seq", "amount_before", "first_xid"),
+            "follows from the postings and their entries",
+        ),
     ),
     DigestedTable("ledger_loss", key=("entry_id",)),
     DigestedTable("ledger_release", key=("bucket_id", "kind_id", "asset_id", "scope_version")),
@@ -92,6 +95,7 @@ TABLES = (
 )
 
 LEFT_OUT = {
+    "ledger_checkpoint": "follows from the postings; where one ends is told in transactions",
     "ledger_stageddraft": "waits to be posted, and does not stay",
     "ledger_blocklift": "ends by the clock what began by the clock",
     "ledger_blocksweep": "a look by the clock at what a margin run found",

@@ -153,28 +153,12 @@ def request_transfer(
         gives.pool, asset, amount=amount, day=effective_at.astimezone(UTC).date(),
         recipients=recipients, complies=complies,
     )  # fmt: skip
-    keys = (
-        AccountKey(gives.pool_id, asset.pk, kind.gives_side),
-        AccountKey(gives.pool_id, asset.pk, AccountClass.CUSTODY, location_id=gives.pk),
-        AccountKey(takes.pool_id, asset.pk, AccountClass.CUSTODY, location_id=takes.pk),
-        AccountKey(takes.pool_id, asset.pk, kind.takes_side),
-    )
     reference = reference or new_reference(kind.code, effective_at)
     with acting(actor, reason=reason, request_id=request_id):
-        ids = open_accounts(keys)
-        draft = Draft(
-            key=f"transfer:{uuid4()}",
-            kind=kind.code,
-            effective_at=effective_at,
-            reference=reference,
-            legs=[
-                Leg(ids[keys[0]], amount),
-                Leg(ids[keys[1]], -amount, reference=reference),
-                Leg(ids[keys[2]], amount, reference=reference),
-                Leg(ids[keys[3]], -amount),
-            ],
-            narrative=reason,
-        )
+        draft = two_pool_draft(
+            kind, asset, amount=amount, gives=gives, takes=takes, reference=reference,
+            narrative=reason, effective_at=effective_at,
+        )  # fmt: skip
         words = f"{words_of(amount, asset)} from {gives.code} to {takes.code}"
         approval_id = ask(draft, legal_entity=legal_entity, subject=words, reason=reason)
         if has_notice:
@@ -223,6 +207,40 @@ def request_journal(
 
 
 # ---------------------------------------------------------------- drafts
+
+
+def two_pool_draft(
+    kind: TransferKind,
+    asset: Asset,
+    *,
+    amount: Decimal,
+    gives: Location,
+    takes: Location,
+    reference: str,
+    narrative: str,
+    effective_at: datetime,
+) -> Draft:
+    """Custody to custody, each against the firm's side of its pool; call inside an act."""
+    keys = (
+        AccountKey(gives.pool_id, asset.pk, kind.gives_side),
+        AccountKey(gives.pool_id, asset.pk, AccountClass.CUSTODY, location_id=gives.pk),
+        AccountKey(takes.pool_id, asset.pk, AccountClass.CUSTODY, location_id=takes.pk),
+        AccountKey(takes.pool_id, asset.pk, kind.takes_side),
+    )
+    ids = open_accounts(keys)
+    return Draft(
+        key=f"transfer:{uuid4()}",
+        kind=kind.code,
+        effective_at=effective_at,
+        reference=reference,
+        legs=[
+            Leg(ids[keys[0]], amount),
+            Leg(ids[keys[1]], -amount, reference=reference),
+            Leg(ids[keys[2]], amount, reference=reference),
+            Leg(ids[keys[3]], -amount),
+        ],
+        narrative=narrative,
+    )
 
 
 def one_pool_keys(

@@ -15,7 +15,8 @@ from accounts.models import AgreementVersion
 from accounts.roles import permission
 from ledger.models import Asset
 from margin.parameters import HAIRCUT, request_haircut
-from margin.screens.terms import HaircutForm, VersionForm
+from margin.screens.haircuts import HaircutForm
+from margin.screens.terms import VersionForm
 
 
 class AgreementSerializer(serializers.Serializer[Any]):
@@ -63,7 +64,8 @@ class AgreementViewSet(viewsets.GenericViewSet[Any]):
     @extend_schema(request=None, responses={201: AskedSerializer})
     @action(detail=False, methods=["post"], url_path=r"haircut/(?P<asset>[^/]{1,40})")
     def haircut(self, request: Request, asset: str) -> Response:
-        """Ask for another haircut of an asset: `haircut`, `effective_from`, `reason`."""
+        """Ask for another haircut of an asset: `haircut`, `effective_from`, `reason`; with tiers
+        `tiers`, `concentration`, `peg` and `volatility`, a line each as on the screen."""
         http, entity = http_of(request), entity_of(request)
         found = Asset.objects.filter(code=asset).first()
         if found is None:
@@ -73,7 +75,7 @@ class AgreementViewSet(viewsets.GenericViewSet[Any]):
             do=lambda typed: request_haircut(
                 asset=found, haircut=typed["haircut"], effective_from=typed["effective_from"],
                 legal_entity=entity, reason=typed["reason"], actor=http.actor,
-                request_id=http.request_id,
+                request_id=http.request_id, schedule=typed["schedule"],
             ),
         )  # fmt: skip
 

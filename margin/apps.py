@@ -15,15 +15,19 @@ class MarginConfig(AppConfig):
         "margin_externalcomponent",
         "margin_externalmargin",
         "margin_haircut",
+        "margin_haircutschedule",
         "margin_instrumentterms",
         "margin_marginresult",
         "margin_marginrun",
         "margin_mark",
+        "margin_marketrow",
+        "margin_marketrule",
         "margin_modeldecision",
         "margin_parameterset",
         "margin_price",
         "margin_priceoverride",
         "margin_resultcomponent",
+        "margin_runblock",
         "margin_runexception",
         "margin_shadowresult",
         "margin_taskevent",
@@ -34,20 +38,22 @@ class MarginConfig(AppConfig):
         """Say how requests of this app are shown and applied, and which codes it knows."""
         from accounts.agreements import register_signature_check, register_terms_check
         from margin import (
+            agreed_moves,
             agreement_codes,
-            bucket_moves,
             contracts,
             eligibility,
             eligibility_checks,
+            market_rules,
             model_registry,
             overrides,
             parameters,
             retention,
         )
 
-        bucket_moves.register()
+        agreed_moves.register()
         contracts.register()
         eligibility.register()
+        market_rules.register()
         model_registry.register()
         overrides.register()
         parameters.register()

@@ -7,14 +7,12 @@ initial margin is refused with the amount it would lack.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
 from uuid import UUID, uuid4
 
-from accounts.approvals import Change, Description, register_action, request_approval
-from accounts.audit import Actor, RefusedError, acting
-from accounts.clock import shown_instant
+from accounts.approvals import request_approval
+from accounts.audit import Actor, acting
 from accounts.figures import grouped
-from accounts.models import Approval, Bucket
+from accounts.models import Bucket
 from ledger import posting
 from ledger.bucket_moves import (
     AGREED_MOVE,
@@ -26,7 +24,7 @@ from ledger.bucket_moves import (
     kind_of,
 )
 from ledger.debts import pledged_in
-from ledger.models import EntryKey, LedgerAccount, MoveGuard, Release
+from ledger.models import EntryKey, MoveGuard, Release
 from ledger.posting import Draft, Posted
 from margin.engine.exact import exact
 from margin.engine.gate import Standing
@@ -262,7 +260,7 @@ def make_move(move: BucketMove, *, actor: Actor, reason: str, request_id: str = 
                 "bucket_move_is_agreed",
                 "Not moved: a move between these roles needs a second person.",
             )
-        return posting.post_entry(replace(draft, release_id=_release(plan)))
+        return posting.post_entry(replace(draft, release_id=release_for(plan)))
 
 
 def request_move(move: BucketMove, *, actor: Actor, reason: str, request_id: str = "") -> UUID:
@@ -313,7 +311,7 @@ def _ready(move: BucketMove) -> tuple[MovePlan, Draft | None]:
     return plan, draft
 
 
-def _release(plan: MovePlan) -> UUID | None:
+def release_for(plan: MovePlan) -> UUID | None:
     """Margin's leave for the move, where the book asks for one."""
     if not plan.needs_release:
         return None
@@ -330,72 +328,3 @@ def _release(plan: MovePlan) -> UUID | None:
         free_amount=None if after is None else max(ZERO, after.equity - after.initial_margin),
     )
     return given.pk
-
-
-# ---------------------------------------------------------------- agreed by two
-
-
-def move_of(approval: Approval) -> BucketMove:
-    """The move that a request asks for, read from the legs of its entry."""
-    asked: Mapping[str, Any] = approval.payload
-    draft = Draft.from_content(asked)
-    accounts = LedgerAccount.objects.select_related("asset", "bucket__account").in_bulk(
-        [leg.account_id for leg in draft.legs]
-    )
-    source, target = (accounts[leg.account_id] for leg in draft.legs)
-    assert source.bucket is not None, "a move leaves a bucket"
-    assert target.bucket is not None, "a move reaches a bucket"
-    return BucketMove(
-        key=draft.key, source=source.bucket, target=target.bucket, asset=source.asset,
-        amount=abs(draft.legs[0].amount), reference=draft.reference,
-        effective_at=draft.effective_at,
-    )  # fmt: skip
-
-
-def describe_agreed(approval: Approval) -> Description:
-    """The request as balances before and after, and what margin says of it now."""
-    move = move_of(approval)
-    plan = plan_move(move)
-    asset = move.asset
-    words = f"{grouped(move.amount, decimals=asset.scale)} {asset.code}"
-    return Description(
-        headline=approval.subject,
-        amount=words,
-        unit=asset.code,
-        decimals=asset.scale,
-        facts=(
-            ("Account", move.source.account.code),
-            ("Roles", f"{ROLE_WORDS[move.source.role]} to {ROLE_WORDS[move.target.role]}"),
-            ("Effective", shown_instant(move.effective_at, form="full")),
-        ),
-        changes=tuple(
-            Change(
-                label=side.bucket.code, now=side.amount_now,
-                change=side.amount_after - side.amount_now,
-                floor="" if move.is_position else "not negative",
-                is_kept=move.is_position or side.amount_after >= 0,
-            )
-            for side in (plan.source, plan.target)
-        ),
-        note="" if plan.refusal is None else f"As it stands now: {plan.refusal[1]}",
-    )  # fmt: skip
-
-
-def apply_agreed(approval: Approval) -> None:
-    """Make the move as agreed, with margin's release where the book asks for one; inside an act.
-
-    Raises:
-        RefusedError: a rule refuses it now.
-    """
-    move = move_of(approval)
-    posting.lock_balances(bucket_ids=[move.source.pk, move.target.pk])
-    plan = plan_move(move)
-    if plan.refusal is not None:
-        raise RefusedError(*plan.refusal)
-    agreed = Draft.from_content(approval.payload, approval_id=approval.pk)
-    posting.post_entry(replace(agreed, release_id=_release(plan)))
-
-
-def register() -> None:
-    """Say how requests for agreed moves are shown and applied."""
-    register_action(f"entry.{AGREED_MOVE}", describe=describe_agreed, apply=apply_agreed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from accounts.audit import Actor, acting
@@ -17,13 +17,14 @@ from accounts.bulk import copy_rows
 from ledger.models import Balance, Posting
 from margin.eligibility_checks import eligibility_tasks
 from margin.engine.exact import round_up
+from margin.engine.house_rules import CALL_WAITS
+from margin.incidents import market_tasks
 from margin.models import (
     CallEvent,
     MarginCall,
     MarginResult,
     MarginRun,
     MarginState,
-    Mark,
     Task,
 )
 from margin.notices import Notice, deliver, notice_text
@@ -55,17 +56,27 @@ class Settled:
 
 def settle_run(run: MarginRun) -> Settled:
     """Make the open calls say what a run says; call inside an act, once per run."""
+    calls = {call.scope_id: call for call in MarginCall.objects.open().select_for_update()}
+    # Of a whole house most scopes are well and have no call: nothing is done about them.
     results = list(
         MarginResult.objects.filter(run=run)
+        .filter(
+            Q(scope__in=calls)
+            | Q(call_amount__gt=0)
+            | Q(equity__lt=0)
+            | Q(state__in=CALLED)
+            | Q(flags__contains=["below_mta"])
+        )
         .select_related("scope__bucket__account__client", "agreement_version")
         .order_by("scope__bucket__account__code", "scope__bucket__code")
     )
-    calls = {call.scope_id: call for call in MarginCall.objects.open().select_for_update()}
     paid_in = _scopes_with_postings_since(calls.values())
     settled = Settled()
     settled.below_minimum = sum("below_mta" in result.flags for result in results)
     fresh: list[MarginResult] = []
     for result in results:
+        if CALL_WAITS in result.flags:
+            continue  # neither made nor changed on a price that permits no call
         call = calls.get(result.scope_id)
         if call is not None:
             _carry_on(call, result, run=run, paid_in=paid_in, settled=settled)
@@ -194,7 +205,7 @@ def _settle_tasks(run: MarginRun, results: Iterable[MarginResult]) -> int:
     """Open a task, with an owner, for whatever a person must look at; close what is over."""
     needed = [
         *_scope_tasks(run, results),
-        *_price_tasks(run),
+        *market_tasks(run),
         *_exception_tasks(run),
         *_shortfall_tasks(run),
         *transit_tasks(run),
@@ -210,6 +221,8 @@ def _settle_tasks(run: MarginRun, results: Iterable[MarginResult]) -> int:
         Task.Kind.UNCOVERED,
         Task.Kind.TRANSIT,
         Task.Kind.ELIGIBILITY,
+        Task.Kind.DISLOCATION,
+        Task.Kind.FEED,
     ):
         keys = {each.key for each in needed if each.kind == kind}
         close_tasks(kind, still_needed=keys, at=at, reason=f"No longer so in run {run.number}")
@@ -235,19 +248,6 @@ def _scope_tasks(run: MarginRun, results: Iterable[MarginResult]) -> Iterable[Ne
             due_at=run.as_of + TASK_DUE_FOR,
             owner_role=RISK,
             scope=result.scope,
-        )
-
-
-def _price_tasks(run: MarginRun) -> Iterable[Needed]:
-    for mark in Mark.objects.filter(as_of=run.as_of).exclude(state="VALID").select_related("asset"):
-        dropped = "; ".join(f"{each['source']}: {each['reason']}" for each in mark.dropped)
-        yield Needed(
-            kind=Task.Kind.PRICE,
-            key=f"price:{mark.asset.code}",
-            subject=f"{mark.asset.code} has no valid price",
-            detail=f"Mark {mark.price.normalize():f} stays. {dropped or 'No price came.'}",
-            due_at=run.as_of + TASK_DUE_FOR,
-            owner_role=RISK,
         )
 
 

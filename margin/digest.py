@@ -10,10 +10,16 @@ PRICES_BY_LINE = """
 """
 # A person's own steps carry the clock; those of a run carry its `as_of`.
 OF_A_RUN = "CASE WHEN w.run_id IS NOT NULL THEN w.occurred_at END"
+# Blocks and the hashes of runs in columns name rows by their ids; what such runs say of each scope
+# stands in its result, and `verify` adds up the parts in the blocks to it.
+OF_THIS_DATABASE = "made of ids of this database"
+BLOCK_COLUMNS = ("first_scope", "last_scope", "content", "content_sha256")
+OF_ROWS = "CASE WHEN w.layout = 'rows' THEN w.{column} END"
 NO_JOBS = "w.kind <> 'job'"
 
 TABLES = (
     DigestedTable("margin_haircut", key=("asset_id", "version")),
+    DigestedTable("margin_haircutschedule", key=("haircut_id",)),
     DigestedTable("margin_instrumentterms", key=("asset_id", "version")),
     DigestedTable("margin_bracket", key=("terms_id", "floor")),
     DigestedTable("margin_contract", key=("asset_id",)),
@@ -34,6 +40,8 @@ TABLES = (
         key=("asset_id", "begins_at", "ends_at", "price"),
         left_out={"begins_at": BY_CLOCK},
     ),
+    DigestedTable("margin_marketrule", key=("kind", "name", "version")),
+    DigestedTable("margin_marketrow", key=("file_sha256", "line")),
     DigestedTable("margin_price", key=("file_sha256", "line")),
     DigestedTable(
         "margin_mark",
@@ -44,13 +52,21 @@ TABLES = (
         },
     ),
     DigestedTable(
-        "margin_marginrun", key=("number",), left_out={"horizon_id": "committed horizon"}
+        "margin_marginrun",
+        key=("number",),
+        left_out={"horizon_id": "committed horizon"},
+        said={name: OF_ROWS.format(column=name) for name in ("inputs_sha256", "result_sha256")},
     ),
     DigestedTable("margin_marginresult", key=("run_id", "scope_id")),
     DigestedTable(
         "margin_resultcomponent",
         key=("result_id", "ordinal"),
         refers={"ledger_account_id": "ledger_ledgeraccount"},
+    ),
+    DigestedTable(
+        "margin_runblock",
+        key=("run_id", "ordinal"),
+        left_out=dict.fromkeys(BLOCK_COLUMNS, OF_THIS_DATABASE),
     ),
     DigestedTable("margin_runexception", key=("run_id", "account_id", "bucket_code", "reason")),
     DigestedTable("margin_margincall", key=("number",), left_out={"acknowledged_at": BY_CLOCK}),

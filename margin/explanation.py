@@ -6,17 +6,18 @@ from decimal import Decimal
 from json import dumps
 from typing import Any
 
-from django.db.models import F, Value
+from django.db.models import F, Value, prefetch_related_objects
 from django.db.models.functions import Concat
 
 from accounts.clock import utc_stamp
 from accounts.exports import cell
 from accounts.figures import plain
 from ledger.models import Posting
-from margin.engine.components import Component, ComponentKind, component_of
+from margin.engine.components import OF_DOUBT, OF_MONEY, Component, component_of
 from margin.engine.explain import Explanation, Figures, Node, Reference, explain
 from margin.model_trees import model_trees
-from margin.models import Bracket, MarginResult, MarginRun, Mark, ResultComponent
+from margin.models import Bracket, Haircut, MarginResult, MarginRun, Mark, ResultComponent
+from margin.parts import parts_of
 from margin.references import mark_reference, valid_mark_before
 
 JSON_FORMAT = "margin-explanation/1"
@@ -89,12 +90,9 @@ def find_result(run_number: str, scope_name: str) -> MarginResult:
 
 
 def stored_parts(result: MarginResult) -> list[StoredPart]:
-    """The parts of a result in their order, in at most four queries."""
-    rows = list(
-        result.components.select_related("asset", "mark", "haircut", "instrument_terms").order_by(
-            "ordinal"
-        )
-    )
+    """The parts of a result in their order, in a fixed number of queries."""
+    rows = parts_of([result])
+    prefetch_related_objects(rows, "asset", "mark__rule", "haircut__schedule", "instrument_terms")
     postings, brackets, valid = _postings(rows), brackets_of_terms(rows), _valid_marks(rows)
     return [
         StoredPart(
@@ -203,17 +201,9 @@ def references(part: StoredPart) -> list[Reference]:
     row = part.row
     if row.mark is not None:
         found.append(mark_reference(row.mark, asset=part.component.asset, valid=part.valid_mark))
-    if row.haircut is not None and part.component.kind == ComponentKind.MONEY_CLAIM:
-        found.append(
-            {
-                "what": "haircut",
-                "asset": part.component.asset,
-                "version": row.haircut.version,
-                "effective_from": row.haircut.effective_from.isoformat(),
-                "haircut": plain(row.haircut.haircut),
-            }
-        )
-    if row.instrument_terms is not None:
+    if row.haircut is not None and part.component.kind in OF_MONEY:
+        found += _haircut_references(part, row.haircut)
+    if row.instrument_terms is not None and part.component.kind not in OF_DOUBT:
         found.append(_terms_reference(part))
     if part.posting is not None:
         found.append(
@@ -225,6 +215,24 @@ def references(part: StoredPart) -> list[Reference]:
                 "reference": part.posting.entry.reference,
             }
         )
+    return found
+
+
+def _haircut_references(part: StoredPart, haircut: Haircut) -> list[Reference]:
+    """The version of the haircut with its tiers, and what a further step rests on."""
+    said: dict[str, Any] = {
+        "what": "haircut",
+        "asset": part.component.asset,
+        "version": haircut.version,
+        "effective_from": haircut.effective_from.isoformat(),
+        "haircut": plain(haircut.haircut),
+    }
+    detail = part.component.detail
+    if detail is None:
+        return [said]
+    found: list[Reference] = [said | {"schedule": haircut.schedule.values}]
+    if detail.facts:
+        found.append({"what": part.row.kind, **dict(detail.facts)})
     return found
 
 

@@ -1,5 +1,6 @@
 """Prices in, marks out: rows are kept as they came, marks are composed from them."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,9 +12,12 @@ from accounts.bulk import copy_rows
 from ledger.models import Asset
 from margin.engine.marks import Mark as ComposedMark
 from margin.engine.marks import MarkPolicy, PriceObservation, compose_marks
-from margin.models import Mark, Price, PriceOverride
+from margin.engine.price_quality import QualifiedMark
+from margin.market_rules import InForce, rules_in_force
+from margin.market_states import Moment, mark_fields, qualified_marks
+from margin.models import Mark, MarketRule, Price, PriceOverride
+from margin.models.market import BASE as BASE
 
-BASE = "USD"
 POLICY = MarkPolicy()
 OVERRIDDEN = "overridden"
 
@@ -77,7 +81,10 @@ def newest_marks(before: date, *, besides: str | None = None) -> dict[str, Mark]
 
 
 def compose_day(*, business_day: date, as_of: datetime, file_sha256: str) -> list[Mark]:
-    """Compose the day's mark of every priced asset from the prices kept; call inside an act."""
+    """Compose the day's mark of every priced asset from the prices kept; call inside an act.
+
+    An asset with rules in force is marked by them, any other as house rules v1 say.
+    """
     prices = list(
         Price.objects.filter(file_sha256=file_sha256, business_day=business_day)
         .select_related("asset")
@@ -86,19 +93,37 @@ def compose_day(*, business_day: date, as_of: datetime, file_sha256: str) -> lis
     by_line = {price.line: price for price in prices}
     # What people set ends when it expires, so it is never carried.
     previous = newest_marks(business_day, besides=Mark.State.OVERRIDDEN)
-    composed = compose_marks(
-        [PriceObservation(p.asset.code, p.source, p.observed_at, p.price, p.line) for p in prices],
+    rules = {
+        code: found
+        for code, found in rules_in_force(business_day, MarketRule.Kind.PRICE).items()
+        if code in previous
+    }
+    observed: dict[str, list[PriceObservation]] = defaultdict(list)
+    for p in prices:
+        row = PriceObservation(p.asset.code, p.source, p.observed_at, p.price, p.line)
+        observed[p.asset.code].append(row)
+    plain = compose_marks(
+        [row for code, rows in observed.items() if code not in rules for row in rows],
         as_of=as_of,
-        names=sorted(previous),
+        names=sorted(previous.keys() - rules.keys()),
         previous={code: mark.price for code, mark in previous.items()},
         policy=POLICY,
     )
     overrides, at = overrides_in_force(as_of), (business_day, as_of)
+    apart = frozenset(code for code, mark in previous.items() if mark.asset_id in overrides)
+    ruled = qualified_marks(
+        rules,
+        observed=observed,
+        marked={m.instrument: (m.price, m.state) for m in plain if m.instrument not in apart},
+        moment=Moment(business_day, as_of, previous, apart),
+    )
+    found: dict[str, ComposedMark | QualifiedMark] = {each.instrument: each for each in plain}
+    composed = [(found | ruled)[code] for code in sorted(previous)]
     return copy_rows(
         [
             _overridden(mark, overrides[before.asset_id], by_line=by_line, at=at)
             if before.asset_id in overrides
-            else _composed(mark, before, by_line=by_line, at=at)
+            else _composed(mark, before, by_line=by_line, at=at, rule=rules.get(mark.instrument))
             for mark, before in ((mark, previous[mark.instrument]) for mark in composed)
         ]
     )
@@ -115,24 +140,35 @@ def overrides_in_force(at: datetime) -> dict[int, PriceOverride]:
 
 
 def _composed(
-    mark: ComposedMark, before: Mark, *, by_line: Mapping[int, Price], at: tuple[date, datetime]
+    mark: ComposedMark | QualifiedMark,
+    before: Mark,
+    *,
+    by_line: Mapping[int, Price],
+    at: tuple[date, datetime],
+    rule: InForce | None,
 ) -> Mark:
     """The mark as the sources make it, or as it was before where they do not."""
     business_day, as_of = at
+    if isinstance(mark, QualifiedMark):
+        assert rule is not None, "an asset is qualified by its rules"
+        used, is_carried, more = mark.used, mark.is_carried, mark_fields(mark, rule)
+    else:
+        used, is_carried, more = mark.used_prices, mark.state != "VALID", {}
     return Mark(
         asset=before.asset,
         as_of=as_of,
         business_day=business_day,
         price=mark.price,
         state=mark.state,
-        used=[{"source": row.source, "price_id": by_line[row.line].pk} for row in mark.used_prices],
+        used=[{"source": row.source, "price_id": by_line[row.line].pk} for row in used],
         dropped=[_dropped(by_line[each.line], each.reason) for each in mark.dropped],
-        carried_from=None if mark.state == "VALID" else before,
+        carried_from=before if is_carried else None,
+        **more,
     )
 
 
 def _overridden(
-    mark: ComposedMark,
+    mark: ComposedMark | QualifiedMark,
     override: PriceOverride,
     *,
     by_line: Mapping[int, Price],
@@ -141,7 +177,8 @@ def _overridden(
     """What two people put in the place of the mark; no source counts."""
     business_day, as_of = at
     dropped = [_dropped(by_line[each.line], each.reason) for each in mark.dropped]
-    dropped += [_dropped(by_line[row.line], OVERRIDDEN) for row in mark.used_prices]
+    used = mark.used if isinstance(mark, QualifiedMark) else mark.used_prices
+    dropped += [_dropped(by_line[row.line], OVERRIDDEN) for row in used]
     return Mark(
         asset_id=override.asset_id,
         as_of=as_of,

@@ -21,6 +21,11 @@ from accounts.clock import shown_day
 from accounts.figures import plain
 from accounts.models import Approval, LegalEntity
 from ledger.models import Asset, AssetKind
+from margin.engine.collateral_schedule import (
+    CollateralSchedule,
+    read_schedule,
+    written_schedule,
+)
 from margin.engine.inputs import (
     AssetTerms,
     Bracket,
@@ -29,7 +34,7 @@ from margin.engine.inputs import (
     perpetual_terms,
 )
 from margin.models import Haircut, InstrumentTerms
-from margin.terms import TermsInForce, terms_in_force
+from margin.terms import TermsInForce, schedule_of, terms_in_force
 
 HAIRCUT, TERMS = "parameter.haircut", "parameter.terms"
 
@@ -38,6 +43,9 @@ def engine_terms(in_force: TermsInForce, *, asset_id: int, kind: str) -> AssetTe
     """What the rules apply to an asset; None where no version is in force."""
     if kind == "money":
         haircut = in_force.haircuts.get(asset_id)
+        tiered = in_force.collateral.get(asset_id)
+        if tiered is not None:
+            return tiered
         return None if haircut is None else MoneyTerms(haircut.haircut)
     terms = in_force.instruments.get(asset_id)
     if terms is None:
@@ -66,6 +74,7 @@ def request_haircut(
     reason: str,
     actor: Actor,
     request_id: str = "",
+    schedule: CollateralSchedule | None = None,
 ) -> UUID:
     """Ask that money count with another deduction from a day on.
 
@@ -77,29 +86,31 @@ def request_haircut(
         reason: why.
         actor: who asks.
         request_id: of the web request.
+        schedule: its tiers and what scales them; the first has the haircut. Flat where None.
 
     Raises:
-        AskRefusedError: it is no money, or no share.
+        AskRefusedError: it is no money, or no share, or the tiers begin with another haircut.
         RefusedError: the maker may not ask, or nobody else could decide.
     """
     if asset.kind != AssetKind.MONEY:
         raise AskRefusedError("asset", f"{asset.code} is no money.")
     if not 0 <= haircut <= 1:
         raise AskRefusedError("haircut", "A haircut is a share between 0 and 1.")
-    version = next_version(Haircut.objects.filter(asset=asset))
+    if schedule is not None and schedule.tiers[0].haircut != haircut:
+        raise AskRefusedError("haircut", "The first tier has the haircut itself.")
+    row = {
+        "asset_id": asset.pk,
+        "version": next_version(Haircut.objects.filter(asset=asset)),
+        "effective_from": effective_from.isoformat(),
+        "haircut": plain(haircut),
+    }
+    tiers = {} if schedule is None else {"schedule": written_schedule(schedule)}
     with acting(actor, reason=reason, request_id=request_id):
         return request_approval(
             legal_entity_id=legal_entity.pk,
             action=HAIRCUT,
-            subject=f"{asset.code}: haircut {plain(haircut)}",
-            payload={
-                "row": {
-                    "asset_id": asset.pk,
-                    "version": version,
-                    "effective_from": effective_from.isoformat(),
-                    "haircut": plain(haircut),
-                }
-            },
+            subject=f"{asset.code}: haircut {plain(haircut)}{', with tiers' if tiers else ''}",
+            payload={"row": row, **tiers},
             reason=reason,
             records=(f"ledger_asset:{asset.pk}",),
         )
@@ -179,6 +190,9 @@ def describe_haircut(approval: Approval) -> Description:
     row = approval.payload["row"]
     asset, day = Asset.objects.get(pk=row["asset_id"]), date.fromisoformat(row["effective_from"])
     before = terms_in_force(day).haircuts.get(asset.pk)
+    was = {} if before is None else schedule_lines(schedule_of(before))
+    asked = approval.payload.get("schedule")
+    now = {} if asked is None else schedule_lines(read_schedule(asked))
     return Description(
         headline=approval.subject,
         facts=(("From", shown_day(day, form="medium")),),
@@ -188,9 +202,38 @@ def describe_haircut(approval: Approval) -> Description:
                 "none" if before is None else plain(before.haircut),
                 row["haircut"],
             ),
+            *(
+                FieldChange(label, was.get(label, "none"), now.get(label, "none"))
+                for label in dict.fromkeys([*was, *now])
+            ),
         ),
         note="From that day every scope that holds it is computed with it.",
     )
+
+
+def schedule_lines(schedule: CollateralSchedule | None) -> dict[str, str]:
+    """Every step of a schedule in words, by what it is for; nothing where it is flat."""
+    if schedule is None:
+        return {}
+    said = {f"From {plain(t.floor)}": plain(t.haircut) for t in schedule.tiers}
+    said |= {
+        f"Above {plain(t.share)} of all money": f"{plain(t.addition)} more"
+        for t in schedule.concentration
+    }
+    said |= {
+        f"Below a price of {plain(t.below)}": (
+            f"times {plain(t.multiplier)}, at least {plain(t.least)}"
+        )
+        for t in schedule.peg
+    }
+    rule = schedule.volatility
+    if rule is not None:
+        said["By volatility"] = (
+            f"{plain(rule.multiple)} x {rule.estimator} of {rule.lookback_days} days over"
+            f" {rule.horizon_days}; {plain(rule.without_history)} with fewer than"
+            f" {rule.least_days}"
+        )
+    return said
 
 
 def describe_terms(approval: Approval) -> Description:

@@ -29,6 +29,13 @@ def mark_reference(mark: Mark, *, asset: str, valid: Mark | None) -> Reference:
         "used": mark.used,
         "dropped": mark.dropped,
     }
+    if mark.rule is not None and mark.confidence is not None and mark.contingency is not None:
+        said |= {
+            "rule": {"name": mark.rule.name, "version": mark.rule.version},
+            "confidence": plain(mark.confidence),
+            "contingency": plain(mark.contingency),
+            "facts": mark.facts,
+        }
     return said if valid is None else said | {"carried_from": utc_stamp(valid.as_of)}
 
 

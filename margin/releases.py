@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
@@ -15,6 +15,7 @@ from margin.engine.exact import ONE
 from margin.engine.gate import Standing, scope_equity_and_initial
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import AssetTerms
+from margin.engine.marks import PRICE_STATES
 from margin.marks import BASE, newest_marks
 from margin.models import Mark, ModelDecision
 from margin.parameters import engine_terms
@@ -39,6 +40,8 @@ class InitialMarginGate:
         marks: by asset code, the base currency (1) included.
         terms: by asset code.
         price_snapshot: sha256 of the marks, which a release is bound to.
+        contingencies: by asset code, the share of value that its doubted price adds.
+        unfit: asset codes whose price is in a state that permits no withdrawal.
         elsewhere: ids of buckets under a portfolio model, of which these rules cannot say whether
             money may leave; so none may.
     """
@@ -47,6 +50,8 @@ class InitialMarginGate:
     terms: Mapping[str, AssetTerms]
     price_snapshot: str
     elsewhere: frozenset[int] = frozenset()
+    contingencies: Mapping[str, Decimal] = field(default_factory=dict)
+    unfit: frozenset[str] = frozenset()
 
     @classmethod
     def at_marks_before(cls, day: date) -> "InitialMarginGate":
@@ -78,6 +83,12 @@ class InitialMarginGate:
             terms=terms,
             price_snapshot=hashlib.sha256(said.encode()).hexdigest(),
             elsewhere=buckets_under_models(day),
+            contingencies={
+                code: mark.contingency for code, mark in newest.items() if mark.contingency
+            },
+            unfit=frozenset(
+                code for code, mark in newest.items() if not PRICE_STATES[mark.state].withdraw
+            ),
         )
 
     def after(
@@ -96,4 +107,5 @@ class InitialMarginGate:
             is_cash_account=is_cash_account,
             marks=self.marks,
             terms=self.terms,
+            contingencies=self.contingencies,
         )

@@ -1,6 +1,6 @@
 """Margin runs: pinned inputs, arrays, results with parts that add up, and their replay."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
@@ -9,9 +9,10 @@ from typing import Final
 from accounts.bulk import copy_rows
 from margin.book import BASE, Holding, ReadInputs, read_inputs
 from margin.book.proof import unproved_balances
+from margin.column_runs import column_hashes
 from margin.eligibility import ineligible
-from margin.engine.components import OF_MODELS, Component, ComponentKind
-from margin.engine.exact import ONE, ZERO
+from margin.engine.components import OF_CLAIMS, OF_MODELS, OF_MONEY, Component, ComponentKind
+from margin.engine.exact import ZERO
 from margin.engine.hashing import (
     content_sha256,
     inputs_hash,
@@ -22,7 +23,6 @@ from margin.engine.hashing import (
 )
 from margin.engine.house_rules import MODEL, VERSION, HouseRulesResult, evaluate
 from margin.engine.inputs import (
-    AssetRow,
     ClaimRow,
     HouseRulesInput,
     PositionRow,
@@ -32,13 +32,12 @@ from margin.engine.inputs import (
 from margin.models import (
     MarginResult,
     MarginRun,
-    Mark,
     ResultComponent,
     RunException,
     ShadowResult,
 )
-from margin.parameters import engine_terms
 from margin.portfolio import Charge, Charged, Refusal, charge_rows, charged, models_sha256
+from margin.run_rows import asset_rows, next_number
 
 NO_CHARGES: Final[Mapping[int, Charge]] = MappingProxyType({})
 
@@ -152,7 +151,7 @@ def arrays_of(read: ReadInputs, charges: Mapping[int, Charge] = NO_CHARGES) -> H
     names = [_scope_name(row.account, row.bucket) for row in read.scopes]
     loans = {held.scope: held.amount for held in read.loans}
     return house_rules_input(
-        assets=list(_asset_rows(read)),
+        assets=list(asset_rows(read)),
         scopes=[
             ScopeRow(
                 name=name,
@@ -186,27 +185,12 @@ def _scope_name(account: str, bucket: str) -> str:
     return f"{account}/{bucket}"
 
 
-def _asset_rows(read: ReadInputs) -> Iterator[AssetRow]:
-    """Every asset with terms and a mark; the currency is worth one of itself."""
-    for asset in sorted(read.assets.values(), key=lambda each: each.code):
-        terms = engine_terms(read.terms, asset_id=asset.pk, kind=asset.kind)
-        if terms is None:
-            continue
-        if asset.code == BASE:
-            yield AssetRow(asset.code, terms, ONE)
-            continue
-        mark = read.marks.get(asset.pk)
-        if mark is not None:
-            overridden = mark.state == Mark.State.OVERRIDDEN
-            yield AssetRow(asset.code, terms, mark.price, mark.state != "VALID", overridden)
-
-
 def record_run(read: ReadInputs, *, business_day: date, purpose: str) -> MarginRun:
     """Compute every requirement and keep run, results, parts and exceptions; inside an act."""
     done = computed(read)
     read, result = done.charged.read, done.result
     run = MarginRun.objects.create(
-        number=_next_number(business_day),
+        number=next_number(business_day),
         as_of=read.as_of,
         business_day=business_day,
         purpose=purpose,
@@ -256,11 +240,6 @@ def _shadow_row(run: MarginRun, read: ReadInputs, said: Charge | Refusal) -> Sha
         row.initial_margin, row.maintenance_margin = said.initial_margin, said.maintenance_margin
         row.binding = said.binding
     return row
-
-
-def _next_number(business_day: date) -> str:
-    prefix = f"MR-{business_day:%y%m%d}-"
-    return f"{prefix}{MarginRun.objects.filter(number__startswith=prefix).count() + 1}"
 
 
 def _result_row(
@@ -328,7 +307,7 @@ def _held(read: ReadInputs, component: Component) -> Holding | None:
     """The claim, position or loan a part was made from."""
     if component.row is None:
         return None
-    if component.kind == ComponentKind.MONEY_CLAIM:
+    if component.kind in OF_MONEY or component.kind in OF_CLAIMS:
         return read.claims[component.row]
     if component.kind == ComponentKind.LOAN:
         return next(held for held in read.loans if held.scope == component.row)
@@ -342,10 +321,14 @@ def replay(number: str) -> Replay:
         MarginRun.DoesNotExist: there is no such run.
     """
     run = MarginRun.objects.get(number=number)
-    done = computed(read_inputs(horizon_id=run.horizon_id, as_of=run.as_of))
+    if run.layout == MarginRun.Layout.COLUMNS:
+        inputs_sha256, result_sha256 = column_hashes(run)
+    else:
+        done = computed(read_inputs(horizon_id=run.horizon_id, as_of=run.as_of))
+        inputs_sha256, result_sha256 = done.inputs_sha256, done.result_sha256
     return Replay(
         run=run,
-        inputs_sha256=done.inputs_sha256,
-        result_sha256=done.result_sha256,
+        inputs_sha256=inputs_sha256,
+        result_sha256=result_sha256,
         unproved=unproved_balances(horizon_id=run.horizon_id, as_of=run.as_of),
     )

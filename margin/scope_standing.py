@@ -4,12 +4,13 @@ Scopes that are thought of go through the same evaluation as every run.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from accounts.models import AgreementVersion
 from ledger.positions import Position
+from margin.engine.collateral import CollateralTerms, bends, bends_of_others
 from margin.engine.components import Component
 from margin.engine.exact import ZERO, exact
 from margin.engine.gate import scope_equity_and_initial
@@ -18,6 +19,7 @@ from margin.engine.inputs import (
     AssetRow,
     AssetTerms,
     ClaimRow,
+    Doubt,
     PerpetualTerms,
     PositionRow,
     ScopeRow,
@@ -28,6 +30,7 @@ from margin.marks import BASE
 
 NOTHING: Final = Position(quantity=ZERO, average_cost=ZERO)
 SCOPE: Final = "scope"
+JUST: Final = Decimal("1e-18")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Ground:
         kinds: what each asset is.
         carried: those whose mark is not valid.
         overridden: those whose mark two people set.
+        doubts: what else there is to say of prices.
     """
 
     kinds: Mapping[str, str]
@@ -93,6 +97,12 @@ class Ground:
     terms: Mapping[str, AssetTerms]
     carried: frozenset[str]
     overridden: frozenset[str] = frozenset()
+    doubts: Mapping[str, Doubt] = field(default_factory=dict)
+
+    @property
+    def contingencies(self) -> Mapping[str, Decimal]:
+        """By asset, the share of value that its doubted price adds."""
+        return {code: each.contingency for code, each in self.doubts.items()}
 
 
 def side_of(
@@ -130,6 +140,7 @@ def _evaluated(
                     ground.marks[code],
                     insufficient=code in ground.carried,
                     overridden=code in ground.overridden,
+                    doubt=ground.doubts.get(code),
                 )
                 for code in sorted(ground.marks)
             ],
@@ -166,6 +177,7 @@ def balance_at(
             is_cash_account=False,
             marks={**ground.marks, code: price},
             terms=ground.terms,
+            contingencies=ground.contingencies,
         )
         with exact():
             threshold = agreement.liquidation_level * standing.maintenance_margin
@@ -183,10 +195,35 @@ def _points(
     return liquidation_points(
         balance_at(code, held, ground, agreement),
         price=ground.marks[code],
-        bends=[_bend(floor, size) for floor in floors if floor],
+        bends=[
+            *(_bend(floor, size) for floor in floors if floor),
+            *money_bends(code, held, ground),
+        ],
     )
 
 
+def money_bends(code: str, held: Holding, ground: Ground) -> list[Decimal]:
+    """Prices of money at which a tier, a concentration or a peg bends what money counts for."""
+    amount, terms = held.claims.get(code, ZERO), ground.terms[code]
+    if amount <= 0:
+        return []
+    with exact():
+        values = {c: a * ground.marks[c] for c, a in held.claims.items() if a > 0 and c != code}
+        rest = sum(values.values(), ZERO)
+        others = [
+            (value, found)
+            for c, value in values.items()
+            if isinstance(found := ground.terms[c], CollateralTerms)
+        ]
+        quotients = list(bends_of_others(amount, rest=rest, others=others))
+        steps: list[Decimal] = []
+        if isinstance(terms, CollateralTerms):
+            quotients += bends(amount, rest=rest, terms=terms)
+            # What counts jumps where a peg is lost: just below it is a bend of its own.
+            steps = [p for tier in terms.peg for p in (tier.below, tier.below - JUST)]
+    return steps + [_bend(above, below) for above, below in quotients if above > 0]
+
+
 def _bend(floor: Decimal, size: Decimal) -> Decimal:
-    """The price at which a position of this size reaches a bracket."""
-    return (floor / size).quantize(Decimal("1e-18"))
+    """The price at which something of this size reaches a floor."""
+    return (floor / size).quantize(JUST)

@@ -3,6 +3,7 @@
 from django.db.backends.utils import CursorWrapper
 
 from accounts.checks import Check, CheckFunction, Query
+from margin.column_checks import check_columns
 
 TOTALS = Query(
     "parts_add_up_to_their_results",
@@ -11,7 +12,7 @@ TOTALS = Query(
     SELECT 'margin_marginresult', r.id::text,
            format('its parts come to equity %%s, initial %%s, maintenance %%s',
                   c.equity, c.initial_margin, c.maintenance_margin)
-    FROM margin_marginresult r
+    FROM margin_marginresult r JOIN margin_marginrun u ON u.id = r.run_id AND u.layout = 'rows'
     LEFT JOIN (
         SELECT result_id,
                coalesce(sum(amount) FILTER (WHERE total = 'equity'), 0) AS equity,
@@ -42,11 +43,11 @@ MARKS = Query(
     "margin_mark",
     """
     SELECT 'margin_mark', m.id::text, CASE
-        WHEN m.price <= 0 THEN 'its price is not positive'
+        WHEN m.price <= 0 AND m.rule_id IS NULL THEN 'its price is not positive'
         WHEN c.id IS NOT NULL THEN 'it differs from the mark it was carried from'
         ELSE 'it names a price that is not there' END
     FROM margin_mark m LEFT JOIN margin_mark c ON c.id = m.carried_from_id
-    WHERE m.price <= 0
+    WHERE m.price <= 0 AND m.rule_id IS NULL
        OR c.id IS NOT NULL
           AND (c.asset_id <> m.asset_id OR c.price <> m.price OR c.as_of >= m.as_of)
        OR EXISTS (
@@ -84,4 +85,4 @@ def check_margin(cursor: CursorWrapper) -> list[Check]:
     return [query.run(cursor, {}) for query in (TOTALS, RUNS, MARKS, CALLS)]
 
 
-CHECKS: tuple[CheckFunction, ...] = (check_margin,)
+CHECKS: tuple[CheckFunction, ...] = (check_margin, check_columns)

@@ -20,6 +20,7 @@ from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import MoneyTerms
 from margin.holding import balances_of
+from margin.market_states import doubt_of
 from margin.marks import BASE
 from margin.models import Mark
 from margin.parameters import engine_terms
@@ -173,6 +174,7 @@ def _ground(codes: Iterable[str], *, as_of: datetime) -> tuple[Ground, dict[str,
         overridden=frozenset(
             code for code, mark in marks.items() if mark.state == Mark.State.OVERRIDDEN
         ),
+        doubts={code: doubt for code, mark in marks.items() if (doubt := doubt_of(mark))},
     )
     return ground, assets
 
@@ -186,6 +188,7 @@ def _moved(ground: Ground, change: Change) -> Ground:
         terms={**ground.terms, **haircuts},
         carried=ground.carried - change.prices.keys(),
         overridden=ground.overridden - change.prices.keys(),
+        doubts={c: doubt for c, doubt in ground.doubts.items() if c not in change.prices},
     )
 
 

@@ -250,6 +250,10 @@ DERIVED = [
                  debit="5", credit="0")),
     by_owner("movements_come_from_postings", "a movement changed",
              "UPDATE ledger_dailymovement SET credit = credit + 1 WHERE account_id = $alice"),
+    by_owner("checkpoint_is_of_the_past", "a checkpoint of what is open still",
+             row("ledger_checkpoint",
+                 below="(pg_current_xact_id()::text::bigint + 1)::text::xid8")),
+    by_owner("history_is_append_only", "a checkpoint deleted", "DELETE FROM ledger_checkpoint"),
 ]  # fmt: skip
 
 BOOK = (*WHOLE, *POSTINGS, *KINDS, *LEAVE, *LOSSES, *DERIVED)

@@ -10,6 +10,7 @@ RUNTIME, AUDITOR, BROKER = "rights_of_the_program", "rights_of_the_auditor", "ri
 
 POSTED = (
     "ledger_entry", "ledger_posting", "ledger_entrykey", "ledger_balance", "ledger_dailymovement",
+    "ledger_checkpoint",
     "ledger_ledgeraccount", "ledger_loss", "ledger_releaseuse", "ledger_entrykind",
     "ledger_kindleg", "accounts_act", "accounts_auditrow", "accounts_approval",
     "accounts_approvalaction", "accounts_rolegrant", "accounts_operatorsession",

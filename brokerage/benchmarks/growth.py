@@ -1,6 +1,6 @@
 """The same figures on an empty book and on one of ten million postings, by turns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 from typing import NamedTuple
@@ -112,9 +112,12 @@ BALANCES = """
     WHERE b.account_id = l.account_id
 """
 MOVEMENTS = """
-    INSERT INTO ledger_dailymovement (account_id, effective_on, debit, credit, first_seq)
+    INSERT INTO ledger_dailymovement (account_id, effective_on, debit, credit, first_seq,
+                                      amount_before, first_xid)
     SELECT p.account_id, (e.effective_at AT TIME ZONE 'UTC')::date, sum(greatest(p.amount, 0)),
-           sum(greatest(-p.amount, 0)), min(p.account_seq)
+           sum(greatest(-p.amount, 0)), min(p.account_seq),
+           (array_agg(p.balance_after - p.amount ORDER BY p.account_seq))[1],
+           (array_agg(p.xid ORDER BY p.account_seq))[1]
     FROM ledger_posting p JOIN ledger_entry e ON e.id = p.entry_id GROUP BY 1, 2
 """
 
@@ -132,7 +135,7 @@ def fill(scratch: Scratch, *, postings: int) -> None:
     }  # fmt: skip
     with scratch.connect_superuser() as superuser:
         superuser.execute("SET work_mem = '256MB'")
-        with _without_guards(superuser):
+        with without_guards(superuser, TABLES):
             for first in range(0, entries, CHUNK):
                 last = min(first + CHUNK, entries) - 1
                 superuser.execute(ENTRIES, {**values, "first": first, "last": last})
@@ -151,16 +154,16 @@ HOW = {"A": "ENABLE ALWAYS", "O": "ENABLE", "R": "ENABLE REPLICA", "D": "DISABLE
 
 
 @contextmanager
-def _without_guards(superuser: Connection) -> Iterator[None]:
-    """Have the body write past the guards; afterwards each stands as it stood."""
+def without_guards(superuser: Connection, tables: Sequence[str]) -> Iterator[None]:
+    """Have the body write past the guards of tables; afterwards each stands as it stood."""
     watchers = superuser.execute("SELECT evtname, evtenabled FROM pg_event_trigger").fetchall()
     for watcher, _ in watchers:
         _stand(superuser, "ALTER EVENT TRIGGER {} {}", watcher, state="D")
-    guards = superuser.execute(GUARDS, [list(TABLES)]).fetchall()
-    for name in TABLES:
+    guards = superuser.execute(GUARDS, [list(tables)]).fetchall()
+    for name in tables:
         _stand(superuser, "ALTER TABLE {} {} TRIGGER ALL", name, state="D")
     yield
-    for name in TABLES:
+    for name in tables:
         _stand(superuser, "ALTER TABLE {} {} TRIGGER ALL", name, state="O")
     for table, guard, state in guards:
         _stand(superuser, "ALTER TABLE {} {} TRIGGER {}", table, guard, state=state)

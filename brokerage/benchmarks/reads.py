@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from brokerage.benchmarks import growth, machine
 from brokerage.benchmarks.scratch import Connection, Scratch, found_scratch
 from ledger.account_statement import statement_page
+from ledger.checkpoints import keep_checkpoints
 
 CLIENTS = 20_000
 POSTINGS_QUICK = 1_000_000
@@ -48,8 +49,12 @@ def measure(quick: bool) -> dict[str, Any]:
     """
     scratch = found_scratch(clients=CLIENTS + 1, banks=BANKS)
     growth.fill(scratch, postings=POSTINGS_QUICK if quick else growth.POSTINGS)
+    with scratch.at_work():
+        checkpoints = keep_checkpoints()
     with scratch.connect_superuser() as superuser:
         figures: dict[str, Any] = {"machine": machine.score(superuser)._asdict()}
+        superuser.execute("VACUUM ANALYZE ledger_checkpoint")
+        bytes_of_them = _bytes(superuser)
     with scratch.connect() as runtime:
         instants = _instants(runtime)
         everyone = {name: _everyone(runtime, at) for name, at in instants.items()}
@@ -60,6 +65,8 @@ def measure(quick: bool) -> dict[str, Any]:
         middle = _timed(lambda: statement_page(scratch.banks[0], before=1_000))
     figures |= {
         "accounts": len(scratch.claims) + len(scratch.banks),
+        "checkpoints": checkpoints,
+        "checkpoint_bytes": bytes_of_them,
         "postings_of_the_statement": _places(scratch),
         "balances_ms": everyone,
         "balance_ms": alone,
@@ -69,6 +76,12 @@ def measure(quick: bool) -> dict[str, Any]:
     }
     slowest = max(everyone.values())
     return {"name": "reads", "figures": figures, "ratios": {"balances": added_up / slowest}}
+
+
+def _bytes(connection: Connection) -> int:
+    row = connection.execute("SELECT pg_total_relation_size('ledger_checkpoint')").fetchone()
+    assert row is not None, "a function gives one row"
+    return int(row[0])
 
 
 def _instants(connection: Connection) -> dict[str, Instant]:

@@ -29,8 +29,10 @@ from ledger.residual import state_segregation
 from ledger.segregation import pool_assets
 from ledger.statements.rows import RejectedRow as ReadRejectedRow
 from ledger.statements.statement import StatementFormat
-from margin.book import ReadInputs, read_inputs
+from margin.book import ReadInputs
+from margin.book.columns import ColumnInputs
 from margin.calls import deliver_notices, settle_run
+from margin.column_runs import read_for_run, record_columns
 from margin.marks import ReceivedPrice, compose_day, priced_names, record_prices_of
 from margin.models import MarginRun
 from margin.releases import InitialMarginGate
@@ -39,6 +41,7 @@ from margin.runs import record_run
 if TYPE_CHECKING:
     from brokerage.inbox.cycle import Progress
 
+END_OF_DAY = "end-of-day"
 BANK_FORMATS = {
     ".xml": StatementFormat.CAMT053,
     ".mt940": StatementFormat.MT940,
@@ -58,7 +61,7 @@ class DayContext:
     day: BusinessDay
     actor: Actor
     progress: "Progress"
-    inputs: ReadInputs | None = None
+    inputs: ColumnInputs | ReadInputs | None = None
     _files: dict[str, bytes] = field(default_factory=dict)
 
     def file(self, name: str) -> bytes:
@@ -73,7 +76,7 @@ class DayContext:
         if step == "margin":
             with acting(self.actor, reason=f"Horizon of the margin run, {self.day.day}"):
                 horizon = Horizon.objects.create(purpose="margin-run")
-            self.inputs = read_inputs(horizon_id=horizon.pk, as_of=self.day.as_of)
+            self.inputs = read_for_run(horizon_id=horizon.pk, as_of=self.day.as_of)
         elif step == "result":
             deliver_notices(business_day=self.day.day, actor=self.actor)
 
@@ -151,13 +154,17 @@ def apply_events(context: DayContext) -> dict[str, Any]:
 def run_margin(context: DayContext) -> dict[str, Any]:
     """Compute every requirement from the pinned inputs and keep the results."""
     assert context.inputs is not None, "the inputs were read before the act"
-    run = record_run(context.inputs, business_day=context.day.day, purpose="end-of-day")
+    day = context.day.day
+    if isinstance(context.inputs, ReadInputs):
+        run = record_run(context.inputs, business_day=day, purpose=END_OF_DAY)
+    else:
+        run = record_columns(context.inputs, business_day=day, purpose=END_OF_DAY)
     return {"run": run.number, "scopes": run.scope_count}
 
 
 def settle_calls(context: DayContext) -> dict[str, Any]:
     """Issue, raise, lower or end calls as the run says, and open tasks where a person is needed."""
-    run = MarginRun.objects.filter(business_day=context.day.day, purpose="end-of-day").latest("pk")
+    run = MarginRun.objects.filter(business_day=context.day.day, purpose=END_OF_DAY).latest("pk")
     settled = settle_run(run)
     return {
         "issued": settled.issued,

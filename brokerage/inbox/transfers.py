@@ -216,17 +216,20 @@ def _released(
     """Margin's leave to lower a scope; a bucket that is no scope needs none."""
     if not bucket.is_margined:
         return None
-    if bucket.id in gate.elsewhere:
+    positions = {
+        code: (held.quantity, held.average_cost) for code, held in book.positions_of(bucket).items()
+    }
+    held = {code for code, amount in book.claims_of(bucket).items() if amount} | {
+        code for code, (quantity, _) in positions.items() if quantity
+    }
+    if bucket.id in gate.elsewhere or not gate.unfit.isdisjoint(held):
         raise RefusedEventError("initial_margin")
     standing = gate.after(
         claims={
             **book.claims_of(bucket),
             transfer.asset: book.claim(bucket, transfer.asset) - transfer.amount,
         },
-        positions={
-            code: (held.quantity, held.average_cost)
-            for code, held in book.positions_of(bucket).items()
-        },
+        positions=positions,
         loan=book.loans.get(bucket.id, ZERO) if bucket.code == "FREE" else ZERO,
         is_cash_account=bucket.mode == "cash",
     )

@@ -67,6 +67,11 @@ def task_lines(request: DeskRequest, run: MarginRun | None, marks: Sequence[Mark
         if kind in by_kind:
             lines.append(scope_line(request, by_kind[kind], words=words))
     lines += price_lines(request, by_kind.get(Task.Kind.PRICE, ()), run=run, marks=marks)
+    for kind, many in (
+        (Task.Kind.DISLOCATION, "prices have one source far from the others"),
+        (Task.Kind.FEED, "feeds did not keep what they promised"),
+    ):
+        lines += several(by_kind.get(kind, ()), words=many, address=reverse("margin:feeds"))
     for kind in (Task.Kind.UNPRICED, Task.Kind.NO_AGREEMENT):
         lines += several(
             by_kind.get(kind, ()),

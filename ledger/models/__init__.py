@@ -8,6 +8,7 @@ credit side, stored negative and shown positive.
 from ledger.models.blocks import BlockLift, BlockRule, BlockSweep, OutflowBlock
 from ledger.models.book import (
     Balance,
+    Checkpoint,
     DailyMovement,
     Entry,
     EntryKey,
@@ -74,6 +75,7 @@ __all__ = [
     "BlockSweep",
     "Break",
     "BreakEvent",
+    "Checkpoint",
     "ClientReconciliation",
     "ConductRule",
     "DailyMovement",

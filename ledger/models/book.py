@@ -162,8 +162,9 @@ class Balance(models.Model):
 class DailyMovement(models.Model):
     """What moved on an account on a business date; so a balance by date needs no history.
 
-    `first_seq` is the posting with which the account came to the date; null where it had been at
-    a later date by then.
+    `first_seq` is the posting with which the account came to the date, `amount_before` the balance
+    it found and `first_xid` its transaction; null where the account had been at a later date by
+    then.
     """
 
     pk = models.CompositePrimaryKey("account_id", "effective_on")
@@ -174,6 +175,33 @@ class DailyMovement(models.Model):
     debit = ExactField()
     credit = ExactField()
     first_seq = models.BigIntegerField(null=True)
+    amount_before = ExactField(null=True)
+    first_xid = TransactionIdField(null=True)
+
+
+class Checkpoint(models.Model):
+    """All balances as the transactions below one left them, packed; derived and append-only.
+
+    Accounts that no such transaction moved are left out.
+
+    Attributes:
+        below, since: what transactions below `below` posted is in it, what those below `since`
+            posted is in the checkpoint before it too.
+        postings: how many are in it.
+        newest_on: the latest business date among them.
+        first_entry, last_entry: between which ids the entries are that came since.
+        account_ids, account_seqs, amounts: per account its newest posting and its balance.
+    """
+
+    below = TransactionIdField(primary_key=True)
+    since = TransactionIdField(unique=True)
+    postings = models.BigIntegerField()
+    newest_on = models.DateField()
+    first_entry = models.BigIntegerField()
+    last_entry = models.BigIntegerField()
+    account_ids = ArrayField(models.BigIntegerField())
+    account_seqs = ArrayField(models.BigIntegerField())
+    amounts = ArrayField(ExactField())
 
 
 class Loss(models.Model):

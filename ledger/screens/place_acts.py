@@ -10,15 +10,14 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.models import Approval, Client, LegalEntity, OwnerClass
 from accounts.roles import DeskRequest, require
 from accounts.screens.asking import AskForm, Question, ask, day_field, text_field
+from ledger.letter_documents import DOCUMENT_SIZE_MAX, LetterDraft
 from ledger.letters import letter_state
 from ledger.locations import (
     CHANGE,
     CLOSE,
-    DOCUMENT_SIZE_MAX,
     LETTER,
     OPEN,
     PARTICULARS,
-    LetterDraft,
     held_words,
     request_change,
     request_closing,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from django.db.backends.utils import CursorWrapper
 
 from accounts.checks import Check, CheckFunction
+from ledger.verify.checkpoints import check_checkpoints
 from ledger.verify.costs import check_average_costs
 from ledger.verify.entries import check_entries, check_kinds, check_leave
 from ledger.verify.interest import check_interest
@@ -18,6 +19,7 @@ CHECKS: tuple[CheckFunction, ...] = (
     check_kinds,
     check_average_costs,
     check_balances,
+    check_checkpoints,
     check_leave,
     check_interest,
     check_locations,

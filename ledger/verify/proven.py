@@ -28,6 +28,7 @@ BALANCES = (
     f"SELECT count(*), {joined_exact('amount')}, {joined_numbers('int8send', 'account_id')},"  # noqa: S608
     f" {joined_numbers('int8send', 'seq')} FROM ledger_balance"
 )
+NO_XID = "coalesce(first_xid, '0')"
 COSTS = """
     SELECT NOT EXISTS (
         SELECT FROM ledger_balance b
@@ -38,7 +39,10 @@ MOVEMENTS = (
     f"SELECT count(*), {joined_exact('debit')}, {joined_exact('credit')},"  # noqa: S608
     f" {joined_numbers('int8send', 'account_id')}, {joined_numbers('date_send', 'effective_on')},"
     f" {joined_numbers('int8send', 'coalesce(first_seq, 0)')},"
-    f" {joined_numbers('boolsend', 'first_seq IS NULL')}"
+    f" {joined_numbers('boolsend', 'first_seq IS NULL')},"
+    f" {joined_exact('coalesce(amount_before, 0)')},"
+    f" {joined_numbers('xid8send', NO_XID)},"
+    " coalesce(bool_and(num_nulls(first_seq, amount_before, first_xid) IN (0, 3)), true)"
     " FROM ledger_dailymovement WHERE account_id BETWEEN %(first)s AND %(last)s"
 )
 FLOORS = """
@@ -277,17 +281,17 @@ def _movements(cursor: CursorWrapper, accounts: Accounts, moved: Movements) -> i
 def _by_day(moved: Movements) -> Movements:
     """Movements put together by account and day, in that order.
 
-    `first` is 0 where the account had been at a later day before.
+    `first`, `before` and `xid` are 0 where the account had been at a later day before.
     """
-    order = np.lexsort((moved.day, moved.account))
-    account, day, debit, credit, first = (column[order] for column in moved)
+    order = np.lexsort((moved.first, moved.day, moved.account))
+    account, day, debit, credit, first, before, xid = (column[order] for column in moved)
     if not len(order):
-        return Movements(account, day, debit, credit, first)
+        return Movements(account, day, debit, credit, first, before, xid)
     is_new = np.ones(len(order), np.bool_)
     is_new[1:] = (account[1:] != account[:-1]) | (day[1:] != day[:-1])
     begins = np.flatnonzero(is_new)
     account, day = account[begins], day[begins]
-    first = np.minimum.reduceat(first, begins)
+    first, before, xid = first[begins], before[begins], xid[begins]
     # From the end on, the least number so far: each account's numbers are put below those of the
     # accounts behind it, which then say nothing of it.
     beyond = int(first.max()) + 1
@@ -299,25 +303,34 @@ def _by_day(moved: Movements) -> Movements:
     is_first[:-1] = least[1:] >= lowered[:-1]
     return Movements(
         account, day, np.add.reduceat(debit, begins), np.add.reduceat(credit, begins),
-        np.where(is_first, first, 0),
+        *(np.where(is_first, column, 0) for column in (first, before, xid)),
     )  # fmt: skip
 
 
 def _are_kept(
     cursor: CursorWrapper, accounts: Accounts, expected: Movements, between: dict[str, int]
 ) -> bool:
-    ((many, debited, credited, *joined),) = fetch_packed(cursor, MOVEMENTS, between)
+    ((many, debited, credited, *joined, stood, sent, is_whole),) = fetch_packed(
+        cursor, MOVEMENTS, between
+    )
+    if not is_whole:
+        return False
     account = accounts.find(as_numbers("int8send", joined[0]))
     day, first = as_numbers("date_send", joined[1]), as_numbers("int8send", joined[2])
     is_without = as_numbers("boolsend", joined[3]) != 0
     scale = accounts.scale[account]
-    debit, credit = as_units(debited, scale), as_units(credited, scale)
-    if {len(account), len(day), len(first), len(debit.values), len(credit.values)} != {many}:
+    xid = as_numbers("xid8send", sent)
+    debit, credit, before = (as_units(column, scale) for column in (debited, credited, stood))
+    exact = [each.values for each in (debit, credit, before)]
+    if {len(column) for column in (account, day, first, xid, *exact)} != {many}:
         raise UnfitError
-    if not (debit.fits.all() and credit.fits.all()) or (first[~is_without] == 0).any():
+    if (
+        not all(each.fits.all() for each in (debit, credit, before))
+        or ((first[~is_without] == 0) | (xid[~is_without] == 0)).any()
+    ):
         return False
     order = np.lexsort((day, account))
-    kept = (account, day, debit.values, credit.values, first)
+    kept = (account, day, debit.values, credit.values, first, before.values, xid)
     return all(
         np.array_equal(column[order], what) for column, what in zip(kept, expected, strict=True)
     )

@@ -12,6 +12,7 @@ from django.db.backends.utils import CursorWrapper
 
 from accounts.checks import Check, CheckFunction, Query, Wrong
 from ledger.verify import CHECKS
+from ledger.verify.checkpoints import check_checkpoints, check_recent_checkpoints
 from ledger.verify.costs import (
     FETCHED_AT_ONCE,
     UNPRICED,
@@ -50,6 +51,7 @@ READS_ALL = (
     check_kinds,
     check_average_costs,
     check_balances,
+    check_checkpoints,
     check_leave,
 )
 YOUNG_ENTRIES = "ledger_entry AS (SELECT * FROM public.ledger_entry WHERE xid >= %(since)s::xid8)"
@@ -150,8 +152,12 @@ def recent_checks(since: int) -> list[CheckFunction]:
     def check_last_balances(cursor: CursorWrapper) -> list[Check]:
         return [query.run(cursor, {}) for query in (BALANCES, MOVEMENTS, *OF_BALANCES)]
 
+    def check_last_checkpoints(cursor: CursorWrapper) -> list[Check]:
+        return check_recent_checkpoints(cursor, since)
+
     rest = [check for check in CHECKS if check not in READS_ALL]
-    return [check_recent_entries, check_recent_costs, check_last_balances, *rest]
+    own = [check_recent_entries, check_recent_costs, check_last_balances, check_last_checkpoints]
+    return [*own, *rest]
 
 
 def _younger(cursor: CursorWrapper, query: Query, young: str, since: int) -> Check:

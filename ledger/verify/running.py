@@ -80,6 +80,10 @@ MOVEMENTS = Query(
            CASE WHEN m.debit IS DISTINCT FROM s.debit OR m.credit IS DISTINCT FROM s.credit
            THEN format('it says %%s debit and %%s credit, its postings %%s and %%s',
                        m.debit, m.credit, s.debit, s.credit)
+           WHEN m.first_seq IS NOT DISTINCT FROM CASE WHEN s.is_first THEN s.first_seq END
+           THEN format('before its first posting the account stood at %%s (transaction %%s),'
+                       ' not at %%s (%%s)', s.amount_before, s.first_xid,
+                       coalesce(m.amount_before::text, 'none'), coalesce(m.first_xid::text, 'none'))
            ELSE format('it says that posting %%s brought the account to the date, it was %%s',
                        coalesce(m.first_seq::text, 'none'),
                        CASE WHEN s.is_first THEN s.first_seq::text ELSE 'none' END) END
@@ -93,12 +97,17 @@ MOVEMENTS = Query(
             SELECT p.account_id, (e.effective_at AT TIME ZONE 'UTC')::date AS effective_on,
                    coalesce(sum(p.amount) FILTER (WHERE p.amount > 0), 0) AS debit,
                    coalesce(-sum(p.amount) FILTER (WHERE p.amount < 0), 0) AS credit,
-                   min(p.account_seq) AS first_seq
+                   min(p.account_seq) AS first_seq,
+                   (array_agg(p.balance_after - p.amount ORDER BY p.account_seq))[1]
+                       AS amount_before,
+                   (array_agg(p.xid ORDER BY p.account_seq))[1] AS first_xid
             FROM ledger_posting p JOIN ledger_entry e ON e.id = p.entry_id GROUP BY 1, 2
         ) d
     ) s ON s.account_id = m.account_id AND s.effective_on = m.effective_on
     WHERE m.debit IS DISTINCT FROM s.debit OR m.credit IS DISTINCT FROM s.credit
        OR m.first_seq IS DISTINCT FROM CASE WHEN s.is_first THEN s.first_seq END
+       OR m.amount_before IS DISTINCT FROM CASE WHEN s.is_first THEN s.amount_before END
+       OR m.first_xid IS DISTINCT FROM CASE WHEN s.is_first THEN s.first_xid END
     """,
     in_order=True,
 )

@@ -104,13 +104,21 @@ class Runs(NamedTuple):
 
 
 class Movements(NamedTuple):
-    """What moved on an account on a day; `first` is the least number of a posting of that day."""
+    """What moved on an account on a day.
+
+    Attributes:
+        account, day, debit, credit: as stored, in units.
+        first: the least number of a posting of that day.
+        before, xid: the balance that posting found, and its transaction.
+    """
 
     account: Ints
     day: Ints
     debit: Ints
     credit: Ints
     first: Ints
+    before: Ints
+    xid: Ints
 
 
 @dataclass(frozen=True)
@@ -300,7 +308,7 @@ def _by_account(postings: Postings, entries: Entries) -> tuple[Runs, Movements, 
     order = np.argsort(postings.account * SEQ_MAX + postings.seq)
     account, seq = postings.account[order], postings.seq[order]
     amount, balance = postings.amount[order], postings.balance[order]
-    day = entries.day[postings.entry[order]]
+    day, xid = entries.day[postings.entry[order]], postings.xid[order]
     is_first = np.ones(len(order), np.bool_)
     is_first[1:] = (account[1:] != account[:-1]) | (seq[1:] != seq[:-1] + 1)
     goes_on = bool((is_first[1:] | (balance[1:] == balance[:-1] + amount[1:])).all())
@@ -315,6 +323,7 @@ def _by_account(postings: Postings, entries: Entries) -> tuple[Runs, Movements, 
     movements = Movements(
         account[days], day[days], _over(np.add, np.maximum(amount, 0), days),
         _over(np.add, np.maximum(-amount, 0), days), seq[days],
+        balance[days] - amount[days], xid[days],
     )  # fmt: skip
     return runs, movements, goes_on
 

@@ -8,11 +8,14 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ledger.models import Asset, AssetKind
+from margin.book.market_data import MarketData
 from margin.book.rows import BASE, Close, ReadInputs
 from margin.engine.books import Books, books_of
 from margin.engine.given import Float
-from margin.engine.market import DAYS_PER_YEAR, Instruments, Kind, Market
-from margin.models import Contract
+from margin.engine.market import DAYS_PER_YEAR, Flag, Instruments, Kind, Market
+from margin.engine.rejected import RejectedInputError
+from margin.engine.surface import Surface
+from margin.models import Contract, Mark
 
 SECONDS_PER_YEAR: Final = DAYS_PER_YEAR * 86_400.0
 FORMS: Final = {
@@ -39,11 +42,12 @@ class Row(NamedTuple):
 def market_of(read: ReadInputs) -> Market:
     """Everything with a mark but the currency itself, by code, at the marks of the run.
 
-    A forward is the mark of a future, and the price of the underlying for anything else. Nothing
-    is assumed where nothing is known: volumes and open interest are 0, options have the volatility
-    0, and a model that needs more refuses.
+    A forward is the mark of a future, of options the price of the underlying carried by the curve
+    of their currency, and that price itself for anything else. Nothing is assumed where nothing is
+    known: rates, volumes and open interest are 0, options have the volatility 0, and a model that
+    needs more refuses. What is worth nothing or less is left out.
     """
-    rows = list(_rows(read))
+    rows, data = list(_rows(read)), read.market or MarketData(read.as_of)
     codes = {asset.pk: asset.code for asset in read.assets.values()}
     underlyings = sorted({row.underlying for row in rows}, key=lambda pk: codes[pk])
     place = {pk: n for n, pk in enumerate(underlyings)}
@@ -51,7 +55,7 @@ def market_of(read: ReadInputs) -> Market:
     at = np.array([place[row.underlying] for row in rows], dtype=np.intp)
     kinds = np.array([row.kind for row in rows], dtype=np.int8)
     prices = np.array([row.price for row in rows], dtype=np.float64)
-    zeros: Float = np.zeros(len(rows))
+    rates, forwards, volatilities, is_flagged = _carried(read, rows, data, spots[at])
     returns = _returns(read.closes, underlyings)
     return Market(
         instruments=Instruments(
@@ -67,17 +71,54 @@ def market_of(read: ReadInputs) -> Market:
         underlyings=tuple(codes[pk] for pk in underlyings),
         spots=spots,
         prices=prices,
-        forwards=np.where(kinds == Kind.FUTURE, prices, spots[at]),
-        volatilities=zeros,
-        rates=zeros,
-        confidences=np.array(
-            [float(read.marks[row.asset.pk].state == "VALID") for row in rows], dtype=np.float64
+        forwards=np.where(kinds == Kind.FUTURE, prices, forwards),
+        volatilities=volatilities,
+        rates=rates,
+        confidences=np.where(
+            is_flagged,
+            0.0,
+            np.array([_confidence(read.marks[row.asset.pk]) for row in rows], dtype=np.float64),
         ),
         daily_volatilities=returns.std(axis=0) if len(returns) else np.zeros(len(underlyings)),
-        daily_volumes=np.zeros(len(underlyings)),
-        open_interests=zeros,
+        daily_volumes=np.array([data.volumes.get(pk, 0.0) for pk in underlyings]),
+        open_interests=np.array([data.open_interests.get(row.asset.pk, 0.0) for row in rows]),
         returns=returns,
     )
+
+
+def _carried(
+    read: ReadInputs, rows: Sequence[Row], data: MarketData, spots: Float
+) -> tuple[Float, Float, Float, Flag]:
+    """(I,) rates, forwards, volatilities, and whether a volatility rests on no good quote."""
+    rates, forwards, volatilities = np.zeros(len(rows)), spots.copy(), np.zeros(len(rows))
+    is_flagged: Flag = np.zeros(len(rows), dtype=bool)
+    years = np.array([row.years for row in rows], dtype=np.float64)
+    base = next(pk for pk, asset in read.assets.items() if asset.code == BASE)
+    currencies = np.array([row.asset.settles_in_id or base for row in rows], dtype=np.int64)
+    is_option = np.array([row.kind is Kind.OPTION for row in rows], dtype=bool)
+    for currency in np.unique(currencies[years > 0]).tolist():
+        here = (currencies == currency) & (years > 0)
+        rates[here] = data.rates(currency, years[here])
+        options = here & is_option
+        forwards[options] = data.forwards(currency, spots[options], years[options])
+    surfaces: dict[tuple[int, int], Surface | None] = {}
+    for n in np.flatnonzero(is_option & (years > 0)).tolist():
+        key = rows[n].underlying, int(currencies[n])
+        if key not in surfaces:
+            code = read.assets[key[0]].code
+            surfaces[key] = data.surface(key[0], code=code, spot=spots[n], currency=key[1])
+        surface = surfaces[key]
+        if surface is not None:
+            said = surface.volatilities(rows[n].strike, years=years[n], forwards=forwards[n])
+            volatilities[n], is_flagged[n] = said.middle[0], bool(said.is_flagged[0])
+    return rates, forwards, volatilities, is_flagged
+
+
+def _confidence(mark: Mark) -> float:
+    """How far a mark is trusted: what its rules say, and not at all where it is not composed."""
+    if mark.state not in (Mark.State.VALID, Mark.State.MARKET_CLOSED):
+        return 0.0
+    return 1.0 if mark.confidence is None else float(mark.confidence)
 
 
 def books_of_scopes(read: ReadInputs, *, market: Market, places: Sequence[int]) -> Books:
@@ -95,6 +136,8 @@ def books_of_scopes(read: ReadInputs, *, market: Market, places: Sequence[int]) 
         code, amount = read.assets[held.asset_id].code, float(held.amount)
         if code == BASE:
             cash[scope[held.scope]] += amount
+        elif code not in column:
+            raise RejectedInputError(f"prices: {code} is worth nothing or less")
         else:
             rows.append((scope[held.scope], column[code], amount))
     for loan in read.loans:
@@ -110,7 +153,11 @@ def books_of_scopes(read: ReadInputs, *, market: Market, places: Sequence[int]) 
 
 def _rows(read: ReadInputs) -> "list[Row]":
     priced = sorted(
-        (asset for pk, asset in read.assets.items() if pk in read.marks and asset.code != BASE),
+        (
+            asset
+            for pk, asset in read.assets.items()
+            if pk in read.marks and asset.code != BASE and read.marks[pk].price > 0
+        ),
         key=lambda asset: asset.code,
     )
     return [_row(read, asset) for asset in priced]

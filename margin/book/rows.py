@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from accounts.agreements import terms_in_force as agreements_in_force
 from accounts.models import AgreementVersion, Scope
 from ledger.models import Asset
+from margin.book.market_data import MarketData, read_market
 from margin.eligibility import Eligibility, eligibility_in_force
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.known import known_at
@@ -85,8 +86,8 @@ class ReadInputs:
         marks: by asset id; the base currency has none, it is always 1.
         models: of portfolios that are used, by name and code of parameters.
         shadows: those that are only watched.
-        contracts: by asset id; closes: by asset and day; eligibility: who may be under a model.
-            All are read where a model is used.
+        contracts: by asset id; closes: by asset and day; market: what is known beside marks;
+            eligibility: who may be under a model. All are read where a model is used.
     """
 
     horizon_id: int
@@ -105,6 +106,7 @@ class ReadInputs:
     contracts: Mapping[int, Contract] = field(default_factory=dict)
     closes: Sequence[Close] = ()
     eligibility: Eligibility = NO_RULES
+    market: MarketData | None = None
 
 
 def read_inputs(*, horizon_id: int, as_of: datetime) -> ReadInputs:
@@ -155,6 +157,9 @@ def _with_models(
         shadows=shadows,
         contracts={each.asset_id: each for each in known},
         closes=_closes(inputs.horizon_id, as_of=inputs.as_of),
+        market=read_market(
+            horizon_id=inputs.horizon_id, as_of=inputs.as_of, day=inputs.business_day
+        ),
         eligibility=eligibility_in_force(
             inputs.business_day,
             horizon_id=inputs.horizon_id,
@@ -277,23 +282,32 @@ def _without_unpriced(inputs: ReadInputs) -> ReadInputs:
     missing: dict[int, str] = {}
     for held in _priced(inputs):
         asset = inputs.assets[held.asset_id]
-        has_terms = (
-            held.asset_id in inputs.terms.haircuts
-            if asset.kind == "money"
-            else held.asset_id in inputs.terms.instruments
-        )
-        if held.asset_id not in inputs.marks or not has_terms:
+        if held.asset_id not in inputs.marks or not has_terms(inputs.terms, asset):
             missing.setdefault(held.scope, asset.code)
     return without_scopes(
         inputs,
         {
             n: (
                 UNPRICED,
-                f"{inputs.scopes[n].account} {inputs.scopes[n].bucket} holds {code},"
-                f" which has no mark or no terms as of {inputs.as_of:%Y-%m-%d %H:%M:%S} UTC.",
+                unpriced_words(
+                    inputs.scopes[n].account, inputs.scopes[n].bucket, code, as_of=inputs.as_of
+                ),
             )
             for n, code in missing.items()
         },
+    )
+
+
+def has_terms(terms: TermsInForce, asset: Asset) -> bool:
+    """Whether the rules say how an asset counts."""
+    return asset.pk in (terms.haircuts if asset.kind == "money" else terms.instruments)
+
+
+def unpriced_words(account: str, bucket: str, asset: str, *, as_of: datetime) -> str:
+    """Why a scope cannot be computed that holds what has no price or no terms."""
+    return (
+        f"{account} {bucket} holds {asset},"
+        f" which has no mark or no terms as of {as_of:%Y-%m-%d %H:%M:%S} UTC."
     )
 
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from margin.engine.collateral import Detail, Slice
 from margin.engine.exact import ZERO, Exact, Index, exact, plain, sums
 
 
@@ -25,6 +26,13 @@ class ComponentKind(IntEnum):
     MM_PERPETUAL = 7
     IM_MODEL = 8
     MM_MODEL = 9
+    HAIRCUT_VOLATILITY = 10
+    HAIRCUT_CONCENTRATION = 11
+    HAIRCUT_PEG = 12
+    IM_DOUBT = 13
+    IM_DOUBT_MONEY = 14
+    MM_DOUBT = 15
+    MM_DOUBT_MONEY = 16
 
 
 TOTALS: Final = ("equity", "initial_margin", "maintenance_margin")
@@ -39,9 +47,35 @@ TOTAL_OF: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.MM_PERPETUAL: "maintenance_margin",
     ComponentKind.IM_MODEL: "initial_margin",
     ComponentKind.MM_MODEL: "maintenance_margin",
+    ComponentKind.HAIRCUT_VOLATILITY: "equity",
+    ComponentKind.HAIRCUT_CONCENTRATION: "equity",
+    ComponentKind.HAIRCUT_PEG: "equity",
+    ComponentKind.IM_DOUBT: "initial_margin",
+    ComponentKind.IM_DOUBT_MONEY: "initial_margin",
+    ComponentKind.MM_DOUBT: "maintenance_margin",
+    ComponentKind.MM_DOUBT_MONEY: "maintenance_margin",
 }
+# What doubted prices add, made from claims; the other two are made from positions.
+OF_CLAIMS: Final = frozenset(
+    {ComponentKind.MONEY_CLAIM, ComponentKind.IM_DOUBT_MONEY, ComponentKind.MM_DOUBT_MONEY}
+)
+OF_DOUBT: Final = frozenset(
+    {
+        ComponentKind.IM_DOUBT,
+        ComponentKind.IM_DOUBT_MONEY,
+        ComponentKind.MM_DOUBT,
+        ComponentKind.MM_DOUBT_MONEY,
+    }
+)
 # Parts of a portfolio model: they have a name instead of an asset, and nothing they multiply.
 OF_MODELS: Final = frozenset({ComponentKind.IM_MODEL, ComponentKind.MM_MODEL})
+# What is taken from money beside its schedule, in the order of the steps.
+HAIRCUTS: Final = (
+    ComponentKind.HAIRCUT_VOLATILITY,
+    ComponentKind.HAIRCUT_CONCENTRATION,
+    ComponentKind.HAIRCUT_PEG,
+)
+OF_MONEY: Final = frozenset({ComponentKind.MONEY_CLAIM, *HAIRCUTS})
 
 
 class Component(NamedTuple):
@@ -57,6 +91,7 @@ class Component(NamedTuple):
         bracket: index from 0, of a perpetual's requirement.
         deduction: of that bracket.
         row: index of the claim or position it came from; of the scope, for a loan.
+        detail: slice by slice, of money whose haircut has tiers.
     """
 
     kind: ComponentKind
@@ -69,6 +104,7 @@ class Component(NamedTuple):
     bracket: int | None = None
     deduction: Decimal | None = None
     row: int | None = None
+    detail: Detail | None = None
 
     @property
     def label(self) -> str:
@@ -87,7 +123,7 @@ class Component(NamedTuple):
         """That name as people say it."""
         return self.total.replace("_", " ")
 
-    def terms(self) -> dict[str, str]:
+    def terms(self) -> dict[str, Any]:
         """What the amount was made from, as exact text; what does not apply is left out."""
         if self.kind in OF_MODELS:
             return {"part": self.asset}
@@ -99,14 +135,18 @@ class Component(NamedTuple):
             "deduction": self.deduction,
         }
         terms = {name: plain(value) for name, value in said.items() if value is not None}
+        if self.detail is not None:
+            return terms | _written(self.detail)
         return terms if self.bracket is None else terms | {"bracket": str(self.bracket)}
 
 
-def component_of(*, kind: str, asset: str, amount: Decimal, terms: Mapping[str, str]) -> Component:
+def component_of(*, kind: str, asset: str, amount: Decimal, terms: Mapping[str, Any]) -> Component:
     """The component that was stored as such a kind (name in lower case), amount and terms."""
     if "part" in terms:
         return Component(ComponentKind[kind.upper()], terms["part"], amount)
-    numbers = {name: Decimal(text) for name, text in terms.items() if name != "bracket"}
+    detail = _read(terms) if "slices" in terms else None
+    others = {"bracket", "slices", "facts"}
+    numbers = {name: Decimal(text) for name, text in terms.items() if name not in others}
     return Component(
         kind=ComponentKind[kind.upper()],
         asset=asset,
@@ -117,7 +157,24 @@ def component_of(*, kind: str, asset: str, amount: Decimal, terms: Mapping[str, 
         rate=numbers.get("rate"),
         bracket=int(terms["bracket"]) if "bracket" in terms else None,
         deduction=numbers.get("deduction"),
+        detail=detail,
     )
+
+
+def _written(detail: Detail) -> dict[str, Any]:
+    names = ("from", "to", "share")
+    return {
+        "slices": [dict(zip(names, map(plain, each), strict=True)) for each in detail.slices],
+        "facts": dict(detail.facts),
+    }
+
+
+def _read(terms: Mapping[str, Any]) -> Detail:
+    slices = [
+        Slice(Decimal(each["from"]), Decimal(each["to"]), Decimal(each["share"]))
+        for each in terms["slices"]
+    ]
+    return Detail(tuple(slices), tuple(terms["facts"].items()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +189,7 @@ class Components:
         average_cost, rate, deduction: (N,) None where it does not apply.
         bracket: (N,) -1 where it does not apply.
         row: (N,) as in Component.
+        detail: (N,) of Detail, None where it does not apply.
     """
 
     names: tuple[str, ...]
@@ -146,6 +204,7 @@ class Components:
     deduction: Exact
     bracket: Index
     row: Index
+    detail: Exact | None = None
 
     def __len__(self) -> int:
         return len(self.scope)
@@ -169,6 +228,7 @@ class Components:
             bracket=None if bracket < 0 else bracket,
             deduction=self.deduction[place],
             row=int(self.row[place]),
+            detail=None if self.detail is None else self.detail[place],
         )
 
     def segments(self, total: str) -> tuple[Index, Exact]:
@@ -196,6 +256,7 @@ class Part(NamedTuple):
     rate: Exact | None = None
     deduction: Exact | None = None
     bracket: Index | None = None
+    detail: Exact | None = None
 
 
 def totals_of(parts: list[Part], *, count: int) -> tuple[Exact, Exact, Exact]:
@@ -238,4 +299,5 @@ def in_order(parts: list[Part], *, names: tuple[str, ...]) -> Components:
         deduction=joined("deduction"),
         bracket=np.concatenate(brackets)[order],
         row=np.concatenate([part.row for part in parts])[order],
+        detail=joined("detail"),
     )

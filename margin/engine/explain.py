@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from margin.engine.components import TOTALS, Component, ComponentKind
 from margin.engine.exact import ONE, ZERO, exact, plain, round_up
-from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
+from margin.engine.house_rules import BELOW_MTA, CALL_WAITS, INSUFFICIENT_MARK
 from margin.engine.states import CENTS, State
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -25,6 +25,13 @@ GROUP_LABELS: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.MM_PERPETUAL: "Perpetuals",
     ComponentKind.IM_MODEL: "Portfolio model",
     ComponentKind.MM_MODEL: "Portfolio model",
+    ComponentKind.HAIRCUT_VOLATILITY: "Haircut for volatility",
+    ComponentKind.HAIRCUT_CONCENTRATION: "Haircut for concentration",
+    ComponentKind.HAIRCUT_PEG: "Haircut for a lost peg",
+    ComponentKind.IM_DOUBT: "Doubt about prices of positions",
+    ComponentKind.IM_DOUBT_MONEY: "Doubt about prices of money",
+    ComponentKind.MM_DOUBT: "Doubt about prices of positions",
+    ComponentKind.MM_DOUBT_MONEY: "Doubt about prices of money",
 }
 TOTAL_LABELS: Final = {
     "equity": "Equity",
@@ -172,6 +179,8 @@ def explain(
 def product(component: Component) -> str:
     """How the amount of a component was made, as one would write it on paper."""
     quantity, price = figure(component.quantity), figure(component.price)
+    if component.detail is not None:
+        return _sliced(component, quantity, price)
     match component.kind:
         case ComponentKind.MONEY_CLAIM:
             written = [quantity]
@@ -194,6 +203,37 @@ def product(component: Component) -> str:
     written = [size, price, figure(component.rate)]
     deduction = f" {MINUS} {figure(component.deduction)}" if component.deduction else ""
     return f" {TIMES} ".join(written) + deduction
+
+
+def _sliced(component: Component, quantity: str, price: str) -> str:
+    """Money with tiers: its value, and what is taken slice by slice."""
+    assert component.detail is not None
+    taken = [
+        f"{MINUS} {figure(s.stop - s.start)} {TIMES} {figure(s.share)}"
+        for s in component.detail.slices
+        if s.share
+    ]
+    if component.kind != ComponentKind.MONEY_CLAIM:
+        return " ".join(taken)
+    value = quantity if component.price == ONE else f"{quantity} {TIMES} {price}"
+    return " ".join([value, *taken])
+
+
+def _slices(component: Component) -> tuple[Node, ...]:
+    """The slices of money with tiers, each with what of it counts, or is taken."""
+    if component.detail is None:
+        return ()
+    nodes = []
+    with exact():
+        for start, stop, share in component.detail.slices:
+            size, label = stop - start, f"from {figure(start)} to {figure(stop)}"
+            if component.kind == ComponentKind.MONEY_CLAIM:
+                how = f"{figure(size)} {TIMES} (1 {MINUS} {figure(share)})"
+                nodes.append(Node(label, size * (ONE - share), how))
+            else:
+                how = f"{MINUS}{figure(size)} {TIMES} {figure(share)}"
+                nodes.append(Node(label, -size * share, how))
+    return tuple(nodes)
 
 
 def figure(value: Decimal, *, decimals: int = 0) -> str:
@@ -229,7 +269,7 @@ def _total(
 
 def _group(kind: ComponentKind, parts: list[Component], references: References) -> Node:
     leaves = tuple(
-        Node(_leaf_label(part), part.amount, product(part), tuple(references(part)))
+        Node(_leaf_label(part), part.amount, product(part), tuple(references(part)), _slices(part))
         for part in parts
     )
     with exact():
@@ -290,6 +330,9 @@ def _steps(figures: Figures, *, decided: str) -> tuple[str, ...]:
     if is_small:
         least = _money(figures.minimum_transfer_amount)
         steps.append(f"Less than the minimum transfer amount {least}: nothing is called.")
+        call = round_up(ZERO, CENTS)
+    if CALL_WAITS in figures.flags and call:
+        steps.append("No call is made on a price in such a state; it waits.")
         call = round_up(ZERO, CENTS)
     stated = (figures.state, figures.call_amount, BELOW_MTA in figures.flags)
     if stated != (state, call, is_small):

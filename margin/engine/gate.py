@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from margin.engine.brackets import one_bracket_requirement
+from margin.engine.collateral import CollateralTerms, counted
 from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.inputs import AssetTerms, InputError, MoneyTerms, PerpetualTerms, SecurityTerms
+
+NO_CONTINGENCIES: Final[Mapping[str, Decimal]] = MappingProxyType({})
 
 
 class Standing(NamedTuple):
@@ -30,6 +34,7 @@ def scope_equity_and_initial(
     is_cash_account: bool,
     marks: Mapping[str, Decimal],
     terms: Mapping[str, AssetTerms],
+    contingencies: Mapping[str, Decimal] = NO_CONTINGENCIES,
 ) -> Standing:
     """What `evaluate` says of a scope, without arrays: a few microseconds per balance.
 
@@ -38,6 +43,7 @@ def scope_equity_and_initial(
         positions: (signed quantity, average cost) by instrument.
         loan: positive; 0 for a bucket that owes none.
         marks: by asset, that of the currency (1) included.
+        contingencies: by asset, the share of value that both requirements add.
 
     Raises:
         InputError: `claim_is_money` or `position_is_an_instrument`.
@@ -47,10 +53,7 @@ def scope_equity_and_initial(
         equity, initial, maintenance = -loan, ZERO, ZERO
         for asset, amount in claims.items():
             if amount:
-                money = terms[asset]
-                if not isinstance(money, MoneyTerms):
-                    raise InputError("claim_is_money", asset)
-                equity += amount * marks[asset] * (ONE - money.haircut)
+                equity += _claim(asset, amount, claims, marks, terms[asset])
         for asset, (quantity, average_cost) in positions.items():
             if quantity:
                 held = _position(quantity, average_cost, marks[asset], terms[asset], asset)
@@ -59,7 +62,37 @@ def scope_equity_and_initial(
                 maintenance += held.maintenance_margin
         if is_cash_account:
             return Standing(equity, ZERO, ZERO)
-        return Standing(equity, initial, maintenance)
+        sizes = {**claims, **{code: quantity for code, (quantity, _) in positions.items()}}
+        doubt = sum(
+            (
+                abs(sizes.get(code, ZERO) * marks[code]) * share
+                for code, share in contingencies.items()
+            ),
+            ZERO,
+        )
+        return Standing(equity, initial + doubt, maintenance + doubt)
+
+
+def money_pool(claims: Mapping[str, Decimal], marks: Mapping[str, Decimal]) -> Decimal:
+    """Value of all money above 0, before any haircut; call inside `exact()`."""
+    return sum((amount * marks[code] for code, amount in claims.items() if amount > 0), ZERO)
+
+
+def _claim(
+    asset: str,
+    amount: Decimal,
+    claims: Mapping[str, Decimal],
+    marks: Mapping[str, Decimal],
+    terms: AssetTerms,
+) -> Decimal:
+    """What a claim adds to equity."""
+    mark = marks[asset]
+    if isinstance(terms, MoneyTerms):
+        return amount * mark * (ONE - terms.haircut)
+    if not isinstance(terms, CollateralTerms):
+        raise InputError("claim_is_money", asset)
+    pool = money_pool(claims, marks) if terms.concentration else ZERO
+    return counted(amount * mark, price=mark, pool=pool, terms=terms).amount
 
 
 def _position(
@@ -72,11 +105,11 @@ def _position(
             size = abs(value)
             return Standing(value, size * terms.initial_rate, size * terms.maintenance_rate)
         case PerpetualTerms():
-            notional = abs(quantity) * mark
+            notional = abs(quantity * mark)
             return Standing(
                 quantity * (mark - average_cost),
                 one_bracket_requirement(notional, terms.initial),
                 one_bracket_requirement(notional, terms.maintenance),
             )
-        case MoneyTerms():
+        case MoneyTerms() | CollateralTerms():
             raise InputError("position_is_an_instrument", asset)

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from margin.engine.collateral import CollateralTerms
 from margin.engine.components import ComponentKind
 from margin.engine.exact import ZERO, plain
 from margin.engine.house_rules import MODEL, VERSION, HouseRulesResult
@@ -27,12 +28,17 @@ from margin.engine.inputs import (
 # The source that decides what a run says.
 MODEL_MODULES: Final = (
     "brackets.py",
+    "collateral.py",
     "components.py",
     "exact.py",
     "house_rules.py",
     "inputs.py",
     "states.py",
+    "tiered_money.py",
 )
+
+# The source by which columns say the same.
+COLUMN_MODULES: Final = ("column_rules.py", "wide.py")
 
 Value = str | Decimal | bool | int
 Tables = Mapping[str, Iterable[Sequence[Value]]]
@@ -58,9 +64,19 @@ def content_sha256(tables: Tables) -> str:
 @cache
 def model_hash() -> str:
     """The sha256 of the engine's source: another hash means other code."""
+    return _source_sha256(MODEL_MODULES)
+
+
+@cache
+def columns_hash() -> str:
+    """The sha256 of the source that evaluates columns."""
+    return _source_sha256(COLUMN_MODULES)
+
+
+def _source_sha256(names: Sequence[str]) -> str:
     folder = Path(__file__).parent
     digest = sha256(f"{MODEL} {VERSION}".encode())
-    for name in MODEL_MODULES:
+    for name in names:
         digest.update(f"\n{name}\n".encode())
         digest.update((folder / name).read_text(encoding="utf-8").encode())
     return digest.hexdigest()
@@ -109,6 +125,9 @@ def inputs_hash(inputs: HouseRulesInput) -> str:
     if inputs.overridden.any():
         overridden = [(inputs.assets[n],) for n in np.flatnonzero(inputs.overridden)]
         tables = {**tables, "overridden": overridden}
+    if inputs.doubts:
+        doubts = [(inputs.assets[n], *doubt) for n, doubt in sorted(inputs.doubts.items())]
+        tables = {**tables, "doubts": doubts}
     if inputs.charges:
         tables = {**tables, "charges": inputs.charges}
     return content_sha256(tables)
@@ -155,20 +174,34 @@ def _parameter_rows(inputs: HouseRulesInput) -> list[Sequence[Value]]:
     return [
         (name, *row)
         for name, terms in zip(inputs.assets, inputs.terms, strict=True)
-        for row in _terms_rows(terms)
+        for row in terms_rows(terms)
     ]
 
 
-def _terms_rows(terms: AssetTerms) -> list[Sequence[Value]]:
+def terms_rows(terms: AssetTerms) -> list[Sequence[Value]]:
+    """What an asset's terms say, row by row."""
     match terms:
         case MoneyTerms():
             return [("money", terms.haircut)]
+        case CollateralTerms():
+            return _collateral_rows(terms)
         case SecurityTerms():
             return [("security", terms.initial_rate, terms.maintenance_rate)]
         case PerpetualTerms():
             initial, maintenance = terms.initial, terms.maintenance
             brackets = zip(initial.floors, initial.rates, maintenance.rates, strict=True)
             return [("perpetual", *bracket) for bracket in brackets]
+
+
+def _collateral_rows(terms: CollateralTerms) -> list[Sequence[Value]]:
+    rows: list[Sequence[Value]] = [("tier", *tier) for tier in terms.tiers]
+    rows += [("concentration", *tier) for tier in terms.concentration]
+    rows += [("peg", *tier) for tier in terms.peg]
+    if terms.volatility is not None:
+        said = terms.volatility
+        rows.append(("volatility", said.estimator, said.multiple, said.horizon_days, said.haircut))
+        rows += [("close", close.day.isoformat(), close.price) for close in said.closes]
+    return rows
 
 
 def _text(value: Value) -> str:

@@ -1,11 +1,13 @@
 """House rules v1: equity, requirements and states of every scope, exact.
 
-equity = money claims x mark x (1 - haircut) + securities x mark
+equity = money claims x mark x (1 - haircut, or tiers of it: `margin.engine.collateral`)
+         + securities x mark
          + perpetuals x (mark - average cost) - loan.
 Requirements: a share of market value for securities, brackets on notional for perpetuals; none
 for cash accounts. States: `margin.engine.states`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -20,15 +22,17 @@ from margin.engine.components import (
     in_order,
     totals_of,
 )
-from margin.engine.exact import ONE, ZERO, Exact, Flag, Index, column, exact
+from margin.engine.exact import ONE, ZERO, Exact, Flag, Index, column, exact, round_up
 from margin.engine.inputs import AssetKind, HouseRulesInput, MoneyTerms, SecurityTerms
 from margin.engine.states import (
+    CENTS,
     State,
     StateCode,
     call_amounts,
     decide_states,
     spare_uncertain,
 )
+from margin.engine.tiered_money import has_tiers, tiered_money
 
 MODEL: Final = "house-rules"
 VERSION: Final = "v1"
@@ -36,6 +40,7 @@ VERSION: Final = "v1"
 INSUFFICIENT_MARK: Final = "insufficient_mark"
 OVERRIDDEN_MARK: Final = "overridden_mark"
 BELOW_MTA: Final = "below_mta"
+CALL_WAITS: Final = "call_waits"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +56,8 @@ class HouseRulesResult:
         insufficient_mark: (A,) something held is valued at a mark that is not valid.
         overridden_mark: (A,) something held is valued at a price that people set.
         below_mta: (A,) less is missing than the minimum transfer amount.
+        call_waits: (A,) something is missing, and a price permits no call.
+        doubted: by flag, (A,) something held is valued at a price that is doubted so.
         components: parts that add up exactly to equity and both requirements.
     """
 
@@ -63,6 +70,8 @@ class HouseRulesResult:
     insufficient_mark: Flag
     overridden_mark: Flag
     below_mta: Flag
+    call_waits: Flag
+    doubted: Mapping[str, Flag]
     components: Components
 
     def state_of(self, scope: int) -> str:
@@ -72,7 +81,9 @@ class HouseRulesResult:
     def flags_of(self, scope: int) -> list[str]:
         """The flags of a scope, sorted."""
         flags = {
+            **self.doubted,
             BELOW_MTA: self.below_mta,
+            CALL_WAITS: self.call_waits,
             INSUFFICIENT_MARK: self.insufficient_mark,
             OVERRIDDEN_MARK: self.overridden_mark,
         }
@@ -98,9 +109,15 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
         A few dozen decimal operations per claim and position; 100,000 positions well under 2 s.
     """
     with exact():
-        parts = [_money(inputs), *_securities(inputs), *_perpetuals(inputs), _loans(inputs)]
+        parts = [
+            _money(inputs),
+            *tiered_money(inputs),
+            *_securities(inputs),
+            *_perpetuals(inputs),
+            _loans(inputs),
+        ]
         names, charges = _charges(inputs)
-        parts += charges
+        parts += [*charges, *_doubts(inputs)]
         equity, initial_margin, maintenance_margin = totals_of(parts, count=len(inputs.scopes))
         uncertain = _holds(inputs, inputs.insufficient)
         states = spare_uncertain(
@@ -119,6 +136,8 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
             initial_margin=initial_margin,
             minimum_transfer_amounts=inputs.minimum_transfer_amounts,
         )
+        waits = _waiting(inputs) & (calls.amount > ZERO).astype(bool)
+        calls.amount[waits] = round_up(ZERO, CENTS)
         result = HouseRulesResult(
             scopes=inputs.scopes,
             equity=equity,
@@ -129,6 +148,8 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
             insufficient_mark=uncertain,
             overridden_mark=_holds(inputs, inputs.overridden),
             below_mta=calls.below_mta,
+            call_waits=waits,
+            doubted=_doubted(inputs),
             components=in_order(parts, names=names),
         )
     check_components(result)
@@ -146,7 +167,8 @@ def check_components(result: HouseRulesResult) -> None:
 
 
 def _money(inputs: HouseRulesInput) -> Part:
-    row: Index = np.flatnonzero(inputs.claim_amounts != ZERO)
+    is_flat = ~has_tiers(inputs)[inputs.claim_assets]
+    row: Index = np.flatnonzero(is_flat & (inputs.claim_amounts != ZERO))
     asset, amount = inputs.claim_assets[row], inputs.claim_amounts[row]
     haircuts = column(
         terms.haircut if isinstance(terms, MoneyTerms) else ZERO for terms in inputs.terms
@@ -190,7 +212,7 @@ def _perpetuals(inputs: HouseRulesInput) -> list[Part]:
     charged = _margined(held)
     for instrument in np.unique(charged.asset):
         one = _where(charged, charged.asset == instrument)
-        notional = np.abs(one.quantity) * one.price
+        notional = np.abs(one.quantity * one.price)
         for kind, name in (
             (ComponentKind.IM_PERPETUAL, "initial"),
             (ComponentKind.MM_PERPETUAL, "maintenance"),
@@ -249,9 +271,62 @@ def _charges(inputs: HouseRulesInput) -> tuple[tuple[str, ...], list[Part]]:
     return (*inputs.assets, *named), parts
 
 
-def _held(inputs: HouseRulesInput, kind: AssetKind) -> _Held:
-    chosen = (inputs.kinds[inputs.position_assets] == kind) & (inputs.quantities != ZERO)
+def _doubts(inputs: HouseRulesInput) -> list[Part]:
+    """What doubted prices add to both requirements: value x contingency, not of cash accounts."""
+    shares = {n: doubt.contingency for n, doubt in inputs.doubts.items() if doubt.contingency}
+    if not shares:
+        return []
+    rates = column(shares.get(n, ZERO) for n in range(len(inputs.assets)))
+    held = _rows_held(inputs, (rates != ZERO)[inputs.position_assets].astype(bool))
+    charged = _margined(held)
+    parts = [
+        _part(
+            kind, charged, amount=np.abs(charged.quantity * charged.price) * rates[charged.asset]
+        )._replace(rate=rates[charged.asset])
+        for kind in (ComponentKind.IM_DOUBT, ComponentKind.MM_DOUBT)
+    ]
+    chosen = (rates != ZERO)[inputs.claim_assets].astype(bool)
+    chosen &= (inputs.claim_amounts != ZERO) & ~inputs.is_cash_account[inputs.claim_scopes]
     row: Index = np.flatnonzero(chosen)
+    asset, amount = inputs.claim_assets[row], inputs.claim_amounts[row]
+    price, rate = inputs.marks[asset], rates[asset]
+    of_money = Part(
+        kind=ComponentKind.IM_DOUBT_MONEY,
+        scope=inputs.claim_scopes[row],
+        asset=asset,
+        row=row,
+        amount=np.abs(amount * price) * rate,
+        quantity=amount,
+        price=price,
+        rate=rate,
+    )
+    return [*parts, of_money, of_money._replace(kind=ComponentKind.MM_DOUBT_MONEY)]
+
+
+def _waiting(inputs: HouseRulesInput) -> Flag:
+    """(A,) something is held at a price on which no call is made."""
+    waits: Flag = np.zeros(len(inputs.assets), dtype=bool)
+    waits[[n for n, doubt in inputs.doubts.items() if doubt.waits]] = True
+    return _holds(inputs, waits)
+
+
+def _doubted(inputs: HouseRulesInput) -> dict[str, Flag]:
+    """By flag, (A,) something is held at a price that is doubted so."""
+    found = {}
+    for flag in sorted({doubt.flag for doubt in inputs.doubts.values()} - {""}):
+        chosen: Flag = np.zeros(len(inputs.assets), dtype=bool)
+        chosen[[n for n, doubt in inputs.doubts.items() if doubt.flag == flag]] = True
+        found[flag] = _holds(inputs, chosen)
+    return found
+
+
+def _held(inputs: HouseRulesInput, kind: AssetKind) -> _Held:
+    return _rows_held(inputs, inputs.kinds[inputs.position_assets] == kind)
+
+
+def _rows_held(inputs: HouseRulesInput, chosen: Flag) -> _Held:
+    """The chosen positions (P,) that are other than zero."""
+    row: Index = np.flatnonzero(chosen & (inputs.quantities != ZERO))
     scope, asset = inputs.position_scopes[row], inputs.position_assets[row]
     return _Held(
         row=row,

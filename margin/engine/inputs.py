@@ -5,15 +5,17 @@ positions are sparse: one row each, with the index of its scope and asset.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from margin.engine.brackets import RateSchedule, rate_schedule
+from margin.engine.collateral import CollateralTerms
 from margin.engine.exact import Exact, Flag, Index, column
 
 
@@ -64,7 +66,7 @@ class PerpetualTerms:
     maintenance: RateSchedule
 
 
-AssetTerms = MoneyTerms | SecurityTerms | PerpetualTerms
+AssetTerms = MoneyTerms | CollateralTerms | SecurityTerms | PerpetualTerms
 
 
 def perpetual_terms(brackets: Sequence[Bracket]) -> PerpetualTerms:
@@ -80,12 +82,27 @@ def perpetual_terms(brackets: Sequence[Bracket]) -> PerpetualTerms:
     )
 
 
+class Doubt(NamedTuple):
+    """What it means for a scope that the price of something it holds is doubted.
+
+    Attributes:
+        flag: by which the result says so; empty where only the contingency matters.
+        waits: no call is made on such a price.
+        contingency: share of value that both requirements add.
+    """
+
+    flag: str
+    waits: bool
+    contingency: Decimal
+
+
 class AssetRow(NamedTuple):
     """An asset with its terms and its mark.
 
     Attributes:
         insufficient: the mark is not valid: carried, or set by people.
         overridden: people set it.
+        doubt: what else there is to say of it.
     """
 
     name: str
@@ -93,6 +110,7 @@ class AssetRow(NamedTuple):
     mark: Decimal
     insufficient: bool = False
     overridden: bool = False
+    doubt: Doubt | None = None
 
 
 class ScopeRow(NamedTuple):
@@ -166,6 +184,7 @@ class HouseRulesInput:
         quantities: (P,) signed.
         average_costs: (P,) price per unit.
         charges: what portfolio models require; none where there is no such scope.
+        doubts: by index of the asset; none where prices are not doubted.
     """
 
     assets: tuple[str, ...]
@@ -189,6 +208,7 @@ class HouseRulesInput:
     quantities: Exact
     average_costs: Exact
     charges: tuple[ChargeRow, ...] = ()
+    doubts: Mapping[int, Doubt] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def house_rules_input(
@@ -236,6 +256,7 @@ def house_rules_input(
         quantities=column(row.quantity for row in positions),
         average_costs=column(row.average_cost for row in positions),
         charges=tuple(charges),
+        doubts={n: row.doubt for n, row in enumerate(assets) if row.doubt is not None},
     )
     for charge in charges:
         if not inputs.is_cash_account[_known(scope_index, charge.scope)]:
@@ -247,7 +268,7 @@ def house_rules_input(
 def kind_of(terms: AssetTerms) -> AssetKind:
     """What an asset with such terms is."""
     match terms:
-        case MoneyTerms():
+        case MoneyTerms() | CollateralTerms():
             return AssetKind.MONEY
         case SecurityTerms():
             return AssetKind.SECURITY

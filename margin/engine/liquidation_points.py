@@ -14,6 +14,7 @@ from margin.engine.exact import ZERO, exact
 
 # Digits behind the point of what is reported; the check below decides whether they suffice.
 DECIMALS: Final = 18
+STEP: Final = Decimal(1).scaleb(-DECIMALS)
 AGREES_WITHIN: Final = Decimal("1e-9")
 
 
@@ -45,7 +46,7 @@ def liquidation_points(
     Args:
         at: equity and threshold at a price, linear between two bends; all else is held.
         price: where it stands, above 0.
-        bends: prices at which a rule bends, in any order.
+        bends: prices at which a rule bends, in any order; where one jumps, both sides of it.
     """
     if _gap(at, price) < 0:
         return LiquidationPoints(None, None, is_reached=True)
@@ -67,6 +68,9 @@ def _first(
     for place, (near, far) in enumerate(pairwise(nodes)):
         here, there = Fraction(_gap(at, near)), Fraction(_gap(at, far))
         goes_on = endless and place == len(nodes) - 2
+        if there < 0 and abs(far - near) <= STEP:
+            # A rule jumps between them: the first price behind the jump is where it happens.
+            return far if far > 0 and at(far).threshold > 0 else None
         if there < 0 or (goes_on and there < here):
             root = Fraction(near) + (Fraction(far) - Fraction(near)) * here / (here - there)
             return _proven(at, root)

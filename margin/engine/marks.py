@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 from margin.engine.exact import HALF, exact
 
-DropReason = Literal["not_positive", "future", "stale", "superseded", "outlier", "too_few"]
+DropReason = Literal["not_positive", "future", "stale", "thin", "superseded", "outlier", "too_few"]
 
 
 class PriceAct(NamedTuple):
@@ -27,6 +27,9 @@ PRICE_STATES: Final[Mapping[str, PriceAct]] = {
     "INSUFFICIENT": PriceAct(value=True, call=True, liquidate=False, withdraw=True),
     "STALE": PriceAct(value=True, call=True, liquidate=False, withdraw=False),
     "DISLOCATED": PriceAct(value=True, call=False, liquidate=False, withdraw=False),
+    "NON_POSITIVE": PriceAct(value=True, call=True, liquidate=False, withdraw=False),
+    "TOO_UNCERTAIN": PriceAct(value=True, call=True, liquidate=False, withdraw=False),
+    "TOO_VOLATILE": PriceAct(value=True, call=True, liquidate=False, withdraw=False),
     "MARKET_CLOSED": PriceAct(value=True, call=True, liquidate=False, withdraw=True),
     "OVERRIDDEN": PriceAct(value=True, call=True, liquidate=False, withdraw=True),
 }

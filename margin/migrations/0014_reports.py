@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0008_lean_acts"),
-        ("margin", "0007_overrides"),
+        ("margin", "0012_collateral"),
     ]
 
     operations = [
@@ -29,6 +29,8 @@ class Migration(migrations.Migration):
                     ("job", "Job that failed"),
                     ("transit", "Money on its way for too long"),
                     ("eligibility", "Account not eligible for its model"),
+                    ("dislocation", "One source far from the others"),
+                    ("feed", "Feed later than promised"),
                 ],
                 max_length=16,
             ),

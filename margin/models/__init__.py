@@ -3,17 +3,18 @@
 from margin.models.calls import CallEvent, MarginCall, Task, TaskEvent
 from margin.models.eligibility import ClientEligibility, EligibilityRule
 from margin.models.external import ExternalBreak, ExternalComponent, ExternalMargin
-from margin.models.market import Mark, Price, PriceOverride
+from margin.models.market import Mark, MarketRow, MarketRule, Price, PriceOverride
 from margin.models.registry import Contract, ModelDecision, ParameterSet
 from margin.models.runs import (
     MarginResult,
     MarginRun,
     MarginState,
     ResultComponent,
+    RunBlock,
     RunException,
     ShadowResult,
 )
-from margin.models.terms import Bracket, Haircut, InstrumentTerms
+from margin.models.terms import Bracket, Haircut, HaircutSchedule, InstrumentTerms
 
 __all__ = [
     "Bracket",
@@ -25,17 +26,21 @@ __all__ = [
     "ExternalComponent",
     "ExternalMargin",
     "Haircut",
+    "HaircutSchedule",
     "InstrumentTerms",
     "MarginCall",
     "MarginResult",
     "MarginRun",
     "MarginState",
     "Mark",
+    "MarketRow",
+    "MarketRule",
     "ModelDecision",
     "ParameterSet",
     "Price",
     "PriceOverride",
     "ResultComponent",
+    "RunBlock",
     "RunException",
     "ShadowResult",
     "Task",

@@ -105,6 +105,8 @@ class Task(models.Model):
         JOB = "job", "Job that failed"
         TRANSIT = "transit", "Money on its way for too long"
         ELIGIBILITY = "eligibility", "Account not eligible for its model"
+        DISLOCATION = "dislocation", "One source far from the others"
+        FEED = "feed", "Feed later than promised"
 
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=120)

@@ -1,6 +1,7 @@
 """Margin runs: what went in, what came out, and the parts that add up to it; append-only."""
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 
@@ -16,8 +17,13 @@ class MarginRun(models.Model):
     """One computation of every requirement as of an instant, pinned to its inputs.
 
     Inputs are pinned by reference (`horizon`, the marks of `as_of`, versions named on the
-    components) and by `inputs_sha256`, the hash of the arrays as they were read.
+    components) and by `inputs_sha256`, the hash of the arrays as they were read. `layout` says how
+    its parts are kept and how its hashes are made.
     """
+
+    class Layout(models.TextChoices):
+        ROWS = "rows", "A row for each part"
+        COLUMNS = "columns", "Columns for thousands of scopes"
 
     number = models.CharField(max_length=40, unique=True)
     as_of = models.DateTimeField()
@@ -31,6 +37,7 @@ class MarginRun(models.Model):
     result_sha256 = models.CharField(max_length=64)
     horizon = models.ForeignKey(Horizon, models.PROTECT, related_name="+")
     scope_count = models.PositiveIntegerField()
+    layout = models.CharField(max_length=10, choices=Layout, db_default="rows")
     restates = models.ForeignKey("self", models.PROTECT, null=True, related_name="+")
     finished_at = models.DateTimeField(db_default=ClockTime())
     xid = TransactionIdField(db_default=CurrentTransaction())
@@ -54,9 +61,15 @@ class MarginResult(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(MarginRun, models.PROTECT, related_name="results", db_index=False)
-    scope = models.ForeignKey(Scope, models.PROTECT, related_name="results")
-    agreement_version = models.ForeignKey(AgreementVersion, models.PROTECT, related_name="+")
+    run = models.ForeignKey(
+        MarginRun, models.PROTECT, related_name="results", db_index=False, db_constraint=False
+    )
+    scope = models.ForeignKey(
+        Scope, models.PROTECT, related_name="results", db_index=False, db_constraint=False
+    )
+    agreement_version = models.ForeignKey(
+        AgreementVersion, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     equity = ExactField()
     initial_margin = ExactField()
     maintenance_margin = ExactField()
@@ -64,15 +77,22 @@ class MarginResult(models.Model):
     call_amount = ExactField()
     flags = ArrayField(models.CharField(max_length=30))
     parameter_set = models.ForeignKey(
-        ParameterSet, models.PROTECT, null=True, related_name="+", db_index=False
+        ParameterSet,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     binding = models.CharField(max_length=120, blank=True, db_default="")
     xid = TransactionIdField(db_default=CurrentTransaction())
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(name="run_says_one_thing_of_a_scope", fields=["run", "scope"]),
+            models.UniqueConstraint(name="run_says_one_thing_of_a_scope", fields=["scope", "run"]),
         ]
+        # The rows of a run lie together, so that where they begin and end is all that is needed.
+        indexes = [BrinIndex(name="result_by_run", fields=["run"], pages_per_range=16)]
 
 
 class ResultComponent(models.Model):
@@ -102,6 +122,29 @@ class ResultComponent(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(name="component_has_its_place", fields=["result", "ordinal"]),
+        ]
+
+
+class RunBlock(models.Model):
+    """Parts of thousands of scopes of a run that is kept in columns; `margin.parts` reads them.
+
+    Block 0 holds what all others refer to: marks, prices, terms. The others hold scopes in the
+    order of their ids.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(MarginRun, models.PROTECT, related_name="blocks", db_index=False)
+    ordinal = models.PositiveIntegerField()
+    first_scope = models.BigIntegerField()
+    last_scope = models.BigIntegerField()
+    scope_count = models.PositiveIntegerField()
+    content = models.BinaryField()
+    content_sha256 = models.CharField(max_length=64)
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="block_has_its_place", fields=["run", "ordinal"]),
         ]
 
 

@@ -25,6 +25,20 @@ class Haircut(models.Model):
         ]
 
 
+class HaircutSchedule(models.Model):
+    """Tiers of a version of a haircut, with what scales them; the version without one is flat.
+
+    `values` is what `margin.engine.collateral_schedule` reads; its first tier has the haircut of
+    the version.
+    """
+
+    haircut = models.OneToOneField(
+        Haircut, models.PROTECT, primary_key=True, related_name="schedule"
+    )
+    values = models.JSONField()
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+
 class InstrumentTerms(models.Model):
     """The margin rates of a security, or the brackets of a perpetual, in force from a date."""
 

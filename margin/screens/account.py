@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Case, IntegerField, Sum, Value, When
+from django.db.models import Case, IntegerField, Value, When
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -14,11 +14,14 @@ from django.views.decorators.http import require_GET
 from accounts.agreements import END, account_terms
 from accounts.approvals import pending_on
 from accounts.explanation import Explanation
+from accounts.figures import WIDE
 from accounts.models import AgreementVersion, MarginAccount
 from accounts.roles import REQUEST, DeskRequest, may, require
 from ledger.screens.times import Times, in_two_times
+from margin.engine.components import OF_MONEY
 from margin.levels import SEVERITY, equity_share, withdrawable
-from margin.models import MarginCall, MarginResult, MarginRun, ResultComponent
+from margin.models import MarginCall, MarginResult, MarginRun
+from margin.parts import parts_of
 from margin.screens.drawer import (
     QUESTIONS,
     Question,
@@ -166,6 +169,9 @@ def overview(
     }
 
 
+MONEY_KINDS = [kind.name.lower() for kind in OF_MONEY]
+
+
 def panels(
     request: DeskRequest, results: list[MarginResult], holdings: Holdings
 ) -> list[ScopePanel]:
@@ -174,11 +180,10 @@ def panels(
         call.scope_id: call
         for call in MarginCall.objects.open().filter(scope__in=[r.scope_id for r in results])
     }
-    money = dict(
-        ResultComponent.objects.filter(result__in=results, kind="money_claim")
-        .values_list("result")
-        .annotate(total=Sum("amount"))
-    )
+    money: dict[int, Decimal] = {}
+    for part in parts_of(results):
+        if part.kind in MONEY_KINDS:
+            money[part.result_id] = WIDE.add(money.get(part.result_id, Decimal(0)), part.amount)
     loans = {row.bucket.pk: row.amount for row in holdings.loans}
     return [
         ScopePanel(

@@ -18,7 +18,12 @@ from accounts.live import live_answer
 from accounts.models import MarginAccount, OwnerClass
 from accounts.roles import DeskRequest, require
 from margin.eligibility import BELOW_MINIMUM_EQUITY, CLIENT_NOT_APPROVED
-from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK, OVERRIDDEN_MARK
+from margin.engine.house_rules import (
+    BELOW_MTA,
+    CALL_WAITS,
+    INSUFFICIENT_MARK,
+    OVERRIDDEN_MARK,
+)
 from margin.levels import SEVERITY, equity_share
 from margin.models import MarginResult, MarginState
 from margin.screens.calls import agreements, result_bar
@@ -37,6 +42,14 @@ FLAGS = {
     BELOW_MTA: "Below minimum transfer",
     BELOW_MINIMUM_EQUITY: "Below minimum equity",
     CLIENT_NOT_APPROVED: "Client not approved",
+    CALL_WAITS: "Call waits for a price",
+    "stale_mark": "Price stale",
+    "dislocated_mark": "Price dislocated",
+    "non_positive_mark": "Price not positive",
+    "too_volatile_mark": "Price too volatile",
+    "too_uncertain_mark": "Price too uncertain",
+    "market_closed_mark": "Market closed",
+    "doubted_mark": "Price doubted",
 }
 
 COLUMNS = (

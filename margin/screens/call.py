@@ -25,6 +25,7 @@ from margin.engine.explain import TIMES
 from margin.levels import is_held_at_call, levels_of, missing
 from margin.models import CallEvent, MarginCall, MarginResult, Mark
 from margin.notices import notice_text
+from margin.parts import parts_of
 from margin.screens.calls import ACKNOWLEDGE
 from margin.screens.drawer import QUESTIONS, drawer, questions, without_drawer
 from margin.screens.history import ScopeHistory, scope_history
@@ -133,7 +134,7 @@ def level_words(name: str, level: Decimal) -> str:
 def unpriced_assets(result: MarginResult) -> tuple[UnpricedAsset, ...]:
     """What of the scope is valued at a mark that is not valid; two queries at most."""
     carried = Mark.objects.filter(
-        pk__in=result.components.exclude(mark=None).values("mark")
+        pk__in={part.mark_id for part in parts_of([result])} - {None}
     ).exclude(state=Mark.State.VALID)
     found = {
         mark.asset_id: mark for mark in carried.select_related("asset").order_by("asset__code")

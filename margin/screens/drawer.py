@@ -6,12 +6,13 @@ from datetime import date
 from decimal import Decimal
 
 from django.http import HttpRequest
+from django.urls import reverse
 
 from accounts.clock import shown_instant
 from accounts.explanation import Explanation, Fact, Part, Source
 from accounts.explanation import exact_sum as sum_of
 from accounts.figures import WIDE, grouped
-from margin.engine.components import TOTALS, ComponentKind
+from margin.engine.components import OF_DOUBT, OF_MONEY, TOTALS, ComponentKind
 from margin.engine.explain import GROUP_LABELS, TOTAL_LABELS, ExplanationError, product
 from margin.explanation import StoredPart, stored_parts
 from margin.model_trees import model_trees
@@ -20,6 +21,7 @@ from margin.screens.drawer_links import (
     agreement_address,
     agreement_words,
     bracket_words,
+    haircut_words,
     mark_shown,
     posting_address,
     price_address,
@@ -157,14 +159,16 @@ def sources(part: StoredPart, *, day: date, result: MarginResult) -> list[Source
                 mark_shown(row.mark, part.valid_mark),
             )
         )
-    if part.component.kind == ComponentKind.MONEY_CLAIM and row.haircut and row.mark:
+    if part.component.kind in OF_MONEY and row.haircut and row.mark:
         address = price_address(part.component.asset, day=day, anchor="terms")
-        words = f"{rate_words(row.haircut.haircut)}, v{row.haircut.version}"
-        found.append(Source("Haircut", words, address))
+        found.append(Source("Haircut", haircut_words(part, row.haircut), address))
     if part.bracket is not None and row.instrument_terms is not None:
         words = f"{bracket_words(part.bracket)}, v{row.instrument_terms.version}"
         address = price_address(part.component.asset, day=day, part=part, anchor="terms")
         found.append(Source("Bracket", words, address))
+    elif part.component.kind in OF_DOUBT and row.mark is not None and row.mark.rule is not None:
+        address = reverse("margin:market-rule", args=[row.mark.rule_id])
+        found.append(Source("Doubt", str(row.mark.rule), address))
     elif part.component.rate is not None and row.instrument_terms is not None:
         words = f"{rate_words(part.component.rate)}, v{row.instrument_terms.version}"
         found.append(

@@ -10,7 +10,7 @@ from accounts.clock import shown_day
 from accounts.figures import WIDE, grouped
 from accounts.states import STATES, Shown
 from margin.explanation import BracketInForce, StoredPart
-from margin.models import MarginResult, Mark
+from margin.models import Haircut, MarginResult, Mark
 
 HASH_SHOWN = 6
 
@@ -63,6 +63,15 @@ def mark_shown(mark: Mark, valid: Mark | None) -> Shown:
         since = "" if valid is None else f", mark of {shown_day(valid.business_day, form='short')}"
         word = f"{shown.word}{since}"
     return shown._replace(word=word)
+
+
+def haircut_words(part: StoredPart, haircut: Haircut) -> str:
+    """The haircut of a version, or its tiers and what a further step rests on."""
+    detail = part.component.detail
+    if detail is None:
+        return f"{rate_words(haircut.haircut)}, v{haircut.version}"
+    facts = "".join(f", {name.replace('_', ' ')} {said}" for name, said in detail.facts)
+    return f"tiers from {rate_words(haircut.haircut)}, v{haircut.version}{facts}"
 
 
 def bracket_words(bracket: BracketInForce) -> str:

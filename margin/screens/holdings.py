@@ -8,6 +8,8 @@ from decimal import Decimal
 from accounts.figures import WIDE
 from accounts.models import Bucket, MarginAccount
 from ledger.models import AccountClass, Asset, Balance
+from margin.engine.collateral import counted
+from margin.engine.exact import exact
 from margin.marks import BASE
 from margin.models import Mark
 from margin.terms import TermsInForce, terms_in_force
@@ -97,8 +99,10 @@ def holdings_of(account: MarginAccount, *, day: date) -> Holdings:
     def of_class(wanted: str) -> list[Balance]:
         return [balance for balance in balances if balance.account.account_class == wanted]
 
+    claims = of_class(AccountClass.CLAIM)
+    pools = money_pools(claims, marks)
     return Holdings(
-        money=tuple(money_row(b, marks, terms) for b in of_class(AccountClass.CLAIM)),
+        money=tuple(money_row(b, marks, terms, pools) for b in claims),
         positions=tuple(position_row(b, marks, valid) for b in of_class(AccountClass.POSITION)),
         loans=tuple(
             LoanRow(b.account_id, bucket_of(b), b.account.asset, b.amount)
@@ -112,14 +116,43 @@ def bucket_of(balance: Balance) -> Bucket:
     return balance.account.bucket
 
 
-def money_row(balance: Balance, marks: dict[int, Mark], terms: TermsInForce) -> MoneyRow:
-    """A claim with what it counts as: amount x mark x (1 - haircut)."""
+def money_pools(claims: Iterable[Balance], marks: dict[int, Mark]) -> dict[int, Decimal]:
+    """By bucket the value of all money in it that is above 0, before any haircut."""
+    pools: dict[int, Decimal] = {}
+    for balance in claims:
+        price = price_of(balance.account.asset, marks)
+        if balance.amount < 0 and price is not None:
+            key, value = bucket_of(balance).pk, WIDE.multiply(-balance.amount, price)
+            pools[key] = WIDE.add(pools.get(key, ZERO), value)
+    return pools
+
+
+def price_of(asset: Asset, marks: dict[int, Mark]) -> Decimal | None:
+    """The newest mark; 1 for the currency itself."""
+    mark = marks.get(asset.pk)
+    return ONE if asset.code == BASE else None if mark is None else mark.price
+
+
+def money_row(
+    balance: Balance, marks: dict[int, Mark], terms: TermsInForce, pools: dict[int, Decimal]
+) -> MoneyRow:
+    """A claim with what it counts as: amount x mark x (1 - haircut), or by its tiers.
+
+    Of tiers the haircut shown is the share of this very holding that does not count.
+    """
     bucket, asset, amount = bucket_of(balance), balance.account.asset, -balance.amount
     found = terms.haircuts.get(asset.pk)
-    mark = marks.get(asset.pk)
-    price = ONE if asset.code == BASE else None if mark is None else mark.price
+    price = price_of(asset, marks)
     if not bucket.is_margined or found is None or price is None:
         return MoneyRow(balance.account_id, bucket, asset, amount, None, None)
+    tiered = terms.collateral.get(asset.pk)
+    if tiered is not None:
+        with exact():
+            value = amount * price
+            said = counted(value, price=price, pool=pools.get(bucket.pk, ZERO), terms=tiered)
+            counts = said.amount
+        share = WIDE.divide(WIDE.subtract(value, counts), value) if value > 0 else ZERO
+        return MoneyRow(balance.account_id, bucket, asset, amount, share, counts)
     counts = WIDE.multiply(WIDE.multiply(amount, price), WIDE.subtract(ONE, found.haircut))
     return MoneyRow(balance.account_id, bucket, asset, amount, found.haircut, counts)
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -15,9 +16,11 @@ from accounts.clock import desk_zone
 from accounts.roles import REQUEST, DeskRequest, may, require
 from accounts.screens.asking import AskForm, Question, amount_field, ask
 from ledger.models import Asset
+from margin.engine.house_rules import OVERRIDDEN_MARK
 from margin.marks import BASE
-from margin.models import MarginResult, PriceOverride
+from margin.models import MarginResult, MarginRun, PriceOverride
 from margin.overrides import OVERRIDE, request_override
+from margin.parts import parts_of
 from margin.screens.visible import CALL_ACCOUNT, NO_PAGE, entity_here, of_accounts
 
 SHOWN_MAX = 100
@@ -61,16 +64,29 @@ def override_list(request: DeskRequest) -> HttpResponse:
         OverrideRow(
             override=each,
             is_over=each.ends_at <= now,
-            results=list(
-                MarginResult.objects.filter(mine, components__mark__override=each)
-                .select_related("run", "scope__bucket__account")
-                .distinct()
-                .order_by("-run__as_of", "scope__bucket__account__code")[:RESULTS_SHOWN_MAX]
-            ),
+            results=results_on(each, mine),
         )
         for each in found
     ]
     return render(request, "margin/overrides.html", {"rows": rows, "most": RESULTS_SHOWN_MAX})
+
+
+def results_on(override: PriceOverride, mine: Q) -> list[MarginResult]:
+    """Results that rest on an override, newest first; of those in columns only those looked at."""
+    found = MarginResult.objects.filter(mine).select_related("run", "scope__bucket__account")
+    order = ("-run__as_of", "scope__bucket__account__code")
+    in_rows = found.filter(components__mark__override=override).distinct()
+    flagged = found.filter(
+        run__layout=MarginRun.Layout.COLUMNS,
+        run__as_of__in=override.marks.values("as_of"),
+        flags__contains=[OVERRIDDEN_MARK],
+    )
+    marks = set(override.marks.values_list("pk", flat=True))
+    looked_at = list(flagged.order_by(*order)[:RESULTS_SHOWN_MAX])
+    resting = {part.result_id for part in parts_of(looked_at) if part.mark_id in marks}
+    in_columns = [result for result in looked_at if result.pk in resting]
+    both = [*in_rows.order_by(*order)[:RESULTS_SHOWN_MAX], *in_columns]
+    return sorted(both, key=lambda result: result.run.as_of, reverse=True)[:RESULTS_SHOWN_MAX]
 
 
 @require_http_methods(["GET", "POST"])

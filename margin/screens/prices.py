@@ -17,22 +17,25 @@ from accounts.fields import ExactField
 from accounts.filters import Choice, Text
 from accounts.listing import Listing
 from accounts.live import live_answer
-from accounts.roles import DeskRequest, require
+from accounts.roles import REQUEST, DeskRequest, may, require
 from ledger.models import Asset, AssetKind
 from margin.explanation import BracketInForce, schedules
+from margin.incidents import fact_words
+from margin.market_rules import RULE
 from margin.marks import BASE
-from margin.models import Bracket, Haircut, InstrumentTerms, Mark, Price
+from margin.models import Bracket, Haircut, InstrumentTerms, Mark, MarketRule, Price
 from margin.screens.overrides import may_override
-from margin.screens.visible import MARGIN_MOVED, NO_PAGE
+from margin.screens.visible import MARGIN_MOVED, NO_PAGE, entity_here
 from margin.terms import terms_in_force
 
 DAYS_SHOWN = 30
 DROP_WORDS = {
     "not_positive": "not above zero",
     "future": "after the as-of instant",
-    "stale": "older than 15 minutes",
+    "stale": "too old",
+    "thin": "its book is too thin",
     "superseded": "a later price of this source came",
-    "outlier": "more than 5 % from the median",
+    "outlier": "too far from the median",
     "too_few": "alone: two sources must agree",
     "overridden": "two people set another price",
 }
@@ -43,6 +46,7 @@ COLUMNS = (
     Column("state", "State", sort=("state", "asset__code")),
     Column("mark", "Mark, USD", value="price", sort=("price",), numeric=True),
     Column("change", "Change", sort=("change",), numeric=True),
+    Column("confidence", "Confidence", sort=("confidence",), numeric=True, is_shown=False),
     Column("used", "Sources used", value=lambda mark: used_words(mark)),
     Column("dropped", "Left out", value=lambda mark: dropped_words(mark)),
     Column("as_of", "As of", sort=("as_of",), is_shown=False),
@@ -62,11 +66,17 @@ class MarkRow:
 
 @dataclass(frozen=True)
 class SourceRow:
-    """One price as it came, and what became of it."""
+    """One price as it came, and what became of it.
+
+    Attributes:
+        age: how old it was as of the mark; late: how long it took to come. Seconds.
+    """
 
     price: Price
     is_used: bool
     reason: str
+    age: int
+    late: int
 
 
 @dataclass(frozen=True)
@@ -222,6 +232,11 @@ def price_page(request: DeskRequest, code: str) -> HttpResponse:
         "bracket": request.GET.get("bracket", ""),
         "history": history,
         "pending": pending_on(f"ledger_asset:{asset.pk}", roles=request.roles),
+        "facts": [] if mark is None else [fact_words(each) for each in mark.facts or []],
+        "latest_rule": MarketRule.objects.filter(kind="price", name=asset.code)
+        .order_by("-version")
+        .first(),
+        "can_rule": asset.code != BASE and may(request, f"{REQUEST}{RULE}", entity_here(request)),
         "can_override": asset.code != BASE and may_override(request),
     }
     return render(request, "margin/price.html", context)
@@ -234,7 +249,11 @@ def source_rows(mark: Mark) -> list[SourceRow]:
     prices = Price.objects.filter(asset=mark.asset_id, business_day=mark.business_day)
     rows = [
         SourceRow(
-            price, price.pk in used, drop_word(reasons[price.pk]) if price.pk in reasons else ""
+            price,
+            price.pk in used,
+            drop_word(reasons[price.pk]) if price.pk in reasons else "",
+            age=int((mark.as_of - price.observed_at).total_seconds()),
+            late=int((price.received_at - price.observed_at).total_seconds()),
         )
         for price in prices.order_by("source", "observed_at", "line")
     ]

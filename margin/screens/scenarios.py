@@ -1,19 +1,20 @@
 """What a scope would be if prices moved: equity less initial margin over two shocks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from accounts.figures import WIDE, grouped, plain
 from accounts.states import STATES
 from margin.book import BASE
-from margin.engine.components import ComponentKind
+from margin.engine.components import HAIRCUTS, ComponentKind
 from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.house_rules import evaluate
 from margin.engine.inputs import (
     AssetRow,
     AssetTerms,
     ClaimRow,
+    Doubt,
     HouseRulesInput,
     MoneyTerms,
     PositionRow,
@@ -73,6 +74,7 @@ class Standing:
     terms: Mapping[str, AssetTerms]
     loan: Decimal
     is_cash_account: bool
+    contingencies: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 def scenario_table(result: MarginResult) -> ScenarioTable | None:
@@ -116,11 +118,14 @@ def standing_of(result: MarginResult, parts: Sequence[StoredPart]) -> Standing:
     positions: dict[str, tuple[Decimal, Decimal]] = {}
     marks: dict[str, Decimal] = {BASE: ONE}
     terms: dict[str, AssetTerms] = {BASE: MoneyTerms(ZERO)}
+    contingencies: dict[str, Decimal] = {}
     loan = ZERO
     in_force = terms_in_force(result.run.business_day)
     for part in parts:
         said, asset = part.component, part.row.asset
-        if said.total != "equity":
+        if said.kind in (ComponentKind.IM_DOUBT, ComponentKind.IM_DOUBT_MONEY):
+            contingencies[said.asset] = said.rate or ZERO
+        if said.total != "equity" or said.kind in HAIRCUTS:
             continue
         assert asset is not None, "every part of equity is of an asset"
         if said.kind == ComponentKind.LOAN:
@@ -142,6 +147,7 @@ def standing_of(result: MarginResult, parts: Sequence[StoredPart]) -> Standing:
         terms=terms,
         loan=loan,
         is_cash_account=account is not None and account.mode == "cash",
+        contingencies=contingencies,
     )
 
 
@@ -200,7 +206,10 @@ def scenario_input(
     with exact():
         assets = [
             AssetRow(
-                own(asset, place), standing.terms[asset], price * (ONE + shocks.get(asset, ZERO))
+                own(asset, place),
+                standing.terms[asset],
+                price * (ONE + shocks.get(asset, ZERO)),
+                doubt=Doubt("", waits=False, contingency=standing.contingencies.get(asset, ZERO)),
             )
             for place, shocks in enumerate(scenarios)
             for asset, price in standing.marks.items()

@@ -22,6 +22,7 @@ from accounts.agreements import (
 )
 from accounts.approvals import AskRefusedError, pending_on
 from accounts.clock import desk_zone
+from accounts.figures import plain
 from accounts.models import AccountAgreement, Agreement, AgreementVersion, MarginAccount
 from accounts.roles import REQUEST, DeskRequest, may, require
 from accounts.screens.asking import (
@@ -35,8 +36,9 @@ from accounts.screens.asking import (
 from ledger.models import Asset, AssetKind
 from margin.agreement_codes import codes_in_use
 from margin.parameters import HAIRCUT, TERMS, request_haircut, request_terms
+from margin.screens.haircuts import HaircutForm, typed_schedule
 from margin.screens.visible import NO_PAGE, entity_here
-from margin.terms import terms_in_force
+from margin.terms import schedule_of, terms_in_force
 
 
 def _codes(place: int) -> list[tuple[str, str]]:
@@ -99,14 +101,6 @@ class EndForm(AskForm):
     field_order = ("effective_to", "reason")
 
 
-class HaircutForm(AskForm):
-    """The share of a currency that does not count."""
-
-    haircut = amount_field("Haircut", hint="A share: 0.20 is 20 %.")
-    effective_from = day_field("From")
-    field_order = ("haircut", "effective_from", "reason")
-
-
 class RatesForm(AskForm):
     """Margin rates of an instrument."""
 
@@ -164,6 +158,7 @@ def terms_page(request: DeskRequest) -> HttpResponse:
                 in_force.brackets.get(
                     in_force.instruments[asset.pk].pk if asset.pk in in_force.instruments else 0, []
                 ),
+                in_force.collateral[asset.pk].tiers if asset.pk in in_force.collateral else (),
             )
             for asset in assets
         ],
@@ -285,10 +280,11 @@ def parameter_new(request: DeskRequest, asset_id: int) -> HttpResponse:
     if asset is None:
         raise Http404(NO_PAGE)
     is_money = asset.kind == AssetKind.MONEY
-    sent, initial = (
-        request.POST if request.method == "POST" else None,
-        {"effective_from": desk_today()},
-    )
+    sent = request.POST if request.method == "POST" else None
+    initial: dict[str, Any] = {"effective_from": desk_today()}
+    before = terms_in_force(desk_today(), asset_ids=[asset.pk]).haircuts.get(asset.pk)
+    if before is not None:
+        initial |= {"haircut": plain(before.haircut), **typed_schedule(schedule_of(before))}
     form: AskForm = (
         HaircutForm(sent, initial=initial) if is_money else RatesForm(sent, initial=initial)
     )
@@ -299,7 +295,7 @@ def parameter_new(request: DeskRequest, asset_id: int) -> HttpResponse:
             "reason": typed["reason"], "actor": request.actor, "request_id": request.request_id,
         }  # fmt: skip
         if is_money:
-            return request_haircut(haircut=typed["haircut"], **shared)
+            return request_haircut(haircut=typed["haircut"], schedule=typed["schedule"], **shared)
         return request_terms(brackets=typed["brackets"], **shared)
 
     question = Question(

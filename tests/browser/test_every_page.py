@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 # Addresses without arguments that are no pages for a person.
-NO_PAGES = {"health", "stream", "strip", "schema", "api-root"}
+NO_PAGES = {"health", "metrics", "stream", "strip", "schema", "api-root"}
 WIDTHS = (320, 390, 1280)
 THEMES = ("light", "dark")
 

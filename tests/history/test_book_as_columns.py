@@ -253,6 +253,14 @@ BESIDE = {
     " WHERE account_id = {bank}",
     "nought as the first of a day": "UPDATE ledger_dailymovement SET first_seq = 0"
     " WHERE account_id = {bank}",
+    "what an account stood at": "UPDATE ledger_dailymovement SET amount_before = amount_before + 1"
+    " WHERE account_id = {bank}",
+    "nothing to have stood at": "UPDATE ledger_dailymovement SET amount_before = NULL"
+    " WHERE account_id = {bank}",
+    "the transaction of the first of a day": "UPDATE ledger_dailymovement SET first_xid = '7'"
+    " WHERE account_id = {bank}",
+    "no transaction of the first of a day": "UPDATE ledger_dailymovement SET first_xid = NULL"
+    " WHERE account_id = {bank}",
     "no movement": "DELETE FROM ledger_dailymovement WHERE account_id = {bank}",
     "a movement of no day": "INSERT INTO ledger_dailymovement (account_id, effective_on, debit,"
     " credit) VALUES ({bank}, '2020-01-01', 0, 0)",
@@ -341,7 +349,8 @@ CELLS = {
     "ledger_entry": ("id", "kind_id", "effective_at", "posting_count", "xid"),
     "ledger_entrykey": ("entry_id",),
     "ledger_balance": ("account_id", "amount", "seq", "average_cost"),
-    "ledger_dailymovement": ("account_id", "effective_on", "debit", "credit", "first_seq"),
+    "ledger_dailymovement": ("account_id", "effective_on", "debit", "credit", "first_seq",
+                             "amount_before", "first_xid"),
     "ledger_ledgeraccount": ("pool_id", "asset_id", "account_class", "owner_class", "asset_kind",
                              "scale", "client_id", "margin_account_id", "bucket_id"),
     "ledger_entrykind": ("pools_max", "clients_max", "accounts_max", "buckets_max",
@@ -350,6 +359,7 @@ CELLS = {
 NUMBERS = {
     "amount", "balance_after", "debit", "credit", "seq", "account_seq", "scale", "first_seq",
     "posting_count", "pools_max", "clients_max", "accounts_max", "buckets_max", "entry_id",
+    "amount_before",
 }  # fmt: skip
 damages = st.sampled_from(
     [(table, column) for table, columns in CELLS.items() for column in columns]

@@ -12,7 +12,8 @@ from django.db import connection
 from accounts.approvals import apply_approved, decide
 from accounts.audit import RefusedError
 from accounts.models import Approval, Operator, Role
-from ledger.locations import LetterDraft, request_letter
+from ledger.letter_documents import LetterDraft
+from ledger.locations import request_letter
 from ledger.models import Location
 from tests.accounts.people import Desk, person
 

@@ -18,14 +18,13 @@ from accounts.approvals import (
 )
 from accounts.audit import acting
 from accounts.models import Approval, AuditRow, Role
+from ledger.letter_documents import LetterDraft, store_letter
 from ledger.letters import letter_state
 from ledger.locations import (
-    LetterDraft,
     request_change,
     request_closing,
     request_letter,
     request_opening,
-    store_letter,
 )
 from ledger.models import Letter, LetterDocument, Location, LocationChange
 from ledger.posting import AccountKey, open_accounts

@@ -76,6 +76,13 @@ def one_dislocated(price: Decimal) -> Rows:
 def run_with(folder: Path, pattern: Pattern) -> MarginRun:
     """Run the second day, with the pattern for what moves and the old marks for all else."""
     _, second = booked_days(folder, accounts=40, seed=5, days=2, booked=1)
+    write_prices(second, pattern)
+    run_day(second)
+    return MarginRun.objects.get(business_day=SECOND_DAY)
+
+
+def write_prices(second: Path, pattern: Pattern) -> None:
+    """The second day: the pattern for what moves, the old marks for all else, no events."""
     marks = dict(Mark.objects.order_by("asset__code").values_list("asset__code", "price"))
     with (second / "prices.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -86,8 +93,6 @@ def run_with(folder: Path, pattern: Pattern) -> MarginRun:
     for name in ("trades.csv", "transfers.csv"):
         head = (second / name).read_text().splitlines()[0]
         (second / name).write_text(head + "\n")
-    run_day(second)
-    return MarginRun.objects.get(business_day=SECOND_DAY)
 
 
 def touched(run: MarginRun) -> list[MarginResult]:

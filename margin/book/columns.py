@@ -1,0 +1,449 @@
+"""What a run of a whole house reads: columns of whole numbers, packed by the server.
+
+The same rows as `margin.book.rows` reads one by one. A balance row that nobody wrote since the
+horizon is as the horizon knew it; the others, and those with entries that take effect later, are
+looked up in the history. Two connections read at one snapshot.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+import numpy as np
+from django.db import connection, transaction
+
+from accounts.agreements import IN_FORCE_IDS
+from accounts.models import AgreementVersion, Bucket
+from accounts.packed import as_numbers, fetch_packed, joined_numbers
+from ledger.models import Asset
+from margin.book.rows import (
+    BASE,
+    NO_AGREEMENT,
+    UNPRICED,
+    Unmargined,
+    has_terms,
+    unpriced_words,
+)
+from margin.engine.column_rules import COST_DECIMALS, SCALE_MAX
+from margin.engine.exact import Flag, Index
+from margin.engine.house_rules import MODEL as HOUSE_RULES
+from margin.engine.wide import Ints
+from margin.model_registry import models_in_use
+from margin.models import Mark, ModelDecision
+from margin.terms import TermsInForce, terms_in_force
+
+ACCOUNTS_AT_ONCE: Final = 250_000
+READERS: Final = 2
+WORK_MEMORY: Final = "128MB"
+# What stands for a number that is no whole number of units in 64 bits.
+ODD: Final = int(np.iinfo(np.int64).min)
+ASSET_BITS: Final = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScopeColumns:
+    """Scopes of a run in the order of their ids; (A,) each.
+
+    Attributes:
+        agreements: places in the run's agreements.
+        loans: owed, in whole cents; `loan_accounts` and `loan_seqs` say which postings left them.
+    """
+
+    ids: Ints
+    accounts: Ints
+    buckets: Ints
+    is_cash_account: Flag
+    agreements: Index
+    loans: Ints
+    loan_accounts: Ints
+    loan_seqs: Ints
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldColumns:
+    """Claims and positions other than zero, by scope and ledger account; (N,) each.
+
+    Attributes:
+        starts: (A + 1,) where those of each scope begin.
+        assets: ids.
+        units: as people say it, in whole units of the asset's last decimal; ODD where `odd` says.
+        costs: in units of 10^-8, 0 where there is none; ODD where `odd` says.
+    """
+
+    starts: Index
+    assets: Ints
+    units: Ints
+    costs: Ints
+    ledger_accounts: Ints
+    seqs: Ints
+
+
+class OddBalance(NamedTuple):
+    """An amount, or average cost, that is no whole number of 64 bits."""
+
+    amount: Decimal
+    average_cost: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnInputs:
+    """The inputs of a run in columns, all scopes under house rules.
+
+    Attributes:
+        agreements: terms in force, each once.
+        odd: by ledger account.
+    """
+
+    horizon_id: int
+    as_of: datetime
+    business_day: date
+    assets: dict[int, Asset]
+    marks: dict[int, Mark]
+    terms: TermsInForce
+    agreements: tuple[AgreementVersion, ...]
+    scopes: ScopeColumns
+    held: HeldColumns
+    odd: Mapping[int, OddBalance] = field(default_factory=dict)
+    exceptions: list[Unmargined] = field(default_factory=list)
+
+
+class NotInColumnsError(Exception):
+    """A run that only rows can hold: a portfolio model is used or watched."""
+
+
+def read_columns(*, horizon_id: int, as_of: datetime) -> ColumnInputs:
+    """Read a run's inputs as the horizon knew them; the same horizon reads the same for ever.
+
+    Raises:
+        NotInColumnsError: a scope is under a portfolio model, or one is watched.
+    """
+    assert not connection.in_atomic_block, "inputs are read on a transaction of their own"
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor.execute("SELECT pg_export_snapshot()")
+            (snapshot,) = cursor.fetchone()
+        return _read(snapshot, horizon_id=horizon_id, as_of=as_of)
+
+
+def _read(snapshot: str, *, horizon_id: int, as_of: datetime) -> ColumnInputs:
+    day = as_of.astimezone(UTC).date()
+    if models_in_use(day, standing=ModelDecision.Standing.SHADOW, horizon_id=horizon_id):
+        raise NotInColumnsError("a model is watched")
+    assets = {asset.pk: asset for asset in Asset.objects.all()}
+    assert max(assets, default=0) < 1 << ASSET_BITS, "an asset's id fits beside a bucket's"
+    changed = _changed_since(horizon_id, as_of=as_of)
+    stretches = list(_stretches())
+    with ThreadPoolExecutor(READERS, thread_name_prefix="margin-reader") as readers:
+        asked = [
+            readers.submit(_one_part, snapshot, SCOPES.format(in_force=IN_FORCE_IDS), {"day": day})
+        ]
+        asked += [
+            readers.submit(_one_part, snapshot, NOW, {"low": low, "high": high, "changed": changed})
+            for low, high in stretches
+        ]
+        asked += [
+            readers.submit(
+                _one_part, snapshot, THEN, {"horizon": horizon_id, "as_of": as_of, "some": some}
+            )
+            for some in _in_parts(changed)
+        ]
+        columns, *parts = [each.result() for each in asked]
+    scopes, agreements, exceptions = _scopes(columns, day)
+    balances = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else []
+    return _put_together(
+        ColumnInputs(
+            horizon_id=horizon_id,
+            as_of=as_of,
+            business_day=day,
+            assets=assets,
+            marks={mark.asset_id: mark for mark in Mark.objects.filter(as_of=as_of)},
+            terms=terms_in_force(day, horizon_id=horizon_id),
+            agreements=agreements,
+            scopes=scopes,
+            held=NOBODY,
+            exceptions=exceptions,
+        ),
+        balances,
+    )
+
+
+NOTHING: Final = np.zeros(0, dtype=np.int64)
+NOBODY: Final = HeldColumns(np.zeros(1, dtype=np.intp), NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
+
+
+# ---------------------------------------------------------------- from the server
+
+SCOPES: Final = f"""
+    SELECT {joined_numbers("int8send", "s.id")}, {joined_numbers("int8send", "k.id")},
+           {joined_numbers("int8send", "a.id")},
+           {joined_numbers("int8send", "coalesce(v.id, 0) * 2 + (a.mode = 'cash')::int")}
+    FROM accounts_scope s JOIN accounts_bucket k ON k.id = s.bucket_id
+    JOIN accounts_marginaccount a ON a.id = k.account_id
+    LEFT JOIN ({{in_force}}) v ON v.account_id = a.id
+"""  # noqa: S608 - fixed texts
+
+POWERS: Final = ",".join(str(10**scale) for scale in range(SCALE_MAX + 1))
+LIMITS: Final = ",".join(str(10 ** (17 - scale)) for scale in range(SCALE_MAX + 1))
+UNITS: Final = (
+    f"CASE WHEN x.scale <= {SCALE_MAX} AND abs(x.amount) < ('{{{LIMITS}}}'::numeric[])[x.scale + 1]"
+    f" THEN (x.amount * ('{{{POWERS}}}'::numeric[])[x.scale + 1])::int8 ELSE {ODD} END"
+)
+COSTS: Final = (
+    "CASE WHEN x.average_cost IS NULL THEN 0"
+    f" WHEN scale(x.average_cost) <= {COST_DECIMALS} AND abs(x.average_cost) < 10000000"
+    f" THEN (x.average_cost * {10**COST_DECIMALS})::int8 ELSE {ODD} END"
+)
+KEY: Final = (
+    f"(x.bucket_id << {ASSET_BITS + 1}) | (x.asset_id << 1)"
+    " | (x.account_class = 'loan_receivable')::int::int8"
+)
+PACKED: Final = ", ".join(
+    joined_numbers("int8send", value) for value in (KEY, "x.id", "x.seq", UNITS, COSTS)
+)
+NOW: Final = f"""
+    SELECT {PACKED} FROM (
+        SELECT a.id, a.bucket_id, a.asset_id, a.account_class, a.scale, b.seq, b.amount,
+               b.average_cost
+        FROM ledger_ledgeraccount a JOIN ledger_balance b ON b.account_id = a.id
+        WHERE a.id BETWEEN %(low)s AND %(high)s AND b.account_id BETWEEN %(low)s AND %(high)s
+          AND a.bucket_id IS NOT NULL
+          AND a.account_class IN ('claim', 'position', 'loan_receivable')
+          AND b.amount <> 0 AND NOT a.id = ANY (%(changed)s::bigint[])) x
+"""  # noqa: S608 - fixed texts
+THEN: Final = f"""
+    SELECT {PACKED} FROM (
+        SELECT b.ledger_account_id AS id, b.bucket_id, b.asset_id, b.account_class, a.scale,
+               b.account_seq AS seq, b.amount, b.average_cost
+        FROM ledger_horizon h
+        CROSS JOIN LATERAL margin.balances_of(h.snapshot, %(as_of)s, %(some)s::bigint[]) b
+        JOIN ledger_ledgeraccount a ON a.id = b.ledger_account_id
+        WHERE h.id = %(horizon)s AND b.amount <> 0) x
+"""  # noqa: S608 - fixed texts
+CHANGED: Final = """
+    SELECT p.account_id FROM ledger_horizon h
+    JOIN ledger_entry e ON e.xid >= pg_snapshot_xmin(h.snapshot)
+        AND NOT pg_visible_in_snapshot(e.xid, h.snapshot)
+    JOIN ledger_posting p ON p.entry_id = e.id
+    WHERE h.id = %(horizon)s
+    UNION
+    SELECT p.account_id FROM ledger_entry e JOIN ledger_posting p ON p.entry_id = e.id
+    WHERE e.effective_at > %(as_of)s
+"""
+
+
+def _one_part(snapshot: str, sql: str, values: Mapping[str, object]) -> list[Ints]:
+    """Columns of a query at an exported snapshot, on this thread's own connection."""
+    try:
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor.execute("SET TRANSACTION SNAPSHOT %s", [snapshot])
+            cursor.execute(f"SET LOCAL work_mem = '{WORK_MEMORY}'")
+            cursor.execute("SET LOCAL jit = off")
+            (row,) = fetch_packed(cursor, sql, values)
+    finally:
+        connection.close()
+    return [as_numbers("int8send", column) for column in row]
+
+
+def _changed_since(horizon_id: int, *, as_of: datetime) -> list[int]:
+    """Ledger accounts with entries that the horizon does not know, or that take effect later."""
+    with connection.cursor() as cursor:
+        cursor.execute(CHANGED, {"horizon": horizon_id, "as_of": as_of})
+        return [account for (account,) in cursor.fetchall()]
+
+
+def _stretches() -> Iterable[tuple[int, int]]:
+    """Ids of ledger accounts, so many at once."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM ledger_ledgeraccount"
+        )
+        first, last = cursor.fetchone()
+    for low in range(first, last + 1, ACCOUNTS_AT_ONCE):
+        yield low, min(low + ACCOUNTS_AT_ONCE - 1, last)
+
+
+def _in_parts(accounts: Sequence[int]) -> Iterable[Sequence[int]]:
+    for start in range(0, len(accounts), ACCOUNTS_AT_ONCE):
+        yield accounts[start : start + ACCOUNTS_AT_ONCE]
+
+
+# ---------------------------------------------------------------- put together
+
+
+def _scopes(
+    columns: Sequence[Ints], day: date
+) -> tuple[ScopeColumns, tuple[AgreementVersion, ...], list[Unmargined]]:
+    """Scopes with an agreement, in the order of their ids; the others are exceptions."""
+    order = np.argsort(columns[0], kind="stable")
+    ids, buckets, accounts, said = (column[order] for column in columns)
+    versions, is_cash = said >> 1, (said & 1).astype(bool)
+    has_terms_here = versions != 0
+    named = np.unique(versions[has_terms_here])
+    found = AgreementVersion.objects.select_related("agreement").in_bulk(named.tolist())
+    agreements = tuple(found[int(pk)] for pk in named)
+    if any(each.model != HOUSE_RULES for each in agreements):
+        raise NotInColumnsError("a scope is under a portfolio model")
+    exceptions = _without_agreement(buckets[~has_terms_here], day)
+    kept = np.flatnonzero(has_terms_here)
+    nothing = np.zeros(len(kept), dtype=np.int64)
+    scopes = ScopeColumns(
+        ids=ids[kept],
+        accounts=accounts[kept],
+        buckets=buckets[kept],
+        is_cash_account=is_cash[kept],
+        agreements=np.searchsorted(named, versions[kept]),
+        loans=nothing,
+        loan_accounts=nothing,
+        loan_seqs=nothing,
+    )
+    return scopes, agreements, exceptions
+
+
+def _without_agreement(buckets: Ints, day: date) -> list[Unmargined]:
+    rows = (
+        Bucket.objects.filter(pk__in=buckets.tolist())
+        .select_related("account")
+        .order_by("account__code", "code")
+    )
+    return [
+        Unmargined(
+            row.account_id,
+            row.code,
+            NO_AGREEMENT,
+            f"{row.account.code} has no agreement in force on {day}.",
+        )
+        for row in rows
+    ]
+
+
+def _put_together(read: ColumnInputs, columns: Sequence[Ints]) -> ColumnInputs:
+    """Balances by scope, loans apart; scopes that hold what has no mark or terms taken out."""
+    if not columns or not len(read.scopes):
+        starts = np.zeros(len(read.scopes) + 1, dtype=np.intp)
+        return replace(read, held=replace(NOBODY, starts=starts))
+    key, ids, seqs, units, costs = columns
+    if (np.diff(ids) < 0).any():
+        order = np.argsort(ids, kind="stable")
+        key, ids, seqs, units, costs = (each[order] for each in (key, ids, seqs, units, costs))
+    scope = _places(read.scopes.buckets, key >> (ASSET_BITS + 1))
+    is_loan = (key & 1).astype(bool)
+    odd = _odd_balances(ids[((units == ODD) | (costs == ODD)) & (scope >= 0)], read)
+    units = np.where(is_loan | (units == ODD), units, -units)
+    lent = np.flatnonzero(is_loan & (scope >= 0))
+    held = np.flatnonzero(~is_loan & (scope >= 0))
+    held = held[np.argsort(scope[held], kind="stable")]
+    owing = {
+        name: _at(scope[lent], values[lent], len(read.scopes))
+        for name, values in (("loans", units), ("loan_accounts", ids), ("loan_seqs", seqs))
+    }
+    counts = np.bincount(scope[held], minlength=len(read.scopes))
+    return _without_unpriced(
+        replace(
+            read,
+            scopes=replace(read.scopes, **owing),
+            held=HeldColumns(
+                starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.intp),
+                assets=(key[held] >> 1) & ((1 << ASSET_BITS) - 1),
+                units=units[held],
+                costs=costs[held],
+                ledger_accounts=ids[held],
+                seqs=seqs[held],
+            ),
+            odd=odd,
+        )
+    )
+
+
+def _places(known: Ints, wanted: Ints) -> Ints:
+    """Where each wanted id stands among known ones, in whatever order they are; else -1."""
+    order = np.argsort(known, kind="stable")
+    found = np.searchsorted(known, wanted, sorter=order)
+    found[found == len(known)] = 0
+    places = order[found]
+    return np.where(known[places] == wanted, places, -1)
+
+
+def _at(places: Ints, values: Ints, count: int) -> Ints:
+    found = np.zeros(count, dtype=np.int64)
+    found[places] = values
+    return found
+
+
+def _odd_balances(accounts: Ints, read: ColumnInputs) -> dict[int, OddBalance]:
+    """Amounts that do not fit, by ledger account, as people say them."""
+    if not len(accounts):
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT b.ledger_account_id, b.account_class, b.amount, b.average_cost"
+            " FROM ledger_horizon h, LATERAL margin.balances_of(h.snapshot, %s, %s) b"
+            " WHERE h.id = %s",
+            [read.as_of, accounts.tolist(), read.horizon_id],
+        )
+        return {
+            account: OddBalance(
+                amount if kind == "loan_receivable" else amount.copy_negate(), average
+            )
+            for account, kind, amount, average in cursor.fetchall()
+        }
+
+
+def _without_unpriced(read: ColumnInputs) -> ColumnInputs:
+    """Take out scopes that hold something without a mark or without terms."""
+    unpriced = [
+        pk
+        for pk, asset in read.assets.items()
+        if not (asset.code == BASE or (pk in read.marks and has_terms(read.terms, asset)))
+    ]
+    rows = np.flatnonzero(np.isin(read.held.assets, unpriced))
+    if not rows.size:
+        return read
+    owner = np.searchsorted(read.held.starts, rows, side="right") - 1
+    missing: dict[int, str] = {}
+    # Positions are named before claims, as rows are read.
+    for is_money in (False, True):
+        for scope, row in zip(owner.tolist(), rows.tolist(), strict=True):
+            asset = read.assets[int(read.held.assets[row])]
+            if (asset.kind == "money") is is_money:
+                missing.setdefault(scope, asset.code)
+    buckets = Bucket.objects.select_related("account").in_bulk(
+        [int(read.scopes.buckets[scope]) for scope in missing]
+    )
+    exceptions = []
+    for scope in sorted(missing):
+        bucket = buckets[int(read.scopes.buckets[scope])]
+        words = unpriced_words(bucket.account.code, bucket.code, missing[scope], as_of=read.as_of)
+        exceptions.append(Unmargined(bucket.account_id, bucket.code, UNPRICED, words))
+    kept = np.ones(len(read.scopes), dtype=bool)
+    kept[list(missing)] = False
+    return chosen(read, np.flatnonzero(kept), exceptions=exceptions)
+
+
+def chosen(
+    read: ColumnInputs, places: Index, *, exceptions: Sequence[Unmargined] = ()
+) -> ColumnInputs:
+    """Some scopes of a run, by their places, ascending."""
+    starts = read.held.starts
+    counts = (starts[1:] - starts[:-1])[places]
+    ends = np.cumsum(counts)
+    rows = np.arange(ends[-1] if len(ends) else 0) + np.repeat(
+        starts[places] - (ends - counts), counts
+    )
+    scopes, held = read.scopes, read.held
+    return replace(
+        read,
+        scopes=ScopeColumns(*(getattr(scopes, name)[places] for name in ScopeColumns.__slots__)),
+        held=HeldColumns(
+            np.concatenate([[0], ends]).astype(np.intp),
+            *(getattr(held, name)[rows] for name in HeldColumns.__slots__[1:]),
+        ),
+        exceptions=[*read.exceptions, *exceptions],
+    )

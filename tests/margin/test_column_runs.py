@@ -1,0 +1,192 @@
+"""Runs in columns say, keep and open the same as runs by rows."""
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from accounts.audit import Actor, RefusedError, acting
+from brokerage.inbox.cycle import run_day
+from margin.book import read_inputs
+from margin.book.columns import read_columns
+from margin.column_checks import NAME, check_columns
+from margin.column_runs import record_columns
+from margin.explanation import as_json
+from margin.models import MarginResult, MarginRun, ResultComponent, RunBlock
+from margin.parts import parts_of, unpacked
+from margin.runs import replay
+from tests.stage import booked_days
+
+DESK = Actor.command("test")
+PART = (
+    "ordinal", "total", "kind", "asset_id", "amount", "mark_id", "haircut_id",
+    "instrument_terms_id", "ledger_account_id", "account_seq", "terms",
+)  # fmt: skip
+RESULT = (
+    "scope_id", "agreement_version_id", "equity", "initial_margin", "maintenance_margin", "state",
+    "call_amount", "flags", "parameter_set_id", "binding",
+)  # fmt: skip
+
+
+@pytest.fixture
+def by_rows(db: None, tmp_path: Path) -> MarginRun:
+    """The run of the second day of a small firm, kept by rows."""
+    booked_days(tmp_path / "firm", accounts=40, seed=4, days=3, booked=2)
+    return MarginRun.objects.latest("pk")
+
+
+def in_columns(run: MarginRun) -> MarginRun:
+    """The same run again, in columns."""
+    read = read_columns(horizon_id=run.horizon_id, as_of=run.as_of)
+    with acting(DESK, reason="The same again"):
+        return record_columns(read, business_day=run.business_day, purpose="test")
+
+
+def said(run: MarginRun) -> dict[int, tuple[Any, ...]]:
+    return {row[0]: row for row in run.results.values_list(*RESULT)}
+
+
+def parts_said(run: MarginRun) -> dict[int, list[tuple[Any, ...]]]:
+    found: dict[int, list[tuple[Any, ...]]] = {result.scope_id: [] for result in run.results.all()}
+    for part in parts_of(list(run.results.all())):
+        found[part.result.scope_id].append(tuple(getattr(part, name) for name in PART))
+    return found
+
+
+def exceptions_said(run: MarginRun) -> list[tuple[Any, ...]]:
+    return sorted(run.exceptions.values_list("account_id", "bucket_code", "reason", "detail"))
+
+
+def test_columns_say_and_open_the_same_as_rows(by_rows: MarginRun) -> None:
+    columns = in_columns(by_rows)
+    assert (columns.layout, by_rows.layout) == ("columns", "rows")
+    assert columns.scope_count == by_rows.scope_count == len(said(columns))
+    assert said(columns) == said(by_rows)
+    assert parts_said(columns) == parts_said(by_rows)
+    assert columns.parameters_sha256 == by_rows.parameters_sha256
+    assert exceptions_said(columns) == exceptions_said(by_rows)
+    assert not ResultComponent.objects.filter(result__run=columns).exists()
+
+
+def test_a_result_in_columns_explains_itself_as_one_by_rows(by_rows: MarginRun) -> None:
+    columns = in_columns(by_rows)
+    for result in MarginResult.objects.filter(run=by_rows, equity__gt=0).order_by("-equity")[:5]:
+        same = columns.results.get(scope=result.scope_id)
+        one, other = as_json(result), as_json(same)
+        for name in ("run", "inputs_sha256", "model_sha256"):
+            del one[name], other[name]
+        assert one == other
+
+
+def test_a_run_in_columns_replays_to_the_same_hash_after_a_later_day(
+    by_rows: MarginRun, tmp_path: Path
+) -> None:
+    columns = in_columns(by_rows)
+    assert replay(columns.number).is_same
+    run_day(sorted((tmp_path / "firm").glob("2*"))[2])
+    again = replay(columns.number)
+    assert again.is_same
+    assert replay(by_rows.number).is_same
+
+
+def test_a_book_that_was_changed_replays_to_another_hash(by_rows: MarginRun) -> None:
+    columns = in_columns(by_rows)
+    columns.as_of = MarginRun.objects.order_by("pk")[0].as_of
+    other = in_columns(columns)
+    assert other.inputs_sha256 != MarginRun.objects.get(number=columns.number).inputs_sha256
+
+
+def test_the_days_cycle_goes_through_columns_from_so_many_scopes_on(
+    by_rows: MarginRun, tmp_path: Path, settings: Any
+) -> None:
+    settings.MARGIN_COLUMNS_FROM = by_rows.scope_count
+    run_day(sorted((tmp_path / "firm").glob("2*"))[2])
+    run = MarginRun.objects.latest("pk")
+    assert (run.layout, run.purpose) == ("columns", "end-of-day")
+    read = read_inputs(horizon_id=run.horizon_id, as_of=run.as_of)
+    assert len(read.scopes) == run.scope_count
+    assert replay(run.number).is_same
+    with connection.cursor() as cursor:
+        (check,) = check_columns(cursor)
+    assert (check.name, check.is_sound, check.rows) == (NAME, True, run.scope_count)
+
+
+def test_the_same_is_read_in_whichever_order_the_server_gives_it(
+    by_rows: MarginRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = in_columns(by_rows)
+    monkeypatch.setattr("margin.book.columns.ACCOUNTS_AT_ONCE", 7)
+    monkeypatch.setattr("margin.column_runs.SCOPES_AT_ONCE", first.scope_count)
+    again = in_columns(by_rows)
+    assert (again.inputs_sha256, again.result_sha256) == (
+        first.inputs_sha256,
+        first.result_sha256,
+    )
+
+
+def test_scopes_are_told_apart_in_many_small_blocks(
+    by_rows: MarginRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("margin.column_runs.SCOPES_AT_ONCE", 7)
+    columns = in_columns(by_rows)
+    assert RunBlock.objects.filter(run=columns).count() == 1 + -(-columns.scope_count // 7)
+    assert parts_said(columns) == parts_said(by_rows)
+
+
+def test_what_whole_numbers_cannot_hold_goes_through_decimals(
+    by_rows: MarginRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("margin.engine.column_rules.COST_MAX", 10**12)
+    columns = in_columns(by_rows)
+    odd = [unpacked(bytes(block.content))[1]["odd"] for block in columns.blocks.exclude(ordinal=0)]
+    assert 0 < sum(map(len, odd)) < columns.scope_count
+    assert said(columns) == said(by_rows)
+    assert parts_said(columns) == parts_said(by_rows)
+    with connection.cursor() as cursor:
+        assert check_columns(cursor)[0].is_sound
+
+
+def test_a_result_that_its_parts_do_not_add_up_to_is_found(
+    by_rows: MarginRun, superuser: psycopg.Connection[Any]
+) -> None:
+    columns = in_columns(by_rows)
+    with connection.cursor() as cursor:
+        assert check_columns(cursor)[0].is_sound
+    result = columns.results.order_by("pk")[3]
+    superuser.execute("ALTER TABLE margin_marginresult DISABLE TRIGGER ALL")
+    superuser.execute(
+        "UPDATE margin_marginresult SET equity = equity + 0.00000001 WHERE id = %s", [result.pk]
+    )
+    with connection.cursor() as cursor:
+        (check,) = check_columns(cursor)
+    assert check.wrong is not None
+    assert (check.wrong.table, check.wrong.key) == ("margin_marginresult", str(result.pk))
+
+
+@pytest.mark.parametrize(
+    "column", ["scope_id", "run_id", "agreement_version_id", "parameter_set_id"]
+)
+def test_a_result_of_what_is_not_there_is_refused(by_rows: MarginRun, column: str) -> None:
+    one = by_rows.results.order_by("pk")[0]
+    row = MarginResult(run=by_rows, **{name: getattr(one, name) for name in RESULT})
+    setattr(row, column, 10**9)
+    before = MarginResult.objects.count()
+    with pytest.raises(RefusedError) as refused, acting(DESK, reason="A result of nothing"):
+        row.save(force_insert=True)
+    assert refused.value.rule == "results_name_what_is_there"
+    assert MarginResult.objects.count() == before
+
+
+def test_a_block_that_is_not_what_its_hash_says_is_refused(by_rows: MarginRun) -> None:
+    with (
+        pytest.raises(RefusedError) as refused,
+        acting(DESK, reason="A block of something else"),
+    ):
+        RunBlock.objects.create(
+            run=by_rows, ordinal=0, first_scope=0, last_scope=0, scope_count=0,
+            content=b"something", content_sha256="0" * 64,
+        )  # fmt: skip
+    assert refused.value.rule == "block_is_what_its_hash_says"
+    assert not RunBlock.objects.exists()
