@@ -10,8 +10,8 @@ from margin.book.arrays import books_of_scopes, market_of
 from margin.engine.explain import Node
 from margin.engine.tree import exact_tree
 from margin.models import MarginResult
+from margin.parts import parts_of
 from margin.portfolio import DECIMALS
-from margin.required_parts import required_parts
 
 
 class HeldPart(NamedTuple):
@@ -32,8 +32,9 @@ def maintenance_by_asset(
         if (result := results[row.scope_id]).parameter_set_id is None
     }
     rows = [result for result in results.values() if result.pk in place_of]
-    for part in required_parts(rows, totals=("maintenance_margin",)):
-        yield HeldPart(place_of[part.result_id], part.asset_id, part.amount)
+    for part in parts_of(rows):
+        if part.total == "maintenance_margin":
+            yield HeldPart(place_of[part.result_id], part.asset_id, part.amount)
     yield from _of_models(read)
 
 

@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from typing import Any, Final
 
-from django.db.models import Q
+from django.db.models import Q, prefetch_related_objects
 
 from accounts.audit import Actor, acting, refusals
 from accounts.bulk import copy_rows
@@ -28,7 +28,7 @@ from margin.models import (
     MarginResult,
     MarginRun,
 )
-from margin.required_parts import required_parts
+from margin.parts import parts_of
 
 FORMAT: Final = "margin-statement/1"
 TOTALS: Final = ("initial_margin", "maintenance_margin")
@@ -202,10 +202,12 @@ def _day(text: str) -> date:
 def our_components(result: MarginResult) -> dict[ComponentKey, Decimal]:
     """Requirements of a result by component: the asset of house rules, the part of a model."""
     found: dict[ComponentKey, Decimal] = {}
+    rows = [row for row in parts_of([result]) if row.total in TOTALS]
+    prefetch_related_objects(rows, "asset")
     with exact():
-        for part in required_parts([result], totals=TOTALS):
-            key = part.total, part.name
-            found[key] = found.get(key, ZERO) + part.amount
+        for row in rows:
+            key = row.total, str(row.terms["part"]) if row.asset is None else row.asset.code
+            found[key] = found.get(key, ZERO) + row.amount
     return found
 
 
