@@ -81,7 +81,7 @@ def measure(quick: bool) -> dict[str, Any]:
 def _bytes(connection: Connection) -> int:
     row = connection.execute("SELECT pg_total_relation_size('ledger_checkpoint')").fetchone()
     assert row is not None, "a function gives one row"
-    return int(row[0])
+    return int(str(row[0]))
 
 
 def _instants(connection: Connection) -> dict[str, Instant]:
