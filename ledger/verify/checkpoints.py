@@ -83,14 +83,18 @@ PARTS = """
             AS u(account_id, account_seq, amount)
         WINDOW account AS (PARTITION BY u.account_id ORDER BY k.below)),
     odd AS MATERIALIZED (
-        SELECT coalesce(k.below, m.below) AS below, count(*) AS odd
-        FROM kept k FULL JOIN moved m ON m.below = k.below AND m.account_id = k.account_id
-        WHERE k.account_id IS NULL
-           OR k.stays IS NULL AND k.below <> (SELECT max(x.below) FROM public.ledger_checkpoint x)
-           OR k.below > (SELECT s.below FROM since s) AND (
-               k.seen <> k.since OR k.seen IS NULL AND m.account_id IS NULL
-               OR k.account_seq IS DISTINCT FROM greatest(k.seq_before, m.account_seq)
-               OR k.amount IS DISTINCT FROM k.amount_before + coalesce(m.amount, 0))
+        SELECT o.below, count(*) AS odd FROM (
+            SELECT coalesce(k.below, m.below) AS below
+            FROM kept k FULL JOIN moved m ON m.below = k.below AND m.account_id = k.account_id
+            WHERE k.account_id IS NULL
+               OR k.below > (SELECT s.below FROM since s) AND (
+                   k.seen <> k.since OR k.seen IS NULL AND m.account_id IS NULL
+                   OR k.account_seq IS DISTINCT FROM greatest(k.seq_before, m.account_seq)
+                   OR k.amount IS DISTINCT FROM k.amount_before + coalesce(m.amount, 0))
+            UNION ALL
+            SELECT (SELECT min(x.below) FROM ledger_checkpoint x WHERE x.below > k.below)
+            FROM kept k
+            WHERE k.stays IS NULL AND k.below <> (SELECT max(x.below) FROM ledger_checkpoint x)) o
         GROUP BY 1)
 """
 YOUNG_POSTINGS = (
