@@ -97,10 +97,12 @@ PARTS = """
             WHERE k.stays IS NULL AND k.below <> (SELECT max(x.below) FROM ledger_checkpoint x)) o
         GROUP BY 1)
 """
-YOUNG_POSTINGS = (
-    "(SELECT w.* FROM public.ledger_entry y JOIN public.ledger_posting w ON w.entry_id = y.id"
-    " WHERE y.xid >= (SELECT s.below FROM since s))"
-)
+# Looked up entry by entry, whatever part of the table the server takes them for.
+YOUNG_POSTINGS = """(
+    SELECT w.* FROM (SELECT y.id FROM public.ledger_entry y
+                     WHERE y.xid >= (SELECT s.below FROM since s) OFFSET 0) y
+    CROSS JOIN LATERAL (SELECT x.* FROM public.ledger_posting x
+                        WHERE x.entry_id = y.id OFFSET 0) w)"""
 # What was posted is in the newest one, or came since.
 LEADS = Query(
     "the_newest_checkpoint_leads_to_the_balances",
@@ -115,8 +117,10 @@ LEADS = Query(
                   AS n(account_id, account_seq, amount)
               UNION ALL
               SELECT p.account_id, p.account_seq, p.amount FROM newest c
-              JOIN ledger_entry e ON e.xid >= c.below
-              JOIN ledger_posting p ON p.entry_id = e.id) u
+              CROSS JOIN LATERAL (
+                  SELECT e.id FROM ledger_entry e WHERE e.xid >= c.below OFFSET 0) e
+              CROSS JOIN LATERAL (
+                  SELECT x.* FROM ledger_posting x WHERE x.entry_id = e.id OFFSET 0) p) u
         GROUP BY 1) k ON k.account_id = b.account_id
     WHERE EXISTS (SELECT FROM newest) AND (
         b.account_id IS NULL OR b.seq <> coalesce(k.account_seq, 0)
