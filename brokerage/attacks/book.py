@@ -253,6 +253,8 @@ DERIVED = [
     by_owner("checkpoint_is_of_the_past", "a checkpoint of what is open still",
              row("ledger_checkpoint",
                  below="(pg_current_xact_id()::text::bigint + 1)::text::xid8")),
+    by_owner("checkpoint_follows", "a checkpoint of nothing",
+             row("ledger_checkpoint", below="'2'")),
     by_owner("history_is_append_only", "a checkpoint deleted", "DELETE FROM ledger_checkpoint"),
 ]  # fmt: skip
 

@@ -6,11 +6,12 @@
 
 -- What a horizon knows that transactions from `since` on posted, by account. Entries have an index
 -- by transaction and postings one by entry; between which ids the entries are is kept for what lies
--- below a checkpoint.
+-- below a checkpoint. Postings of a batch stand in the order of accounts, so they are read page by
+-- page, not in the order of entries.
 CREATE FUNCTION ledger.posted_since(since xid8, known pg_snapshot)
 RETURNS TABLE (account_id bigint, account_seq bigint, amount numeric)
 LANGUAGE sql STABLE ROWS 20000 SET search_path = public, pg_temp SET jit = off
-SET enable_seqscan = off AS $$
+SET enable_seqscan = off SET enable_indexscan = off AS $$
     WITH ends AS MATERIALIZED (
         SELECT least(kept.first_entry, young.first_entry) AS first_entry,
                greatest(kept.last_entry, young.last_entry) AS last_entry

@@ -32,6 +32,7 @@ PROVABLE: dict[CheckFunction, Provable] = {
     check_entries: check_entries,
     check_kinds: check_kinds,
     check_balances: check_balances,
+    check_checkpoints: check_checkpoints,
     check_leave: check_leave,
     check_interest: check_interest,
 }

@@ -16,6 +16,8 @@ from django.db.backends.utils import CursorWrapper
 
 from accounts.checks import Check, CheckFunction
 from accounts.packed import Flags, Ints, as_numbers, fetch_packed, in_order_of_pages, joined_numbers
+from ledger.verify.checkpoints import NAME as CHECKPOINTS
+from ledger.verify.laps import checkpoints_hold, read_ends
 from ledger.verify.lookups import Accounts, Kinds, UnfitError, read_accounts, read_kinds
 from ledger.verify.stretch import SUM_MAX, Movements, Runs, Stretch, read_stretch
 from ledger.verify.units import as_units, joined_exact
@@ -64,6 +66,7 @@ class Book:
         self.proven: dict[str, int] = {}
         self._accounts: Accounts | None = None
         self._kinds: Kinds | None = None
+        self._checkpoints: Ints = np.zeros(0, np.int64)
         self._found: list[Stretch | None] = []
         self._left = 0
         self._lock = Lock()
@@ -74,6 +77,7 @@ class Book:
         try:
             self._accounts = read_accounts(cursor)
             self._kinds = read_kinds(cursor, self._accounts.groups)
+            self._checkpoints = read_ends(cursor)
         except (UnfitError, DatabaseError, ArithmeticError, ValueError):
             cursor.execute("ROLLBACK TO SAVEPOINT lookups")
             return []
@@ -97,7 +101,10 @@ class Book:
         cursor.execute("SAVEPOINT stretch")
         try:
             with in_order_of_pages(cursor):
-                return read_stretch(cursor, self._accounts, self._kinds, first=first, last=last)
+                return read_stretch(
+                    cursor, self._accounts, self._kinds, first=first, last=last,
+                    ends=self._checkpoints,
+                )  # fmt: skip
         except (UnfitError, DatabaseError, ArithmeticError, ValueError):
             cursor.execute("ROLLBACK TO SAVEPOINT stretch")
             return None
@@ -114,7 +121,10 @@ class Book:
         assert self._kinds is not None
         cursor.execute("SAVEPOINT whole")
         try:
-            self.proven = _proven(cursor, self._accounts, self._kinds, found)
+            proven = _proven(cursor, self._accounts, self._kinds, found)
+            laps = [each.laps for each in found]
+            held = checkpoints_hold(cursor, self._accounts, self._checkpoints, laps)
+            self.proven = proven | ({} if held is None else {CHECKPOINTS: held})
         except (UnfitError, DatabaseError, ArithmeticError, ValueError):
             cursor.execute("ROLLBACK TO SAVEPOINT whole")
 

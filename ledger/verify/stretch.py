@@ -18,13 +18,13 @@ from accounts.packed import (
     joined_numbers,
     joined_texts,
 )
+from ledger.verify.laps import SEATS_MAX, Laps, laps_of
 from ledger.verify.lookups import Accounts, Kinds, UnfitError
 from ledger.verify.units import as_units, joined_exact
 
 DAY = 86_400_000_000  # microseconds, as PostgreSQL sends a time
 # A number of a posting within its account is below this, so it fits beside an account's position.
 SEQ_MAX = 1 << 40
-SEATS_MAX = 1 << 22
 # Sums of units stay below 64 bits where all of them together do.
 SUM_MAX = float(1 << 62)
 
@@ -129,7 +129,7 @@ class Stretch:
         entries, postings, keys: how many there are.
         per_kind: entries by number of `Kinds`.
         volume: all amounts without their signs, added up.
-        runs, movements: what goes on in other stretches.
+        runs, movements, laps: what goes on in other stretches.
         holds: rules that hold in the stretch, by `is_...` below.
     """
 
@@ -140,13 +140,14 @@ class Stretch:
     volume: float
     runs: Runs
     movements: Movements
+    laps: Laps
     holds: dict[str, bool] = field(default_factory=dict)
 
 
 def read_stretch(
-    cursor: CursorWrapper, accounts: Accounts, kinds: Kinds, *, first: int, last: int
+    cursor: CursorWrapper, accounts: Accounts, kinds: Kinds, *, first: int, last: int, ends: Ints
 ) -> Stretch:
-    """Read entries from id `first` to `last` and look at them.
+    """Read entries from id `first` to `last` and look at them; checkpoints end at `ends`.
 
     Raises:
         UnfitError: they cannot be looked at in this way, or something that all rules build on is
@@ -161,6 +162,11 @@ def read_stretch(
     if volume > SUM_MAX:
         raise UnfitError
     runs, movements, goes_on = _by_account(postings, entries)
+    laps = laps_of(
+        (postings.xid, postings.account, postings.seq, postings.amount),
+        (entries.xid, entries.ids, entries.day),
+        ends=ends,
+    )
     is_placed = is_of_its_account(postings, entries, accounts)
     holds = {
         "goes_on": goes_on,
@@ -173,7 +179,7 @@ def read_stretch(
     }
     per_kind = np.bincount(entries.kind, minlength=len(kinds.nth))
     return Stretch(
-        len(entries.ids), len(postings.seq), keys, per_kind, volume, runs, movements, holds
+        len(entries.ids), len(postings.seq), keys, per_kind, volume, runs, movements, laps, holds
     )
 
 

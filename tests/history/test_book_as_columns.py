@@ -26,6 +26,7 @@ from tests.history.tampering import Superuser, filled_in, tamper
 
 LEDGER = (
     "ledger_entry", "ledger_entrykey", "ledger_posting", "ledger_balance", "ledger_dailymovement",
+    "ledger_checkpoint",
     "ledger_ledgeraccount", "ledger_entrykind", "ledger_kindleg", "ledger_asset",
 )  # fmt: skip
 
@@ -97,6 +98,7 @@ def test_a_sound_book_is_proven_without_its_queries(
         "postings_fit_their_kind": 18,
         "balances_are_the_sum_of_their_postings": 9,
         "daily_movements_are_their_postings": 7,
+        "checkpoints_are_the_postings": 0,
         "entries_touch_no_more_than_their_kind_allows": 0,
         "entries_have_their_approvals": 0,
         "interest_was_posted_as_it_was_accrued": 0,
