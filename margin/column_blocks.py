@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from margin.book.columns import ODD, ColumnInputs
+from margin.book.columns import ColumnInputs
+from margin.book.packed_book import ODD
 from margin.engine.column_ground import Ground, Levels, ground_of, levels_of
 from margin.engine.column_rules import ColumnResult, Held, Scopes, evaluate_columns
 from margin.engine.components import OF_MONEY, ComponentKind
@@ -194,7 +195,7 @@ def _inputs_sha256(
     """What went in; which posting left a balance so is no part of it."""
     digest = sha256()
     for name in ("scopes", "is_cash", "agreements", "loans", "starts", "assets", "units", "costs"):
-        digest.update(np.ascontiguousarray(columns[name]))
+        digest.update(np.ascontiguousarray(columns[name]).tobytes())
     if scopes:
         accounts = set(columns["ledger_accounts"].tolist()) | set(columns["loan_accounts"].tolist())
         said = [(n, *map(str, each)) for n, each in sorted(odd.odd.items()) if n in accounts]
@@ -210,15 +211,15 @@ def _result_sha256(
 ) -> bytes:
     """What came out, parts included."""
     digest = sha256(sha256(content).digest())
-    digest.update(np.ascontiguousarray(scopes))
+    digest.update(np.ascontiguousarray(scopes).tobytes())
     spoken = ~result.is_odd
     for wide in (result.equity, result.initial, result.maintenance):
-        digest.update(wide.high * spoken)
-        digest.update(wide.low * spoken)
+        digest.update((wide.high * spoken).tobytes())
+        digest.update((wide.low * spoken).tobytes())
     for column in (
         result.states, result.call_cents, result.insufficient, result.overridden, result.below_mta
     ):  # fmt: skip
-        digest.update(column * spoken)
+        digest.update((column * spoken).tobytes())
     said = [
         [scope, *(format(getattr(each.result, name), "f") for name in NUMBERS), each.result.state,
          *each.result.flags]

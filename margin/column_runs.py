@@ -15,13 +15,14 @@ from datetime import date, datetime
 from hashlib import sha256
 from typing import Final
 
+import numpy as np
 from django.conf import settings
 from django.db import connection
 from psycopg import sql
 
 from accounts.audit import refusals
 from accounts.bulk import copy_rows
-from accounts.models import Scope
+from accounts.models import Bucket, Scope
 from margin.book import ReadInputs, read_inputs
 from margin.book.columns import ColumnInputs, NotInColumnsError, read_columns
 from margin.column_blocks import SCOPES_AT_ONCE, Block, Prepared, block_of, prepared
@@ -31,13 +32,14 @@ from margin.engine.house_rules import MODEL, VERSION
 from margin.engine.inputs import (
     house_rules_input,
 )
+from margin.engine.wide import Ints
 from margin.marks import BASE
 from margin.models import MarginRun, RunException
 from margin.parts import (
     hex_sha256,
 )
 from margin.result_rows import COLUMNS, HEAD, TAIL
-from margin.run_rows import next_number
+from margin.run_rows import INCREMENTAL, next_number
 
 THREADS: Final = min(2, os.cpu_count() or 1)
 INPUTS, RESULTS = b"margin-inputs/1\n", b"margin-results/1\n"
@@ -87,8 +89,20 @@ def computed(read: ColumnInputs, *, run_id: int = 0) -> Computed:
 
 def column_hashes(run: MarginRun) -> tuple[str, str]:
     """The hashes of what a run in columns reads and says when it is computed again."""
-    done = computed(read_columns(horizon_id=run.horizon_id, as_of=run.as_of), run_id=run.pk)
+    buckets = _buckets_of(run) if run.purpose == INCREMENTAL else None
+    read = read_columns(horizon_id=run.horizon_id, as_of=run.as_of, buckets=buckets)
+    done = computed(read, run_id=run.pk)
     return done.inputs_sha256, done.result_sha256
+
+
+def _buckets_of(run: MarginRun) -> Ints:
+    """The buckets of the scopes that a run speaks of, or could not compute."""
+    results = run.results.values_list("scope__bucket_id", flat=True)
+    left_out = Bucket.objects.filter(
+        account__in=run.exceptions.values("account"), code__in=run.exceptions.values("bucket_code")
+    )
+    found = {*results, *left_out.values_list("pk", flat=True)}
+    return np.array(sorted(pk for pk in found if pk is not None), dtype=np.int64)
 
 
 def read_for_run(*, horizon_id: int, as_of: datetime) -> ColumnInputs | ReadInputs:
@@ -111,11 +125,12 @@ def _hash_of(kind: bytes, parts: Sequence[bytes]) -> str:
 
 
 def _levels_text(read: ColumnInputs) -> bytes:
+    used = [read.agreements[n] for n in np.unique(read.scopes.agreements).tolist()]
     return json.dumps(
         [
             [each.pk, *map(str, (each.call_level, each.liquidation_level,
                                  each.minimum_transfer_amount))]
-            for each in read.agreements
+            for each in used
         ]
     ).encode()  # fmt: skip
 

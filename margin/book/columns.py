@@ -20,8 +20,10 @@ from ledger.models import Asset
 from margin.book.packed_book import (
     ASSET_BITS,
     NOW,
+    NOW_OF,
     ODD,
     SCOPES,
+    SCOPES_OF,
     THEN,
     changed_since,
     in_parts,
@@ -120,8 +122,11 @@ class NotInColumnsError(Exception):
     """A run that only rows can hold: a portfolio model is used or watched."""
 
 
-def read_columns(*, horizon_id: int, as_of: datetime) -> ColumnInputs:
+def read_columns(*, horizon_id: int, as_of: datetime, buckets: Ints | None = None) -> ColumnInputs:
     """Read a run's inputs as the horizon knew them; the same horizon reads the same for ever.
+
+    Args:
+        buckets: only their scopes; all if None.
 
     Raises:
         NotInColumnsError: a scope is under a portfolio model, or one is watched.
@@ -132,21 +137,23 @@ def read_columns(*, horizon_id: int, as_of: datetime) -> ColumnInputs:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             cursor.execute("SELECT pg_export_snapshot()")
             (snapshot,) = cursor.fetchone()
-        return _read(snapshot, horizon_id=horizon_id, as_of=as_of)
+        return _read(snapshot, horizon_id=horizon_id, as_of=as_of, buckets=buckets)
 
 
-def _read(snapshot: str, *, horizon_id: int, as_of: datetime) -> ColumnInputs:
+def _read(snapshot: str, *, horizon_id: int, as_of: datetime, buckets: Ints | None) -> ColumnInputs:
     day = as_of.astimezone(UTC).date()
     if models_in_use(day, standing=ModelDecision.Standing.SHADOW, horizon_id=horizon_id):
         raise NotInColumnsError("a model is watched")
     assets = {asset.pk: asset for asset in Asset.objects.all()}
     assert max(assets, default=0) < 1 << ASSET_BITS, "an asset's id fits beside a bucket's"
     changed = changed_since(horizon_id, as_of=as_of)
-    ranges = list(stretches())
+    of = {"changed": changed, "buckets": None if buckets is None else buckets.tolist()}
+    ranges = list(stretches()) if buckets is None else [(0, 0)]
+    scopes_of, balances_of = (SCOPES, NOW) if buckets is None else (SCOPES_OF, NOW_OF)
     with ThreadPoolExecutor(READERS, thread_name_prefix="margin-reader") as readers:
-        asked = [readers.submit(one_part, snapshot, SCOPES, {"day": day})]
+        asked = [readers.submit(one_part, snapshot, scopes_of, {"day": day, **of})]
         asked += [
-            readers.submit(one_part, snapshot, NOW, {"low": low, "high": high, "changed": changed})
+            readers.submit(one_part, snapshot, balances_of, {"low": low, "high": high, **of})
             for low, high in ranges
         ]
         asked += [
@@ -241,15 +248,14 @@ def _put_together(read: ColumnInputs, columns: Sequence[Ints]) -> ColumnInputs:
     lent = np.flatnonzero(is_loan & (scope >= 0))
     held = np.flatnonzero(~is_loan & (scope >= 0))
     held = held[np.argsort(scope[held], kind="stable")]
-    owing = {
-        name: _at(scope[lent], values[lent], len(read.scopes))
-        for name, values in (("loans", units), ("loan_accounts", ids), ("loan_seqs", seqs))
-    }
+    owed, lenders, lent_by = (
+        _at(scope[lent], values[lent], len(read.scopes)) for values in (units, ids, seqs)
+    )
     counts = np.bincount(scope[held], minlength=len(read.scopes))
     return _without_unpriced(
         replace(
             read,
-            scopes=replace(read.scopes, **owing),
+            scopes=replace(read.scopes, loans=owed, loan_accounts=lenders, loan_seqs=lent_by),
             held=HeldColumns(
                 starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.intp),
                 assets=(key[held] >> 1) & ((1 << ASSET_BITS) - 1),

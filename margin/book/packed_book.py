@@ -60,6 +60,12 @@ NOW: Final = f"""
           AND a.account_class IN ('claim', 'position', 'loan_receivable')
           AND b.amount <> 0 AND NOT a.id = ANY (%(changed)s::bigint[])) x
 """  # noqa: S608 - fixed texts
+# Of some buckets alone, found by their index.
+NOW_OF: Final = NOW.replace(
+    "a.id BETWEEN %(low)s AND %(high)s AND b.account_id BETWEEN %(low)s AND %(high)s",
+    "a.bucket_id = ANY (%(buckets)s::bigint[])",
+)
+SCOPES_OF: Final = SCOPES + " WHERE s.bucket_id = ANY (%(buckets)s::bigint[])"
 THEN: Final = f"""
     SELECT {PACKED} FROM (
         SELECT b.ledger_account_id AS id, b.bucket_id, b.asset_id, b.account_class, a.scale,

@@ -174,15 +174,19 @@ def _asset(row: AssetRow, scale: int) -> _Asset:
             found = _charged(
                 row.mark, scale, [(terms.initial_rate, ZERO)], [(terms.maintenance_rate, ZERO)], [0]
             )
-        else:
-            schedules = [
-                list(zip(one.rates, one.deductions, strict=True))
-                for one in (terms.initial, terms.maintenance)
-            ]
-            if terms.initial.floors != terms.maintenance.floors:
+        elif isinstance(terms, PerpetualTerms):
+            initial, maintenance = terms.initial, terms.maintenance
+            if initial.floors != maintenance.floors:
                 return ODD
-            floors = [_units_from(floor, row.mark, scale) for floor in terms.initial.floors]
-            found = _charged(row.mark, scale, *schedules, floors)
+            found = _charged(
+                row.mark,
+                scale,
+                list(zip(initial.rates, initial.deductions, strict=True)),
+                list(zip(maintenance.rates, maintenance.deductions, strict=True)),
+                [_units_from(floor, row.mark, scale) for floor in initial.floors],
+            )
+        else:
+            return ODD
     return ODD if found is None else found
 
 
@@ -222,7 +226,8 @@ def _units_from(floor: Decimal, mark: Decimal, scale: int) -> int:
     """The fewest units whose worth at the mark reaches a floor."""
     floor_over, floor_under = floor.as_integer_ratio()
     mark_over, mark_under = mark.as_integer_ratio()
-    return -(-floor_over * mark_under * 10**scale // (floor_under * mark_over))
+    rounded_down = -floor_over * mark_under * int(10**scale) // (floor_under * mark_over)
+    return -rounded_down
 
 
 def _factors(rows: Sequence[_Factor]) -> Factors:

@@ -139,7 +139,7 @@ def _amounts(factors: Factors, row: Index, size: Ints) -> tuple[Wide, Flag]:
     found = product(raised, factors.times[row])
     if factors.deduction.high.any() or factors.deduction.low.any():
         taken = (size != 0).astype(np.int64)
-        less = factors.deduction[row].times(taken)
+        less = factors.deduction.at(row).times(taken)
         found = in_order(found.high - less.high, found.low - less.low)
     return found, beyond | (found.high >= HIGH_MAX)
 
@@ -196,7 +196,7 @@ def _judged(
     is_odd = is_odd.copy()
     is_odd[low[~fits]] = True
     low, unit, call, liquidation = low[fits], unit[fits], call[fits], liquidation[fits]
-    standing, least = scaled(equity[low], unit), maintenance[low]
+    standing, least = scaled(equity.at(low), unit), maintenance.at(low)
     states = np.zeros(len(is_odd), dtype=np.int8)
     states[low] = np.select(
         [
@@ -211,7 +211,7 @@ def _judged(
     states[(equity.high < 0) & ~is_odd] = State.DEFICIT
     states = spare_uncertain(states, insufficient_mark=insufficient)
     called = np.flatnonzero((states >= State.CALL) & ~is_odd)
-    missing = initial[called].minus(equity[called])
+    missing = initial.at(called).minus(equity.at(called))
     cents = missing.high + (missing.low > 0)
     below = cents < levels.minimum[scopes.agreements[called]]
     call_cents = np.zeros(len(is_odd), dtype=np.int64)

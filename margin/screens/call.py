@@ -134,7 +134,7 @@ def level_words(name: str, level: Decimal) -> str:
 def unpriced_assets(result: MarginResult) -> tuple[UnpricedAsset, ...]:
     """What of the scope is valued at a mark that is not valid; two queries at most."""
     carried = Mark.objects.filter(
-        pk__in={part.mark_id for part in parts_of([result])} - {None}
+        pk__in={part.mark_id for part in parts_of([result]) if part.mark_id is not None}
     ).exclude(state=Mark.State.VALID)
     found = {
         mark.asset_id: mark for mark in carried.select_related("asset").order_by("asset__code")
