@@ -28,6 +28,7 @@ from margin.models import (
     Task,
 )
 from margin.notices import Notice, deliver, notice_text
+from margin.run_rows import INCREMENTAL
 from margin.sweeps import block_negative_accounts
 from margin.transit import transit_tasks
 from margin.worklist import OPERATIONS, RISK, TREASURY, Needed, close_tasks, open_tasks
@@ -56,7 +57,11 @@ class Settled:
 
 def settle_run(run: MarginRun) -> Settled:
     """Make the open calls say what a run says; call inside an act, once per run."""
-    calls = {call.scope_id: call for call in MarginCall.objects.open().select_for_update()}
+    spoken_of = MarginResult.objects.filter(run=run).values("scope")
+    calls = {
+        call.scope_id: call
+        for call in MarginCall.objects.open().filter(scope__in=spoken_of).select_for_update()
+    }
     # Of a whole house most scopes are well and have no call: nothing is done about them.
     results = list(
         MarginResult.objects.filter(run=run)
@@ -228,7 +233,7 @@ def _settle_tasks(run: MarginRun, results: Iterable[MarginResult]) -> int:
         *transit_tasks(run),
         *eligibility_tasks(run, results),
     ]
-    at = run.as_of
+    at, left = run.as_of, _left_alone(run)
     for kind in (
         Task.Kind.LIQUIDATE,
         Task.Kind.DEFICIT,
@@ -241,9 +246,25 @@ def _settle_tasks(run: MarginRun, results: Iterable[MarginResult]) -> int:
         Task.Kind.DISLOCATION,
         Task.Kind.FEED,
     ):
-        keys = {each.key for each in needed if each.kind == kind}
+        keys = {each.key for each in needed if each.kind == kind} | left.get(kind, set())
         close_tasks(kind, still_needed=keys, at=at, reason=f"No longer so in run {run.number}")
     return open_tasks(needed, business_day=run.business_day, at=at)
+
+
+def _left_alone(run: MarginRun) -> dict[str, set[str]]:
+    """Open tasks, by kind, of which a run of some scopes says nothing."""
+    if run.purpose != INCREMENTAL:
+        return {}
+    spoken_of = MarginResult.objects.filter(run=run).values("scope")
+    kinds = (Task.Kind.LIQUIDATE, Task.Kind.DEFICIT, Task.Kind.UNPRICED, Task.Kind.NO_AGREEMENT)
+    found: dict[str, set[str]] = {}
+    for kind, key in (
+        Task.objects.filter(kind__in=kinds, closed_at__isnull=True)
+        .exclude(scope__in=spoken_of)
+        .values_list("kind", "key")
+    ):
+        found.setdefault(kind, set()).add(key)
+    return found
 
 
 def _scope_tasks(run: MarginRun, results: Iterable[MarginResult]) -> Iterable[Needed]:

@@ -7,7 +7,8 @@ import numpy as np
 from django.db.backends.utils import CursorWrapper
 
 from accounts.checks import Check, Wrong
-from margin.engine.column_rules import Ground, Held, Levels, Scopes, evaluate_columns, ground_of
+from margin.engine.column_ground import Ground, Levels, ground_of
+from margin.engine.column_rules import Held, Scopes, evaluate_columns
 from margin.engine.exact import exact
 from margin.parts import GroundAsset, ground_assets, unpacked
 

@@ -18,6 +18,7 @@ from margin.eligibility import (
 )
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.models import MarginResult, MarginRun, Task
+from margin.run_rows import whole_runs
 from margin.worklist import RISK, Needed
 
 DUE_FOR: Final = timedelta(hours=8)
@@ -90,7 +91,7 @@ def eligibility_tasks(run: MarginRun, results: Iterable[MarginResult]) -> Iterat
 
 def _newest_equity(account_ids: list[int]) -> dict[int, Decimal]:
     """By account its equity in the newest run; an account that no run computed has none."""
-    run = MarginRun.objects.order_by("-as_of", "-pk").first()
+    run = whole_runs().order_by("-as_of", "-pk").first()
     found = MarginResult.objects.filter(run=run, scope__bucket__account__in=account_ids)
     return dict(found.values_list("scope__bucket__account").annotate(total=Sum("equity")))
 

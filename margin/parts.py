@@ -298,6 +298,7 @@ def _parts_of(held: Holding, *, is_cash_account: bool) -> Iterator[Component]:
         )
         return
     worth = quantity * price
+    charged: list[tuple[ComponentKind, Decimal, int | None, Decimal | None]]
     if isinstance(terms, SecurityTerms):
         yield Component(ComponentKind.SECURITY, row.name, worth, quantity, price)
         charged = [
@@ -305,6 +306,7 @@ def _parts_of(held: Holding, *, is_cash_account: bool) -> Iterator[Component]:
             (ComponentKind.MM_SECURITY, terms.maintenance_rate, None, None),
         ]
     else:
+        assert isinstance(terms, PerpetualTerms), "parts of other terms stand as text"
         gain = quantity * (price - held.average_cost)
         yield Component(
             ComponentKind.PERPETUAL_UNREALISED, row.name, gain, quantity, price, held.average_cost

@@ -61,12 +61,12 @@ def result_rows(run_id: int, named: Named, result: ColumnResult) -> bytes:
         ):
             rows[name + ".size"] = 8
             rows[name] = values
-        for name, values in zip(
+        for name, number in zip(
             ("equity", "initial_margin", "maintenance_margin", "call_amount"),
             (*numbers, called),
             strict=True,
         ):
-            rows[name] = values[places]
+            rows[name] = number[places]
         for name, text in (("state", _sized(state.encode())), ("flags", _array(flags))):
             rows[name] = np.frombuffer(text, dtype=np.uint8)
         found.append(rows.tobytes())

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Protocol
+from typing import Final, Protocol
+
+from django.db.models import QuerySet
 
 from ledger.models import Asset
 from margin.engine.exact import ONE
@@ -12,6 +14,15 @@ from margin.marks import BASE
 from margin.models import MarginRun, Mark
 from margin.parameters import engine_terms
 from margin.terms import TermsInForce
+
+# What a run is made for: everything at the end of a day, or what something has touched since.
+END_OF_DAY: Final = "end-of-day"
+INCREMENTAL: Final = "incremental"
+
+
+def whole_runs() -> "QuerySet[MarginRun]":
+    """Runs that speak of every scope."""
+    return MarginRun.objects.exclude(purpose=INCREMENTAL)
 
 
 class Priced(Protocol):

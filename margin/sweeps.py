@@ -54,10 +54,12 @@ def block_negative_accounts(results: Iterable[MarginResult], *, run: MarginRun) 
         firm = account.legal_entity_id
         if firm not in automatic:
             automatic[firm] = is_automatic(firm, MAY_BE_NEGATIVE, day=run.business_day)
+        if not automatic[firm]:
+            continue
         member = GroupMember.objects.filter(account=account, left_on__isnull=True).first()
         group = member.group if member is not None else None
         client = None if group is not None else account.client
-        if not automatic[firm] or (group is None and client is None):
+        if group is None and client is None:
             continue
         standing = OutflowBlock.objects.filter(
             lift__isnull=True, cause=MAY_BE_NEGATIVE, group=group, client=client

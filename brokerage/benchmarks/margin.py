@@ -1,13 +1,14 @@
 """Margin at the size of a large house, each figure beside its baseline in the same run.
 
-The kernel is measured against the whole sparse product, what one moved price costs against the
-kernel, and the repricing of options against a loop over the pricer of a library.
+A run of everything is measured against copying what it reads and writes, the kernel against the
+whole sparse product, what one moved price costs against the kernel, and the repricing of options
+against a loop over the pricer of a library.
 """
 
 import resource
 from typing import Any
 
-from brokerage.benchmarks import machine, margin_grid, margin_kernel
+from brokerage.benchmarks import machine, margin_grid, margin_kernel, margin_run
 from brokerage.benchmarks.scratch import found_scratch
 
 ACCOUNTS, ACCOUNTS_QUICK = 1_000_000, 100_000
@@ -27,12 +28,19 @@ def measure(quick: bool, *, accounts: int | None = None) -> Figures:
     scratch = found_scratch(clients=1, banks=1)
     with scratch.connect_superuser() as superuser:
         figures: Figures = {"machine": machine.score(superuser)._asdict()}
+    run = margin_run.measure(scratch, accounts=many)
     kernel = margin_kernel.measure(accounts=many, rounds=rounds)
     grid = margin_grid.measure(rounds=rounds)
     return {
         "name": "margin",
-        "figures": figures | {"accounts": many, "kernel": kernel.figures, "grid": grid.figures},
-        "ratios": kernel.ratios | grid.ratios,
+        "figures": figures
+        | {
+            "accounts": many,
+            "run": run.figures,
+            "kernel": kernel.figures,
+            "grid": grid.figures,
+        },
+        "ratios": run.ratios | kernel.ratios | grid.ratios,
         "peak_memory_mb": peak_memory_mb(),
     }
 

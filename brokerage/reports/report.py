@@ -26,6 +26,7 @@ from ledger.times import (
     shown,
 )
 from margin.models import MarginRun
+from margin.run_rows import whole_runs
 
 Row = Sequence[object]
 FORMATS = ("csv", "json")
@@ -202,9 +203,11 @@ def _origin(reading: DayReading) -> dict[str, Any]:
 
 def newest_run(reading: DayReading) -> MarginRun:
     """The end-of-day run of the day, the newest one that was known."""
-    runs = MarginRun.objects.filter(
-        business_day=reading.business_day.day, purpose="end-of-day"
-    ).select_related("horizon")
+    runs = (
+        whole_runs()
+        .filter(business_day=reading.business_day.day, purpose="end-of-day")
+        .select_related("horizon")
+    )
     return known(runs, reading.point).latest("pk")
 
 

@@ -5,7 +5,7 @@ horizon is as the horizon knew it; the others, and those with entries that take 
 looked up in the history. Two connections read at one snapshot.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -15,10 +15,21 @@ from typing import Final, NamedTuple
 import numpy as np
 from django.db import connection, transaction
 
-from accounts.agreements import IN_FORCE_IDS
 from accounts.models import AgreementVersion, Bucket
-from accounts.packed import as_numbers, fetch_packed, joined_numbers
 from ledger.models import Asset, Horizon
+from margin.book.packed_book import (
+    ASSET_BITS,
+    NOW,
+    NOW_OF,
+    ODD,
+    SCOPES,
+    SCOPES_OF,
+    THEN,
+    changed_since,
+    in_parts,
+    one_part,
+    stretches,
+)
 from margin.book.rows import (
     BASE,
     NO_AGREEMENT,
@@ -28,7 +39,6 @@ from margin.book.rows import (
     marks_at,
     unpriced_words,
 )
-from margin.engine.column_rules import COST_DECIMALS, SCALE_MAX
 from margin.engine.exact import Flag, Index
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.policies import CROWDING
@@ -38,12 +48,7 @@ from margin.models import Mark, ModelDecision
 from margin.policies import policies_in_force
 from margin.terms import TermsInForce, terms_in_force
 
-ACCOUNTS_AT_ONCE: Final = 250_000
 READERS: Final = 2
-WORK_MEMORY: Final = "128MB"
-# What stands for a number that is no whole number of units in 64 bits.
-ODD: Final = int(np.iinfo(np.int64).min)
-ASSET_BITS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,8 +125,11 @@ class NotInColumnsError(Exception):
     """A run that only rows can hold: models are used or watched, or people set a price."""
 
 
-def read_columns(*, horizon_id: int, as_of: datetime) -> ColumnInputs:
+def read_columns(*, horizon_id: int, as_of: datetime, buckets: Ints | None = None) -> ColumnInputs:
     """Read a run's inputs as the horizon knew them; the same horizon reads the same for ever.
+
+    Args:
+        buckets: only their scopes; all if None.
 
     Raises:
         NotInColumnsError: a scope is under a portfolio model, or one is watched, or people set the
@@ -133,10 +141,10 @@ def read_columns(*, horizon_id: int, as_of: datetime) -> ColumnInputs:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             cursor.execute("SELECT pg_export_snapshot()")
             (snapshot,) = cursor.fetchone()
-        return _read(snapshot, horizon_id=horizon_id, as_of=as_of)
+        return _read(snapshot, horizon_id=horizon_id, as_of=as_of, buckets=buckets)
 
 
-def _read(snapshot: str, *, horizon_id: int, as_of: datetime) -> ColumnInputs:
+def _read(snapshot: str, *, horizon_id: int, as_of: datetime, buckets: Ints | None) -> ColumnInputs:
     day = as_of.astimezone(UTC).date()
     if models_in_use(day, standing=ModelDecision.Standing.SHADOW, horizon_id=horizon_id):
         raise NotInColumnsError("a model is watched")
@@ -149,21 +157,21 @@ def _read(snapshot: str, *, horizon_id: int, as_of: datetime) -> ColumnInputs:
     terms_asked = {"day": day, "known": str(known)}
     assets = {asset.pk: asset for asset in Asset.objects.all()}
     assert max(assets, default=0) < 1 << ASSET_BITS, "an asset's id fits beside a bucket's"
-    changed = _changed_since(horizon_id, as_of=as_of)
-    stretches = list(_stretches())
+    changed = changed_since(horizon_id, as_of=as_of)
+    of = {"changed": changed, "buckets": None if buckets is None else buckets.tolist()}
+    ranges = list(stretches()) if buckets is None else [(0, 0)]
+    scopes_of, balances_of = (SCOPES, NOW) if buckets is None else (SCOPES_OF, NOW_OF)
     with ThreadPoolExecutor(READERS, thread_name_prefix="margin-reader") as readers:
-        asked = [
-            readers.submit(_one_part, snapshot, SCOPES.format(in_force=IN_FORCE_IDS), terms_asked)
-        ]
+        asked = [readers.submit(one_part, snapshot, scopes_of, {**terms_asked, **of})]
         asked += [
-            readers.submit(_one_part, snapshot, NOW, {"low": low, "high": high, "changed": changed})
-            for low, high in stretches
+            readers.submit(one_part, snapshot, balances_of, {"low": low, "high": high, **of})
+            for low, high in ranges
         ]
         asked += [
             readers.submit(
-                _one_part, snapshot, THEN, {"horizon": horizon_id, "as_of": as_of, "some": some}
+                one_part, snapshot, THEN, {"horizon": horizon_id, "as_of": as_of, "some": some}
             )
-            for some in _in_parts(changed)
+            for some in in_parts(changed)
         ]
         columns, *parts = [each.result() for each in asked]
     scopes, agreements, exceptions = _scopes(columns, day)
@@ -187,106 +195,6 @@ def _read(snapshot: str, *, horizon_id: int, as_of: datetime) -> ColumnInputs:
 
 NOTHING: Final = np.zeros(0, dtype=np.int64)
 NOBODY: Final = HeldColumns(np.zeros(1, dtype=np.intp), NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
-
-
-# ---------------------------------------------------------------- from the server
-
-SCOPES: Final = f"""
-    SELECT {joined_numbers("int8send", "s.id")}, {joined_numbers("int8send", "k.id")},
-           {joined_numbers("int8send", "a.id")},
-           {joined_numbers("int8send", "coalesce(v.id, 0) * 2 + (a.mode = 'cash')::int")}
-    FROM accounts_scope s JOIN accounts_bucket k ON k.id = s.bucket_id
-    JOIN accounts_marginaccount a ON a.id = k.account_id
-    LEFT JOIN ({{in_force}}) v ON v.account_id = a.id
-"""  # noqa: S608 - fixed texts
-
-POWERS: Final = ",".join(str(10**scale) for scale in range(SCALE_MAX + 1))
-LIMITS: Final = ",".join(str(10 ** (17 - scale)) for scale in range(SCALE_MAX + 1))
-UNITS: Final = (
-    f"CASE WHEN x.scale <= {SCALE_MAX} AND abs(x.amount) < ('{{{LIMITS}}}'::numeric[])[x.scale + 1]"
-    f" THEN (x.amount * ('{{{POWERS}}}'::numeric[])[x.scale + 1])::int8 ELSE {ODD} END"
-)
-COSTS: Final = (
-    "CASE WHEN x.average_cost IS NULL THEN 0"
-    f" WHEN scale(x.average_cost) <= {COST_DECIMALS} AND abs(x.average_cost) < 10000000"
-    f" THEN (x.average_cost * {10**COST_DECIMALS})::int8 ELSE {ODD} END"
-)
-KEY: Final = (
-    f"(x.bucket_id << {ASSET_BITS + 1}) | (x.asset_id << 1)"
-    " | (x.account_class = 'loan_receivable')::int::int8"
-)
-PACKED: Final = ", ".join(
-    joined_numbers("int8send", value) for value in (KEY, "x.id", "x.seq", UNITS, COSTS)
-)
-NOW: Final = f"""
-    SELECT {PACKED} FROM (
-        SELECT a.id, a.bucket_id, a.asset_id, a.account_class, a.scale, b.seq, b.amount,
-               b.average_cost
-        FROM ledger_ledgeraccount a JOIN ledger_balance b ON b.account_id = a.id
-        WHERE a.id BETWEEN %(low)s AND %(high)s AND b.account_id BETWEEN %(low)s AND %(high)s
-          AND a.bucket_id IS NOT NULL
-          AND a.account_class IN ('claim', 'position', 'loan_receivable')
-          AND b.amount <> 0 AND NOT a.id = ANY (%(changed)s::bigint[])) x
-"""  # noqa: S608 - fixed texts
-THEN: Final = f"""
-    SELECT {PACKED} FROM (
-        SELECT b.ledger_account_id AS id, b.bucket_id, b.asset_id, b.account_class, a.scale,
-               b.account_seq AS seq, b.amount, b.average_cost
-        FROM ledger_horizon h
-        CROSS JOIN LATERAL margin.balances_of(h.snapshot, %(as_of)s, %(some)s::bigint[]) b
-        JOIN ledger_ledgeraccount a ON a.id = b.ledger_account_id
-        WHERE h.id = %(horizon)s AND b.amount <> 0) x
-"""  # noqa: S608 - fixed texts
-CHANGED: Final = """
-    SELECT p.account_id FROM ledger_horizon h
-    JOIN ledger_entry e ON e.xid >= pg_snapshot_xmin(h.snapshot)
-        AND NOT pg_visible_in_snapshot(e.xid, h.snapshot)
-    JOIN ledger_posting p ON p.entry_id = e.id
-    WHERE h.id = %(horizon)s
-    UNION
-    SELECT p.account_id FROM ledger_entry e JOIN ledger_posting p ON p.entry_id = e.id
-    WHERE e.effective_at > %(as_of)s
-"""
-
-
-def _one_part(snapshot: str, sql: str, values: Mapping[str, object]) -> list[Ints]:
-    """Columns of a query at an exported snapshot, on this thread's own connection."""
-    try:
-        with transaction.atomic(durable=True), connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            cursor.execute("SET TRANSACTION SNAPSHOT %s", [snapshot])
-            cursor.execute(f"SET LOCAL work_mem = '{WORK_MEMORY}'")
-            cursor.execute("SET LOCAL jit = off")
-            (row,) = fetch_packed(cursor, sql, values)
-    finally:
-        connection.close()
-    return [as_numbers("int8send", column) for column in row]
-
-
-def _changed_since(horizon_id: int, *, as_of: datetime) -> list[int]:
-    """Ledger accounts with entries that the horizon does not know, or that take effect later."""
-    with connection.cursor() as cursor:
-        cursor.execute(CHANGED, {"horizon": horizon_id, "as_of": as_of})
-        return [account for (account,) in cursor.fetchall()]
-
-
-def _stretches() -> Iterable[tuple[int, int]]:
-    """Ids of ledger accounts, so many at once."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM ledger_ledgeraccount"
-        )
-        first, last = cursor.fetchone()
-    for low in range(first, last + 1, ACCOUNTS_AT_ONCE):
-        yield low, min(low + ACCOUNTS_AT_ONCE - 1, last)
-
-
-def _in_parts(accounts: Sequence[int]) -> Iterable[Sequence[int]]:
-    for start in range(0, len(accounts), ACCOUNTS_AT_ONCE):
-        yield accounts[start : start + ACCOUNTS_AT_ONCE]
-
-
-# ---------------------------------------------------------------- put together
 
 
 def _scopes(
@@ -351,15 +259,14 @@ def _put_together(read: ColumnInputs, columns: Sequence[Ints]) -> ColumnInputs:
     lent = np.flatnonzero(is_loan & (scope >= 0))
     held = np.flatnonzero(~is_loan & (scope >= 0))
     held = held[np.argsort(scope[held], kind="stable")]
-    owing = {
-        name: _at(scope[lent], values[lent], len(read.scopes))
-        for name, values in (("loans", units), ("loan_accounts", ids), ("loan_seqs", seqs))
-    }
+    owed, lenders, lent_by = (
+        _at(scope[lent], values[lent], len(read.scopes)) for values in (units, ids, seqs)
+    )
     counts = np.bincount(scope[held], minlength=len(read.scopes))
     return _without_unpriced(
         replace(
             read,
-            scopes=replace(read.scopes, **owing),
+            scopes=replace(read.scopes, loans=owed, loan_accounts=lenders, loan_seqs=lent_by),
             held=HeldColumns(
                 starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.intp),
                 assets=(key[held] >> 1) & ((1 << ASSET_BITS) - 1),

@@ -38,7 +38,7 @@ MODEL_MODULES: Final = (
 )
 
 # The source by which columns say the same.
-COLUMN_MODULES: Final = ("column_rules.py", "wide.py")
+COLUMN_MODULES: Final = ("column_ground.py", "column_rules.py", "wide.py")
 
 Value = str | Decimal | bool | int
 Tables = Mapping[str, Iterable[Sequence[Value]]]

@@ -30,8 +30,9 @@ class Wide(NamedTuple):
     high: Ints
     low: Ints
 
-    def __getitem__(self, chosen: object) -> "Wide":  # type: ignore[override]
-        return Wide(self.high[chosen], self.low[chosen])  # type: ignore[index]
+    def at(self, places: Index) -> "Wide":
+        """Those at some places."""
+        return Wide(self.high[places], self.low[places])
 
     def times(self, signs: Ints) -> "Wide":
         """Each with a sign of -1, 0 or 1."""

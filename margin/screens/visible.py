@@ -12,6 +12,7 @@ from django.http import Http404
 from accounts.models import Bucket, LegalEntity, MarginAccount
 from accounts.roles import DeskRequest, Roles
 from margin.models import MarginCall, MarginResult, MarginRun, RunException, Task
+from margin.run_rows import whole_runs
 
 NO_PAGE = "There is no such page."
 # What makes a list of margin load itself again.
@@ -98,7 +99,7 @@ def scope_name(result: MarginResult) -> str:
 
 def newest_run() -> MarginRun | None:
     """The run that lists show."""
-    return MarginRun.objects.order_by("-as_of", "-pk").first()
+    return whole_runs().order_by("-as_of", "-pk").first()
 
 
 def results_here(request: DeskRequest, run: MarginRun | None) -> "QuerySet[MarginResult]":

@@ -117,7 +117,7 @@ def test_the_same_is_read_in_whichever_order_the_server_gives_it(
     by_rows: MarginRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = in_columns(by_rows)
-    monkeypatch.setattr("margin.book.columns.ACCOUNTS_AT_ONCE", 7)
+    monkeypatch.setattr("margin.book.packed_book.ACCOUNTS_AT_ONCE", 7)
     monkeypatch.setattr("margin.column_runs.SCOPES_AT_ONCE", first.scope_count)
     again = in_columns(by_rows)
     assert (again.inputs_sha256, again.result_sha256) == (

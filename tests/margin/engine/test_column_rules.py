@@ -9,16 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from margin.engine import column_rules
+from margin.engine import column_ground
+from margin.engine.column_ground import ground_of, is_known_rule, levels_of
 from margin.engine.column_rules import (
     ColumnResult,
     Held,
     Scopes,
     evaluate_columns,
     exact_column,
-    ground_of,
-    is_known_rule,
-    levels_of,
 )
 from margin.engine.exact import exact
 from margin.engine.house_rules import evaluate
@@ -218,7 +216,7 @@ def test_terms_that_are_not_known_are_left_to_decimals() -> None:
 
 def test_an_evaluation_that_is_made_from_more_is_not_known(monkeypatch: Any) -> None:
     assert is_known_rule()
-    monkeypatch.setitem(column_rules.KNOWN, MoneyTerms, ())
+    monkeypatch.setitem(column_ground.KNOWN, MoneyTerms, ())
     assert not is_known_rule()
 
 

@@ -1,0 +1,163 @@
+"""What a price or a posting touches, run again by itself, is what a run of everything says."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts.audit import Actor, acting
+from accounts.bulk import copy_rows
+from accounts.models import AccountAgreement
+from brokerage.inbox.cycle import run_day
+from ledger.horizons import store_horizon
+from margin.book.columns import read_columns
+from margin.calls import settle_run
+from margin.column_runs import record_columns
+from margin.models import MarginCall, MarginRun, Mark, Task
+from margin.remargin import (
+    Standing,
+    WholeRunNeededError,
+    read_touched,
+    record_touched,
+    standing_of,
+)
+from margin.run_rows import INCREMENTAL, whole_runs
+from margin.runs import replay
+from tests.margin.test_column_runs import parts_said, said
+from tests.stage import booked_days
+
+DESK = Actor.command("test")
+
+
+@pytest.fixture
+def days(db: None, tmp_path: Path) -> list[Path]:
+    """A small firm after its second day."""
+    return booked_days(tmp_path / "firm", accounts=40, seed=4, days=3, booked=2)
+
+
+def stand() -> Standing:
+    run = MarginRun.objects.latest("pk")
+    return standing_of(read_columns(horizon_id=run.horizon_id, as_of=run.as_of))
+
+
+def marked_again(code: str, times: str) -> datetime:
+    """All marks once more an hour later, one of them moved."""
+    newest = MarginRun.objects.latest("pk").as_of
+    as_of = newest + timedelta(hours=1)
+    with acting(DESK, reason="Another price"):
+        copy_rows(
+            [
+                Mark(
+                    asset=mark.asset,
+                    as_of=as_of,
+                    business_day=mark.business_day,
+                    price=mark.price * (Decimal(times) if mark.asset.code == code else 1),
+                    state=mark.state,
+                    used=[],
+                    dropped=[],
+                )
+                for mark in Mark.objects.filter(as_of=newest).select_related("asset")
+            ]
+        )
+    return as_of
+
+
+def run_of(touched: Any) -> MarginRun:
+    with acting(DESK, reason="Run what was touched"):
+        run = record_touched(touched)
+    assert run is not None
+    return run
+
+
+def whole_run(as_of: datetime) -> MarginRun:
+    horizon = store_horizon("test")
+    read = read_columns(horizon_id=horizon.pk, as_of=as_of)
+    with acting(DESK, reason="Run everything"):
+        return record_columns(read, business_day=read.business_day, purpose="test")
+
+
+def test_a_moved_price_runs_its_holders_again_and_nobody_else(days: list[Path]) -> None:
+    standing = stand()
+    as_of = marked_again("BTC-PERP", "0.9")
+    horizon = store_horizon("test")
+    touched = read_touched(standing, horizon_id=horizon.pk, as_of=as_of)
+    run = run_of(touched)
+    assert (run.purpose, run.layout) == (INCREMENTAL, "columns")
+    whole = whole_run(as_of)
+    assert 0 < run.scope_count < whole.scope_count
+    everyone, parts = said(whole), parts_said(whole)
+    assert said(run) == {scope: everyone[scope] for scope in said(run)}
+    assert parts_said(run) == {scope: parts[scope] for scope in said(run)}
+    before = said(MarginRun.objects.get(purpose="end-of-day", business_day=run.business_day))
+    moved = {scope for scope in everyone if everyone[scope][2:6] != before[scope][2:6]}
+    assert moved <= said(run).keys()
+    assert replay(run.number).is_same
+    assert whole_runs().latest("pk") == whole
+
+
+def test_nothing_moved_is_no_run(days: list[Path]) -> None:
+    standing = stand()
+    as_of = marked_again("nothing", "1")
+    touched = read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
+    assert len(touched.read.scopes) == 0
+    with acting(DESK, reason="Run what was touched"):
+        assert record_touched(touched) is None
+    assert not MarginRun.objects.filter(purpose=INCREMENTAL).exists()
+
+
+def test_postings_touch_their_scopes_and_the_book_stands_as_if_read_anew(
+    days: list[Path],
+) -> None:
+    standing = stand()
+    run_day(days[2])
+    day = MarginRun.objects.latest("pk")
+    touched = read_touched(standing, horizon_id=day.horizon_id, as_of=day.as_of)
+    run = run_of(touched)
+    everyone = said(day)
+    assert said(run) == {scope: everyone[scope] for scope in said(run)}
+    before = said(MarginRun.objects.filter(purpose="end-of-day").order_by("pk")[1])
+    changed = {scope for scope in everyone if everyone[scope][2:6] != before[scope][2:6]}
+    assert changed <= said(run).keys()
+    # What stands then is the whole book, and the next price runs on it.
+    with acting(DESK, reason="From what stands"):
+        stands = record_columns(touched.standing.read, business_day=day.business_day, purpose="t")
+    assert said(stands) == everyone
+    assert replay(run.number).is_same
+
+
+def test_calls_and_tasks_of_others_are_left_alone(days: list[Path]) -> None:
+    standing = stand()
+    calls = dict(MarginCall.objects.open().values_list("scope", "state"))
+    tasks = set(Task.objects.filter(closed_at__isnull=True).values_list("kind", "scope", "key"))
+    as_of = marked_again("BTC-PERP", "0.5")
+    horizon = store_horizon("test")
+    touched = read_touched(standing, horizon_id=horizon.pk, as_of=as_of)
+    with acting(DESK, reason="Run what was touched and settle it"):
+        run = record_touched(touched)
+        assert run is not None
+        settle_run(run)
+    spoken_of = set(said(run))
+    after = dict(MarginCall.objects.open().values_list("scope", "state"))
+    assert {s: v for s, v in after.items() if s not in spoken_of} == {
+        s: v for s, v in calls.items() if s not in spoken_of
+    }
+    called = {scope for scope, row in said(run).items() if row[6] > 0}
+    assert called
+    assert called <= after.keys()
+    left = set(Task.objects.filter(closed_at__isnull=True).values_list("kind", "scope", "key"))
+    of_scopes = {"liquidate", "deficit"}
+    others = {task for task in tasks if task[0] in of_scopes and task[1] not in spoken_of}
+    assert others <= left
+
+
+def test_other_agreements_need_a_run_of_everything(days: list[Path]) -> None:
+    standing = stand()
+    as_of = marked_again("BTC-PERP", "0.9")
+    signed = AccountAgreement.objects.order_by("pk")[0]
+    with acting(DESK, reason="An agreement ends"):
+        AccountAgreement.objects.filter(pk=signed.pk).update(effective_to=as_of.date())
+    with pytest.raises(WholeRunNeededError):
+        read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
+    assert not MarginRun.objects.filter(purpose=INCREMENTAL).exists()
