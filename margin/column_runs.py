@@ -37,7 +37,7 @@ from margin.engine.column_rules import (
     is_known_rule,
     levels_of,
 )
-from margin.engine.components import OF_MONEY, ComponentKind
+from margin.engine.components import OF_CLAIMS, ComponentKind
 from margin.engine.exact import Index
 from margin.engine.hashing import columns_hash, joined_hash, model_hash, parameters_hash
 from margin.engine.house_rules import MODEL, VERSION, HouseRulesResult, evaluate
@@ -380,7 +380,7 @@ def _odd_scopes(ready: Prepared, places: Index, *, run_id: int) -> dict[int, Odd
             if part.kind == ComponentKind.LOAN:
                 source = loans[place]
             else:
-                kind = "claim" if part.kind in OF_MONEY else "position"
+                kind = "claim" if part.kind in OF_CLAIMS else "position"
                 source = sources[kind][part.row or 0]
             parts.append(component_row(part, by_name[part.asset], source))
         found[int(read.scopes.ids[place])] = OddScope(
