@@ -16,7 +16,7 @@ from margin.book.columns import ColumnInputs
 from margin.book.packed_book import ODD
 from margin.engine.column_ground import Ground, Levels, ground_of, levels_of
 from margin.engine.column_rules import ColumnResult, Held, Scopes, evaluate_columns
-from margin.engine.components import OF_MONEY, ComponentKind
+from margin.engine.components import OF_CLAIMS, ComponentKind
 from margin.engine.exact import Index
 from margin.engine.house_rules import HouseRulesResult, evaluate
 from margin.engine.inputs import (
@@ -269,7 +269,7 @@ def _odd_scopes(ready: Prepared, places: Index, *, run_id: int) -> dict[int, Odd
             if part.kind == ComponentKind.LOAN:
                 source = loans[place]
             else:
-                kind = "claim" if part.kind in OF_MONEY else "position"
+                kind = "claim" if part.kind in OF_CLAIMS else "position"
                 source = sources[kind][part.row or 0]
             parts.append(component_row(part, by_name[part.asset], source))
         found[int(read.scopes.ids[place])] = OddScope(

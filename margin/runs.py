@@ -12,7 +12,7 @@ from margin.book.proof import unproved_balances
 from margin.column_runs import column_hashes
 from margin.crowding import surcharges
 from margin.eligibility import ineligible
-from margin.engine.components import OF_CLAIMS, OF_MODELS, OF_MONEY, Component, ComponentKind
+from margin.engine.components import OF_CLAIMS, OF_MODELS, Component, ComponentKind
 from margin.engine.exact import ZERO
 from margin.engine.hashing import (
     content_sha256,
@@ -320,7 +320,7 @@ def _held(read: ReadInputs, component: Component) -> Holding | None:
     """The claim, position or loan a part was made from."""
     if component.row is None:
         return None
-    if component.kind in OF_MONEY or component.kind in OF_CLAIMS:
+    if component.kind in OF_CLAIMS:
         return read.claims[component.row]
     if component.kind == ComponentKind.LOAN:
         return next(held for held in read.loans if held.scope == component.row)

@@ -57,10 +57,7 @@ TOTAL_OF: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.MM_DOUBT_MONEY: "maintenance_margin",
     ComponentKind.CROWDING: "initial_margin",
 }
-# What doubted prices add, made from claims; the other two are made from positions.
-OF_CLAIMS: Final = frozenset(
-    {ComponentKind.MONEY_CLAIM, ComponentKind.IM_DOUBT_MONEY, ComponentKind.MM_DOUBT_MONEY}
-)
+# What doubted prices add.
 OF_DOUBT: Final = frozenset(
     {
         ComponentKind.IM_DOUBT,
@@ -78,6 +75,8 @@ HAIRCUTS: Final = (
     ComponentKind.HAIRCUT_PEG,
 )
 OF_MONEY: Final = frozenset({ComponentKind.MONEY_CLAIM, *HAIRCUTS})
+# What is made from a claim; the other two that doubted prices add are made from positions.
+OF_CLAIMS: Final = OF_MONEY | {ComponentKind.IM_DOUBT_MONEY, ComponentKind.MM_DOUBT_MONEY}
 
 
 class Component(NamedTuple):

@@ -1,5 +1,7 @@
 """Runs in columns say, keep and open the same as runs by rows."""
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +10,22 @@ import pytest
 from django.db import connection
 
 from accounts.audit import Actor, RefusedError, acting
+from accounts.models import LegalEntity, Role
 from brokerage.inbox.cycle import run_day
 from margin.book import read_inputs
 from margin.book.columns import read_columns
 from margin.column_checks import NAME, check_columns
 from margin.column_runs import record_columns
+from margin.engine.parameters import written_parameters
+from margin.engine.price_rules import STANDARD_RULES
 from margin.explanation import as_json
+from margin.market_rows import HEADER, load_market
+from margin.market_rules import request_rule
 from margin.models import MarginResult, MarginRun, ResultComponent, RunBlock
 from margin.parts import parts_of, unpacked
 from margin.runs import replay
+from tests.accounts.people import found_desk, person
+from tests.ledger.agreeing import agreed
 from tests.stage import booked_days
 
 DESK = Actor.command("test")
@@ -68,6 +77,31 @@ def test_columns_say_and_open_the_same_as_rows(by_rows: MarginRun) -> None:
     assert columns.parameters_sha256 == by_rows.parameters_sha256
     assert exceptions_said(columns) == exceptions_said(by_rows)
     assert not ResultComponent.objects.filter(result__run=columns).exists()
+
+
+def test_doubted_prices_are_left_to_decimals_in_columns(db: None, tmp_path: Path) -> None:
+    third = booked_days(tmp_path / "firm", accounts=40, seed=4, days=3, booked=2)[2]
+    desk = found_desk(entity=LegalEntity.objects.get())
+    rules = replace(STANDARD_RULES, confidence=replace(STANDARD_RULES.confidence, rate=0.25))
+    for code in ("BTC", "BTC-PERP"):
+        asked = request_rule(
+            kind="price", name=code, values=written_parameters(rules), legal_entity=desk.entity,
+            effective_from=date(2031, 3, 5), reason="Agreed on Monday",
+            actor=person(desk[Role.RISK]),
+        )  # fmt: skip
+        agreed(asked, desk[Role.COMPLIANCE])
+    stated = [f"confidence,primary,2031-03-05T20:59:00Z,{code},,,,0.8,," for code in
+              ("BTC", "BTC-PERP")]  # fmt: skip
+    load_market("\n".join([",".join(HEADER), *stated, ""]).encode(), actor=DESK)
+    run_day(third)
+    by_rows = MarginRun.objects.latest("pk")
+    kinds = set(ResultComponent.objects.filter(result__run=by_rows).values_list("kind", flat=True))
+    assert kinds >= {"im_doubt", "im_doubt_money", "mm_doubt", "mm_doubt_money"}
+    columns = in_columns(by_rows)
+    assert columns.layout == "columns"
+    assert said(columns) == said(by_rows)
+    assert parts_said(columns) == parts_said(by_rows)
+    assert replay(columns.number).is_same
 
 
 def test_a_result_in_columns_explains_itself_as_one_by_rows(by_rows: MarginRun) -> None:
