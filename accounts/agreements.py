@@ -7,7 +7,7 @@ applied.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -55,6 +55,32 @@ _checks: list[CheckTerms] = []
 def register_terms_check(check: CheckTerms) -> None:
     """Have the codes of new terms looked at by the app that knows them; from `AppConfig.ready`."""
     _checks.append(check)
+
+
+class SignatureLook(NamedTuple):
+    """What an app sees in an account coming under an agreement.
+
+    Attributes:
+        refusal: rule and sentence where it must not.
+        fields: what would change, before and after.
+    """
+
+    refusal: tuple[str, str] | None
+    fields: tuple[FieldChange, ...] = ()
+
+
+LookAtSignature = Callable[[MarginAccount, Agreement, date], SignatureLook]
+_looks: list[LookAtSignature] = []
+
+
+def register_signature_look(look: LookAtSignature) -> None:
+    """Have signatures looked at, asked and applied, by the app that knows what they change."""
+    _looks.append(look)
+
+
+def looks_at(account: MarginAccount, agreement: Agreement, *, day: date) -> list[SignatureLook]:
+    """What the apps see in an account coming under an agreement on a day."""
+    return [look(account, agreement, day) for look in _looks]
 
 
 def wrong_terms(row: Mapping[str, Any]) -> list[str]:
@@ -184,7 +210,8 @@ def request_signature(
 
     Raises:
         AskRefusedError: the agreement is of another firm, or has no terms on that day.
-        RefusedError: the maker may not ask, or nobody else could decide.
+        RefusedError: an app that knows what changes refuses it, the maker may not ask, or nobody
+            else could decide.
     """
     if agreement.legal_entity_id != account.legal_entity_id:
         raise AskRefusedError("agreement", f"{agreement.code} is of another legal entity.")
@@ -192,6 +219,7 @@ def request_signature(
         raise AskRefusedError("agreement", f"{agreement.code} has no terms on that day.")
     if account.agreements.filter(effective_from=effective_from).exists():
         raise AskRefusedError("effective_from", "The account signed one on that day already.")
+    _refuse_signature(account, agreement, day=effective_from)
     with acting(actor, reason=reason, request_id=request_id):
         return request_approval(
             legal_entity_id=account.legal_entity_id,
@@ -280,12 +308,16 @@ def describe_signature(approval: Approval) -> Description:
     agreement = Agreement.objects.get(pk=approval.payload["agreement"])
     day = date.fromisoformat(approval.payload["effective_from"])
     before = account_terms(account.pk, day=day)
+    is_open = approval.used_xid is None
+    looks = looks_at(account, agreement, day=day) if is_open else []
     return Description(
         headline=f"{account.code} under {agreement.code}",
         facts=(("From", shown_day(day, form="medium")),),
         fields=(
             FieldChange("Agreement", before.agreement.code if before else "none", agreement.code),
+            *(field for look in looks for field in look.fields),
         ),
+        note=" ".join(look.refusal[1] for look in looks if look.refusal is not None),
     )
 
 
@@ -315,8 +347,25 @@ def add_version(approval: Approval) -> None:
 
 
 def sign(approval: Approval) -> None:
-    """Put the account under the agreement; call inside an act."""
+    """Put the account under the agreement; call inside an act.
+
+    Raises:
+        RefusedError: an app that knows what changes refuses it now, or a rule did.
+    """
+    asked = approval.payload
+    _refuse_signature(
+        MarginAccount.objects.get(pk=asked["account"]),
+        Agreement.objects.get(pk=asked["agreement"]),
+        day=date.fromisoformat(asked["effective_from"]),
+    )
     _spend("SELECT accounts.sign_agreement(%s)", approval)
+
+
+def _refuse_signature(account: MarginAccount, agreement: Agreement, *, day: date) -> None:
+    for look in looks_at(account, agreement, day=day):
+        if look.refusal is not None:
+            rule, sentence = look.refusal
+            raise RefusedError(rule, sentence.rstrip("."))
 
 
 def end(approval: Approval) -> None:

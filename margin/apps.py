@@ -27,21 +27,23 @@ class MarginConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how requests of this app are shown and applied, and which codes it knows."""
-        from accounts.agreements import register_terms_check
+        from accounts.agreements import register_signature_look, register_terms_check
         from margin import (
+            agreed_moves,
             agreement_codes,
-            bucket_moves,
             contracts,
+            mode_switch,
             model_registry,
             overrides,
             parameters,
             retention,
         )
 
-        bucket_moves.register()
+        agreed_moves.register()
         contracts.register()
         model_registry.register()
         overrides.register()
         parameters.register()
         retention.register()
         register_terms_check(agreement_codes.check_terms)
+        register_signature_look(mode_switch.look_at_signature)

@@ -7,14 +7,12 @@ initial margin is refused with the amount it would lack.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
 from uuid import UUID, uuid4
 
-from accounts.approvals import Change, Description, register_action, request_approval
-from accounts.audit import Actor, RefusedError, acting
-from accounts.clock import shown_instant
+from accounts.approvals import request_approval
+from accounts.audit import Actor, acting
 from accounts.figures import grouped
-from accounts.models import Approval, Bucket
+from accounts.models import Bucket
 from ledger import posting
 from ledger.bucket_moves import (
     AGREED_MOVE,
@@ -26,8 +24,9 @@ from ledger.bucket_moves import (
     kind_of,
 )
 from ledger.debts import pledged_in
-from ledger.models import EntryKey, LedgerAccount, MoveGuard, Release
+from ledger.models import EntryKey, MoveGuard, Release
 from ledger.posting import Draft, Posted
+from margin.asking import ModelRefusedError
 from margin.engine.exact import exact
 from margin.engine.gate import Standing
 from margin.holding import (
@@ -70,6 +69,15 @@ class SideOfMove:
         with exact():
             return self.after.initial_margin - self.after.equity
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether it has less beyond its initial margin after the move, or more missing."""
+        if self.now is None or self.after is None:
+            return False
+        with exact():
+            spare = self.now.equity - self.now.initial_margin
+            return self.after.equity - self.after.initial_margin < spare
+
 
 @dataclass(frozen=True, slots=True)
 class MovePlan:
@@ -106,18 +114,30 @@ def plan_move(move: BucketMove) -> MovePlan:
     pairs = (move.source, held), (move.target, raised)
     scopes = [(bucket, each) for bucket, each in pairs if bucket.is_margined]
     nameless = unpriced(gate, *(each for _, each in scopes))
-    elsewhere = any(bucket.pk in gate.elsewhere for bucket, _ in scopes)
-    said = None if nameless or elsewhere else gate
-    source = _side(move.source, held, left, move=move, gate=said)
-    target = _side(move.target, reached, raised, move=move, gate=said)
+    try:
+        source, target = _sides(move, (held, left), (reached, raised), None if nameless else gate)
+        unsaid = None
+    except ModelRefusedError as refused:
+        source, target = _sides(move, (held, left), (reached, raised), None)
+        unsaid = refused.rule, f"Not moved: {refused.detail}"
     plan = MovePlan(
         move=move, guard=guard, kind=kind_of(move, guard), source=source, target=target,
         version=held.version, price_snapshot=gate.price_snapshot, refusal=None, unpriced=nameless,
     )  # fmt: skip
-    if elsewhere:
-        detail = "A portfolio model decides on one of them, and is not asked about moves yet."
-        return replace(plan, refusal=("under_house_rules", detail))
-    return replace(plan, refusal=_refusal(plan, held, reached))
+    return replace(plan, refusal=_refusal(plan, held, reached) or unsaid)
+
+
+def _sides(
+    move: BucketMove,
+    source: tuple[ScopeBalances, ScopeBalances],
+    target: tuple[ScopeBalances, ScopeBalances],
+    gate: InitialMarginGate | None,
+) -> tuple["SideOfMove", "SideOfMove"]:
+    """Both buckets, now and after; how they stand is left open without a gate."""
+    return (
+        _side(move.source, *source, move=move, gate=gate),
+        _side(move.target, *target, move=move, gate=gate),
+    )
 
 
 def _amount(held: ScopeBalances, asset: str, *, is_position: bool) -> Decimal:
@@ -219,8 +239,8 @@ def _margin_refusal(
     for side in (plan.source, plan.target):
         if side.after is None or side.after.meets_initial:
             continue
-        if side.now is not None and side is plan.target and not plan.move.is_position:
-            continue  # money that comes in never makes a scope worse
+        if side is plan.target and not plan.move.is_position and not side.is_worse:
+            continue  # money came in, and it stands no worse than before
         after = side.after
         return "initial_margin", (
             f"Not moved: initial margin. After {_figure(plan, plan.move.amount)},"
@@ -262,7 +282,7 @@ def make_move(move: BucketMove, *, actor: Actor, reason: str, request_id: str = 
                 "bucket_move_is_agreed",
                 "Not moved: a move between these roles needs a second person.",
             )
-        return posting.post_entry(replace(draft, release_id=_release(plan)))
+        return posting.post_entry(replace(draft, release_id=release_for(plan)))
 
 
 def request_move(move: BucketMove, *, actor: Actor, reason: str, request_id: str = "") -> UUID:
@@ -313,7 +333,7 @@ def _ready(move: BucketMove) -> tuple[MovePlan, Draft | None]:
     return plan, draft
 
 
-def _release(plan: MovePlan) -> UUID | None:
+def release_for(plan: MovePlan) -> UUID | None:
     """Margin's leave for the move, where the book asks for one."""
     if not plan.needs_release:
         return None
@@ -330,72 +350,3 @@ def _release(plan: MovePlan) -> UUID | None:
         free_amount=None if after is None else max(ZERO, after.equity - after.initial_margin),
     )
     return given.pk
-
-
-# ---------------------------------------------------------------- agreed by two
-
-
-def move_of(approval: Approval) -> BucketMove:
-    """The move that a request asks for, read from the legs of its entry."""
-    asked: Mapping[str, Any] = approval.payload
-    draft = Draft.from_content(asked)
-    accounts = LedgerAccount.objects.select_related("asset", "bucket__account").in_bulk(
-        [leg.account_id for leg in draft.legs]
-    )
-    source, target = (accounts[leg.account_id] for leg in draft.legs)
-    assert source.bucket is not None, "a move leaves a bucket"
-    assert target.bucket is not None, "a move reaches a bucket"
-    return BucketMove(
-        key=draft.key, source=source.bucket, target=target.bucket, asset=source.asset,
-        amount=abs(draft.legs[0].amount), reference=draft.reference,
-        effective_at=draft.effective_at,
-    )  # fmt: skip
-
-
-def describe_agreed(approval: Approval) -> Description:
-    """The request as balances before and after, and what margin says of it now."""
-    move = move_of(approval)
-    plan = plan_move(move)
-    asset = move.asset
-    words = f"{grouped(move.amount, decimals=asset.scale)} {asset.code}"
-    return Description(
-        headline=approval.subject,
-        amount=words,
-        unit=asset.code,
-        decimals=asset.scale,
-        facts=(
-            ("Account", move.source.account.code),
-            ("Roles", f"{ROLE_WORDS[move.source.role]} to {ROLE_WORDS[move.target.role]}"),
-            ("Effective", shown_instant(move.effective_at, form="full")),
-        ),
-        changes=tuple(
-            Change(
-                label=side.bucket.code, now=side.amount_now,
-                change=side.amount_after - side.amount_now,
-                floor="" if move.is_position else "not negative",
-                is_kept=move.is_position or side.amount_after >= 0,
-            )
-            for side in (plan.source, plan.target)
-        ),
-        note="" if plan.refusal is None else f"As it stands now: {plan.refusal[1]}",
-    )  # fmt: skip
-
-
-def apply_agreed(approval: Approval) -> None:
-    """Make the move as agreed, with margin's release where the book asks for one; inside an act.
-
-    Raises:
-        RefusedError: a rule refuses it now.
-    """
-    move = move_of(approval)
-    posting.lock_balances(bucket_ids=[move.source.pk, move.target.pk])
-    plan = plan_move(move)
-    if plan.refusal is not None:
-        raise RefusedError(*plan.refusal)
-    agreed = Draft.from_content(approval.payload, approval_id=approval.pk)
-    posting.post_entry(replace(agreed, release_id=_release(plan)))
-
-
-def register() -> None:
-    """Say how requests for agreed moves are shown and applied."""
-    register_action(f"entry.{AGREED_MOVE}", describe=describe_agreed, apply=apply_agreed)

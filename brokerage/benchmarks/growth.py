@@ -1,6 +1,6 @@
 """The same figures on an empty book and on one of ten million postings, by turns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 from typing import NamedTuple
@@ -132,7 +132,7 @@ def fill(scratch: Scratch, *, postings: int) -> None:
     }  # fmt: skip
     with scratch.connect_superuser() as superuser:
         superuser.execute("SET work_mem = '256MB'")
-        with _without_guards(superuser):
+        with without_guards(superuser):
             for first in range(0, entries, CHUNK):
                 last = min(first + CHUNK, entries) - 1
                 superuser.execute(ENTRIES, {**values, "first": first, "last": last})
@@ -151,16 +151,16 @@ HOW = {"A": "ENABLE ALWAYS", "O": "ENABLE", "R": "ENABLE REPLICA", "D": "DISABLE
 
 
 @contextmanager
-def _without_guards(superuser: Connection) -> Iterator[None]:
-    """Have the body write past the guards; afterwards each stands as it stood."""
+def without_guards(superuser: Connection, tables: Sequence[str] = TABLES) -> Iterator[None]:
+    """Have the body write past the guards of tables; afterwards each stands as it stood."""
     watchers = superuser.execute("SELECT evtname, evtenabled FROM pg_event_trigger").fetchall()
     for watcher, _ in watchers:
         _stand(superuser, "ALTER EVENT TRIGGER {} {}", watcher, state="D")
-    guards = superuser.execute(GUARDS, [list(TABLES)]).fetchall()
-    for name in TABLES:
+    guards = superuser.execute(GUARDS, [list(tables)]).fetchall()
+    for name in tables:
         _stand(superuser, "ALTER TABLE {} {} TRIGGER ALL", name, state="D")
     yield
-    for name in TABLES:
+    for name in tables:
         _stand(superuser, "ALTER TABLE {} {} TRIGGER ALL", name, state="O")
     for table, guard, state in guards:
         _stand(superuser, "ALTER TABLE {} {} TRIGGER {}", table, guard, state=state)

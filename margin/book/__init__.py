@@ -9,6 +9,7 @@ from margin.book.rows import (
     ReadInputs,
     ScopeRow,
     Unmargined,
+    read_ground,
     read_inputs,
     without_scopes,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "ReadInputs",
     "ScopeRow",
     "Unmargined",
+    "read_ground",
     "read_inputs",
     "without_scopes",
 ]

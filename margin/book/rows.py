@@ -26,6 +26,8 @@ UNPRICED = "unpriced_position"
 MODEL_NOT_IN_USE = "model_not_in_use"
 # So many days of closes are read for models that look back; five years of trading days.
 CLOSES_DAYS_MAX = 1_300
+# Of what is read as it stands, and never kept.
+NO_HORIZON = 0
 
 
 class ScopeRow(NamedTuple):
@@ -148,25 +150,53 @@ def _read(*, horizon_id: int, as_of: datetime) -> ReadInputs:
             contracts={
                 each.asset_id: each for each in known_at(Contract.objects.all(), horizon_id)
             },
-            closes=_closes(horizon_id, as_of=as_of),
+            closes=closes_until(as_of, horizon_id=horizon_id),
         )
     return _without_unpriced(inputs)
 
 
-def _closes(horizon_id: int, *, as_of: datetime) -> list[Close]:
-    """The last mark of every asset and day up to the run's, as the horizon knew them."""
+# The last mark of every asset and day; in a run only what its horizon knew.
+CLOSES = """
+    SELECT DISTINCT ON (m.asset_id, m.business_day) m.asset_id, m.business_day, m.price
+    FROM margin_mark m
+    WHERE m.as_of <= %(as_of)s AND m.business_day > (
+        SELECT coalesce(min(d.business_day), '-infinity'::date) - 1 FROM (
+            SELECT DISTINCT business_day FROM margin_mark WHERE as_of <= %(as_of)s
+            ORDER BY 1 DESC LIMIT %(days)s) d)
+      AND (%(horizon)s::bigint IS NULL OR pg_visible_in_snapshot(m.xid, (
+          SELECT h.snapshot FROM ledger_horizon h WHERE h.id = %(horizon)s)))
+    ORDER BY m.asset_id, m.business_day, m.as_of DESC
+"""
+
+
+def closes_until(as_of: datetime, *, horizon_id: int | None = None) -> list[Close]:
+    """The last mark of every asset and day up to an instant; as a horizon knew them, or as now."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT ON (m.asset_id, m.business_day) m.asset_id, m.business_day, m.price"
-            " FROM ledger_horizon h JOIN margin_mark m ON pg_visible_in_snapshot(m.xid, h.snapshot)"
-            " WHERE h.id = %(horizon)s AND m.as_of <= %(as_of)s AND m.business_day > ("
-            "   SELECT coalesce(min(d.business_day), '-infinity'::date) - 1 FROM ("
-            "     SELECT DISTINCT business_day FROM margin_mark WHERE as_of <= %(as_of)s"
-            "     ORDER BY 1 DESC LIMIT %(days)s) d)"
-            " ORDER BY m.asset_id, m.business_day, m.as_of DESC",
-            {"horizon": horizon_id, "as_of": as_of, "days": CLOSES_DAYS_MAX},
-        )
+        cursor.execute(CLOSES, {"horizon": horizon_id, "as_of": as_of, "days": CLOSES_DAYS_MAX})
         return [Close(*row) for row in cursor.fetchall()]
+
+
+def read_ground(*, marks: Mapping[int, Mark], as_of: datetime, day: date) -> ReadInputs:
+    """What a run at these marks would read beside its scopes and models, as it is known now.
+
+    Args:
+        marks: by asset id; closes are those up to `as_of`.
+        day: whose terms hold.
+    """
+    return ReadInputs(
+        horizon_id=NO_HORIZON,
+        as_of=as_of,
+        business_day=day,
+        assets={asset.pk: asset for asset in Asset.objects.all()},
+        scopes=[],
+        claims=[],
+        positions=[],
+        loans=[],
+        marks=dict(marks),
+        terms=terms_in_force(day),
+        contracts={each.asset_id: each for each in Contract.objects.all()},
+        closes=closes_until(as_of),
+    )
 
 
 def _scopes(
