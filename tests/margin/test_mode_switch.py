@@ -56,7 +56,8 @@ def accounts_under(model: str) -> list[MarginAccount]:
 
 
 def previewed(account: MarginAccount, code: str) -> Switch:
-    return preview_switch(account, Agreement.objects.get(code=code), day=THIRD_DAY)
+    agreement = Agreement.objects.get(code=code)
+    return preview_switch(account, agreement, day=THIRD_DAY, has_points=False)
 
 
 def asked(firm: FirmUnderModels, account: MarginAccount, code: str) -> UUID:
@@ -194,13 +195,13 @@ def test_screen_and_api_show_the_preview_and_ask(firm: FirmUnderModels) -> None:
     assert browser.get(address).status_code == 200
     page = browser.get(address, typed)
     assert page.status_code == 200
-    side = page.context["said"].after.sides["FREE"]
+    (name, side), *_ = page.context["said"].after.sides.items()
     assert f"{side.initial_margin:,.2f}" in page.content.decode()
     said = browser.post(
         f"{API}preview/", {"account": account.code, **typed}, content_type="application/json"
     ).json()
     assert said["after"]["mode"] == "portfolio"
-    assert D(said["after"]["scopes"]["FREE"]["initial_margin"]) == side.initial_margin
+    assert D(said["after"]["scopes"][name]["initial_margin"]) == side.initial_margin
     assert digest() == before
     sent = browser.post(address, {**typed, "reason": WHY})
     assert sent.status_code == 302

@@ -55,7 +55,7 @@ def under(model: str, *, holding: str = "") -> list[Bucket]:
 
 def test_without_a_change_both_sides_are_the_newest_run(firm: FirmUnderModels) -> None:
     for bucket, result in list(results_of(SECOND_DAY).items())[::2]:
-        said = what_if(bucket, Change())
+        said = what_if(bucket, Change(), has_points=False)
         assert_same(said.now, result, bucket)
         assert_same(said.after, result, bucket)
 
@@ -87,13 +87,14 @@ def test_hundreds_of_changes_under_models_are_what_the_next_run_says(
 
 def test_money_thought_of_is_what_a_run_at_the_same_marks_says(firm: FirmUnderModels) -> None:
     as_of = MarginRun.objects.get(business_day=SECOND_DAY).as_of
-    buckets = [b for b in under("value-at-risk") if b.code == "FREE"][:3]
+    buckets = under("value-at-risk")[:3]
     assert buckets
-    thought = {b: what_if(b, Change(money={"BTC": D("0.25")})).after for b in buckets}
+    paid_in = Change(money={"USD": D("250.00")})
+    thought = {b: what_if(b, paid_in, has_points=False).after for b in buckets}
     for place, bucket in enumerate(buckets):
         paid = Payment(
-            key=f"D{place}", bucket=bucket, asset=Asset.objects.get(code="BTC"),
-            amount=D("0.25"), location=Location.objects.get(code="wallet:client-btc"),
+            key=f"D{place}", bucket=bucket, asset=Asset.objects.get(code="USD"),
+            amount=D("250.00"), location=Location.objects.get(code="bank:client-usd"),
             reference=f"D{place}",
             effective_at=datetime.combine(SECOND_DAY, time(12), tzinfo=UTC),
         )  # fmt: skip
@@ -108,7 +109,6 @@ def test_money_thought_of_is_what_a_run_at_the_same_marks_says(firm: FirmUnderMo
         assert after.initial_margin == done.result.initial_margin[place]
         assert after.maintenance_margin == done.result.maintenance_margin[place]
         assert after.state == done.result.state_of(place)
-        assert after.initial_margin != what_if(bucket, Change(money={"BTC": D(1)})).now.equity
 
 
 def test_another_model_says_what_it_says_where_it_is_watched(firm: FirmUnderModels) -> None:
@@ -128,7 +128,7 @@ def test_another_model_says_what_it_says_where_it_is_watched(firm: FirmUnderMode
                 what_if(bucket, change)
             assert (refused.value.rule, refused.value.detail) == ("model_refused", shadow.refusal)
             continue
-        after = what_if(bucket, change).after
+        after = what_if(bucket, change, has_points=False).after
         assert after.initial_margin == shadow.initial_margin
         assert after.maintenance_margin == shadow.maintenance_margin
         assert (after.binding, after.parameter_set) == (shadow.binding, str(shadow.parameter_set))
@@ -151,9 +151,9 @@ def test_house_rules_instead_are_the_agreements_that_name_them(firm: FirmUnderMo
 
 
 def test_a_price_moves_the_market_and_leaves_the_past(firm: FirmUnderModels) -> None:
-    (bucket, *_) = under("value-at-risk", holding="BTC")
+    (bucket, *_) = under("value-at-risk", holding=PERPETUAL)
     now = what_if(bucket, Change()).now
-    double = what_if(bucket, Change(prices={"BTC": mark_of(bucket, "BTC") * 2})).after
+    double = what_if(bucket, Change(prices={PERPETUAL: mark_of(bucket, PERPETUAL) * 2})).after
     assert double.initial_margin != now.initial_margin
     assert double.equity != now.equity
 
@@ -195,7 +195,7 @@ def test_every_point_leaves_equity_at_the_level_of_maintenance(firm: FirmUnderMo
     seen: dict[str, int] = {}
     jumps = 0
     for model in ("scenario", "value-at-risk", "tiers", "delta"):
-        for bucket in under(model)[:4]:
+        for bucket in under(model)[:2]:
             said = what_if(bucket, Change())
             for code, points in said.now.liquidation.items():
                 for price in filter(None, (points.below, points.above)):
@@ -214,5 +214,5 @@ def test_every_point_leaves_equity_at_the_level_of_maintenance(firm: FirmUnderMo
 
 def at(said: WhatIf, bucket: Bucket, code: str, price: Decimal) -> tuple[Decimal, Decimal]:
     """Equity and the liquidation level of a scope at another price."""
-    moved = what_if(bucket, Change(prices={code: price})).after
+    moved = what_if(bucket, Change(prices={code: price}), has_points=False).after
     return moved.equity, said.agreement.liquidation_level * moved.maintenance_margin

@@ -116,7 +116,8 @@ def thought_then_booked(
         if not of(bucket):
             continue
         try:
-            said = what_if(bucket, Change(trades=(trade,), prices=marks))
+            change = Change(trades=(trade,), prices=marks)
+            said = what_if(bucket, change, has_points=False)
         except WhatIfRefusedError:
             refused.append((bucket, trade))
             continue
