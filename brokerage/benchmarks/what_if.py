@@ -29,7 +29,7 @@ from margin.engine.parameters import parameters_sha256, written_parameters
 from margin.what_if import Change, ThoughtTrade, what_if
 
 ACCOUNTS, ACCOUNTS_QUICK = 100_000, 10_000
-ASKED, ASKED_QUICK = 300, 100
+ASKED, ASKED_QUICK = 200, 40
 PAST_DAYS: Final = 1_250
 FIRST_DAY: Final = date(2031, 3, 3)
 SEED: Final = 20
