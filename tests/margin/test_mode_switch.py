@@ -1,9 +1,7 @@
 """An account under another way of margining: seen before, agreed to, and then what the run says."""
 
-from datetime import UTC, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,14 +10,11 @@ from django.urls import reverse
 
 from accounts.agreements import request_signature
 from accounts.approvals import describe
-from accounts.audit import Actor, RefusedError
+from accounts.audit import RefusedError
 from accounts.models import AccountAgreement, Agreement, Approval, Bucket, MarginAccount, Role
 from brokerage.digest import digest
 from brokerage.inbox.cycle import run_day
-from ledger.models import Asset, Location
-from margin.collateral import Payment, withdraw
-from margin.free import free_amount
-from margin.holding import balances_of, newest_gate
+from margin.holding import balances_of
 from margin.mode_switch import BREACH, Switch, preview_pooled, preview_switch
 from margin.what_if import WhatIfRefusedError
 from tests.accounts.people import person, sign_in
@@ -110,50 +105,6 @@ def test_a_switch_that_breaches_is_refused_and_nothing_moves(firm: FirmUnderMode
         assert standing() == before
         refused += 1
     assert refused
-
-
-def test_exactly_the_initial_margin_is_enough_and_a_cent_less_is_not(
-    firm: FirmUnderModels,
-) -> None:
-    """What is asked for while it holds is looked at again when it is agreed to."""
-    account, bucket, spare = next(spared(firm))
-    approval = asked(firm, account, "PM")
-    withdraw(paid_out(bucket, spare, key="W1"), actor=Actor.job("test"), reason="Asked for")
-    switch = previewed(account, "PM")
-    side = switch.after.sides[bucket.code]
-    assert side.equity - side.initial_margin < D("0.01")
-    assert switch.refusal is None
-    withdraw(paid_out(bucket, D("0.01"), key="W2"), actor=Actor.job("test"), reason="One more")
-    before = standing()
-    with pytest.raises(RefusedError) as told:
-        agreed(approval, firm.desk[Role.COMPLIANCE])
-    assert told.value.rule == BREACH
-    assert not AccountAgreement.objects.filter(account=account, agreement__code="PM").exists()
-    assert describe(Approval.objects.get(pk=approval)).note
-    assert standing() == before
-
-
-def spared(firm: FirmUnderModels) -> Any:
-    """Accounts that delta asks more of than what decides now, and what they could spare then."""
-    usd = Asset.objects.get(code="USD")
-    for model in ("tiers", "scenario", "value-at-risk"):
-        for account in accounts_under(model):
-            side = previewed(account, "PM").after.sides.get("FREE")
-            if side is None or side.spare <= 0:
-                continue
-            bucket = Bucket.objects.select_related("account").get(account=account, code="FREE")
-            free = free_amount(bucket, usd, gate=newest_gate()).amount
-            cents = side.spare.quantize(D("0.01"), "ROUND_DOWN")
-            if cents + D("0.01") <= min(free, balances_of(bucket).claims.get("USD", D(0))):
-                yield account, bucket, cents
-
-
-def paid_out(bucket: Bucket, amount: Decimal, *, key: str) -> Payment:
-    return Payment(
-        key=key, bucket=bucket, asset=Asset.objects.get(code="USD"), amount=amount,
-        location=Location.objects.get(code="bank:client-usd"), reference=key,
-        effective_at=datetime.combine(THIRD_DAY, time(12), tzinfo=UTC),
-    )  # fmt: skip
 
 
 def test_nobody_switches_an_account_alone(firm: FirmUnderModels) -> None:
