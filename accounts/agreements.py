@@ -7,7 +7,7 @@ applied.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Max
@@ -73,6 +73,32 @@ def wrong_signature(account: MarginAccount, agreement: Agreement, day: date) -> 
 def named_terms(terms: Mapping[str, Any], *, code: str, legal_entity_id: int) -> dict[str, Any]:
     """Terms with the agreement that they are of, as checks are asked about them."""
     return {**terms, "agreement": code, "legal_entity": legal_entity_id}
+
+
+class SignatureLook(NamedTuple):
+    """What an app sees in an account coming under an agreement.
+
+    Attributes:
+        refusal: rule and sentence where it must not.
+        fields: what would change, before and after.
+    """
+
+    refusal: tuple[str, str] | None
+    fields: tuple[FieldChange, ...] = ()
+
+
+LookAtSignature = Callable[[MarginAccount, Agreement, date], SignatureLook]
+_looks: list[LookAtSignature] = []
+
+
+def register_signature_look(look: LookAtSignature) -> None:
+    """Have signatures looked at, asked and applied, by the app that knows what they change."""
+    _looks.append(look)
+
+
+def looks_at(account: MarginAccount, agreement: Agreement, *, day: date) -> list[SignatureLook]:
+    """What the apps see in an account coming under an agreement on a day."""
+    return [look(account, agreement, day) for look in _looks]
 
 
 def wrong_terms(row: Mapping[str, Any]) -> list[str]:
@@ -252,7 +278,8 @@ def request_signature(
 
     Raises:
         AskRefusedError: the agreement is of another firm, or has no terms on that day.
-        RefusedError: the maker may not ask, or nobody else could decide.
+        RefusedError: an app that knows what changes refuses it, the maker may not ask, or nobody
+            else could decide.
     """
     if agreement.legal_entity_id != account.legal_entity_id:
         raise AskRefusedError("agreement", f"{agreement.code} is of another legal entity.")
@@ -262,6 +289,7 @@ def request_signature(
         raise AskRefusedError("effective_from", "The account signed one on that day already.")
     for sentence in wrong_signature(account, agreement, effective_from):
         raise AskRefusedError("agreement", sentence)
+    _refuse_signature(account, agreement, day=effective_from)
     with acting(actor, reason=reason, request_id=request_id):
         return request_approval(
             legal_entity_id=account.legal_entity_id,
@@ -351,12 +379,16 @@ def describe_signature(approval: Approval) -> Description:
     agreement = Agreement.objects.get(pk=approval.payload["agreement"])
     day = date.fromisoformat(approval.payload["effective_from"])
     before = account_terms(account.pk, day=day)
+    is_open = approval.used_xid is None
+    looks = looks_at(account, agreement, day=day) if is_open else []
     return Description(
         headline=f"{account.code} under {agreement.code}",
         facts=(("From", shown_day(day, form="medium")),),
         fields=(
             FieldChange("Agreement", before.agreement.code if before else "none", agreement.code),
+            *(field for look in looks for field in look.fields),
         ),
+        note=" ".join(look.refusal[1] for look in looks if look.refusal is not None),
     )
 
 
@@ -394,16 +426,24 @@ def sign(approval: Approval) -> None:
     """Put the account under the agreement; call inside an act.
 
     Raises:
-        RefusedError: it may not be under the agreement's terms any more, or a rule refused it.
+        RefusedError: it may not be under the agreement's terms any more, an app that knows what
+            changes refuses it now, or a rule did.
     """
     asked = approval.payload
-    for sentence in wrong_signature(
-        MarginAccount.objects.get(pk=asked["account"]),
-        Agreement.objects.get(pk=asked["agreement"]),
-        date.fromisoformat(asked["effective_from"]),
-    ):
+    account = MarginAccount.objects.get(pk=asked["account"])
+    agreement = Agreement.objects.get(pk=asked["agreement"])
+    day = date.fromisoformat(asked["effective_from"])
+    for sentence in wrong_signature(account, agreement, day):
         raise RefusedError("account_is_eligible", sentence.rstrip("."))
+    _refuse_signature(account, agreement, day=day)
     spend("SELECT accounts.sign_agreement(%s)", approval)
+
+
+def _refuse_signature(account: MarginAccount, agreement: Agreement, *, day: date) -> None:
+    for look in looks_at(account, agreement, day=day):
+        if look.refusal is not None:
+            rule, sentence = look.refusal
+            raise RefusedError(rule, sentence.rstrip("."))
 
 
 def end(approval: Approval) -> None:

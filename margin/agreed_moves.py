@@ -1,4 +1,4 @@
-"""Moves between buckets that two people agree to: how they are shown, and made as agreed."""
+"""Moves between buckets that need a second person: read from the request, shown and made."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -13,7 +13,7 @@ from margin.engine.house_rules import evaluate
 from margin.engine.rejected import RejectedInputError
 from margin.model_registry import UsedModel
 from margin.models import ModelDecision
-from margin.portfolio import answers_of
+from margin.portfolio import PreparedModels, answers_of
 from margin.runs import Computed, arrays_of, computed
 
 HOUSE: tuple[str, str] = (HOUSE_RULES, "v1")
@@ -56,14 +56,15 @@ def alternatives_of(read: ReadInputs) -> list[list[Alternative]]:
     if not used:
         return found
     try:
-        market = market_of(read)
+        everything = frozenset(held.asset_id for held in (*read.claims, *read.positions))
+        ready = PreparedModels(market_of(replace(read, asked=everything)))
     except RejectedInputError as refusal:
         for key, model in used.items():
             for place in places:
                 found[place].append(_refused(key, model, f"{refusal}."))
         return found
     for key, model in sorted(used.items(), key=lambda each: each[0]):
-        answers, wrong = answers_of(read, model, market, places)
+        answers, wrong = answers_of(read, model, ready, places)
         for answer in answers:
             found[answer.scope].append(
                 Alternative(key, model.standing, answer.initial_margin, answer.maintenance_margin)

@@ -20,7 +20,7 @@ from accounts.roles import permission
 from margin.engine.liquidation_points import LiquidationPoints
 from margin.scope_standing import Side
 from margin.screens.visible import account_or_404
-from margin.what_if import Change, ThoughtTrade, WhatIf, WhatIfRefusedError, what_if
+from margin.what_if import MODES, Change, ThoughtTrade, WhatIf, WhatIfRefusedError, what_if
 
 LINES_MAX = 50
 NUMBER: dict[str, Any] = {"max_digits": 60, "decimal_places": 18}
@@ -36,7 +36,12 @@ class ThoughtTradeSerializer(serializers.Serializer[Any]):
 
 
 class WhatIfSerializer(serializers.Serializer[Any]):
-    """A change of one scope; money, prices and haircuts by asset."""
+    """A change of one scope; money, prices, haircuts and volatilities by asset.
+
+    `model` and `parameters` name what decides instead of what the agreement names; `mode` is how
+    house rules take the account instead of as it is. Without `points` no liquidation points are
+    looked for, which is quicker under a model.
+    """
 
     account = serializers.CharField(max_length=40)
     bucket = serializers.CharField(max_length=60)
@@ -52,6 +57,20 @@ class WhatIfSerializer(serializers.Serializer[Any]):
     haircuts = serializers.DictField(
         child=serializers.DecimalField(**NUMBER), required=False, default=dict
     )
+    volatilities = serializers.DictField(
+        child=serializers.DecimalField(**NUMBER), required=False, default=dict
+    )
+    model = serializers.CharField(max_length=40, required=False, default="")
+    parameters = serializers.CharField(max_length=40, required=False, default="")
+    mode = serializers.ChoiceField(MODES, required=False, allow_null=True, default=None)
+
+    points = serializers.BooleanField(required=False, default=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A model is named with its parameters, and the other way round."""
+        if bool(attrs["model"]) != bool(attrs["parameters"]):
+            raise serializers.ValidationError("A model is named with its parameters.")
+        return attrs
 
 
 class WhatIfViewSet(viewsets.ViewSet):
@@ -75,7 +94,8 @@ class WhatIfViewSet(viewsets.ViewSet):
         if account is None or bucket is None:
             raise NotFound("There is no such account or bucket.")
         try:
-            return Response(as_json(what_if(bucket, change_of(typed))))
+            said_of = what_if(bucket, change_of(typed), has_points=typed["points"])
+            return Response(as_json(said_of))
         except WhatIfRefusedError as refused:
             answer = {"rule": refused.rule, "detail": refused.detail}
             return Response(answer, status=status.HTTP_409_CONFLICT)
@@ -88,6 +108,9 @@ def change_of(typed: Mapping[str, Any]) -> Change:
         money=typed["money"],
         prices=typed["prices"],
         haircuts=typed["haircuts"],
+        volatilities=typed["volatilities"],
+        model=(typed["model"], typed["parameters"]) if typed["model"] else None,
+        mode=typed["mode"],
     )
 
 
@@ -98,13 +121,14 @@ def as_json(said: WhatIf) -> dict[str, Any]:
         "bucket": said.bucket.code,
         "as_of": utc_stamp(said.as_of),
         "agreement": f"{said.agreement.agreement.code} v{said.agreement.version}",
-        "now": _side(said.now),
-        "after": _side(said.after),
+        "now": side_json(said.now),
+        "after": side_json(said.after),
         "notes": list(said.notes),
     }
 
 
-def _side(side: Side) -> dict[str, Any]:
+def side_json(side: Side) -> dict[str, Any]:
+    """One side; every number is a text."""
     ratio = side.margin_ratio
     return {
         "equity": plain(side.equity),
@@ -115,6 +139,8 @@ def _side(side: Side) -> dict[str, Any]:
         "state": side.state,
         "call_amount": format(side.call_amount, "f"),
         "flags": list(side.flags),
+        "parameter_set": side.parameter_set,
+        "binding": side.binding,
         "liquidation_points": {code: _points(each) for code, each in side.liquidation.items()},
         "components": [
             {
@@ -130,11 +156,14 @@ def _side(side: Side) -> dict[str, Any]:
 
 
 def _points(points: LiquidationPoints) -> dict[str, Any]:
-    return {
-        "below": None if points.below is None else plain(points.below),
-        "above": None if points.above is None else plain(points.above),
-        "is_reached": points.is_reached,
+    prices = {
+        "below": points.below,
+        "above": points.above,
+        "jumps_below": points.jumps_below,
+        "jumps_above": points.jumps_above,
     }
+    said = {name: None if price is None else plain(price) for name, price in prices.items()}
+    return {**said, "is_reached": points.is_reached}
 
 
 def register(router: BaseRouter) -> None:

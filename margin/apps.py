@@ -39,7 +39,11 @@ class MarginConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how requests of this app are shown and applied, and which codes it knows."""
-        from accounts.agreements import register_signature_check, register_terms_check
+        from accounts.agreements import (
+            register_signature_check,
+            register_signature_look,
+            register_terms_check,
+        )
         from margin import (
             agreed_moves,
             agreement_codes,
@@ -49,6 +53,7 @@ class MarginConfig(AppConfig):
             eligibility_checks,
             mark_corrections,
             market_rules,
+            mode_switch,
             model_registry,
             overrides,
             parameters,
@@ -68,3 +73,4 @@ class MarginConfig(AppConfig):
         register_terms_check(agreement_codes.check_terms)
         register_terms_check(eligibility_checks.check_terms)
         register_signature_check(eligibility_checks.check_signature)
+        register_signature_look(mode_switch.look_at_signature)

@@ -26,6 +26,7 @@ from ledger.bucket_moves import (
 from ledger.debts import pledged_in
 from ledger.models import EntryKey, MoveGuard, Release
 from ledger.posting import Draft, Posted
+from margin.asking import ModelRefusedError
 from margin.engine.exact import exact
 from margin.engine.gate import Standing
 from margin.holding import (
@@ -68,6 +69,15 @@ class SideOfMove:
         with exact():
             return self.after.initial_margin - self.after.equity
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether it has less beyond its initial margin after the move, or more missing."""
+        if self.now is None or self.after is None:
+            return False
+        with exact():
+            spare = self.now.equity - self.now.initial_margin
+            return self.after.equity - self.after.initial_margin < spare
+
 
 @dataclass(frozen=True, slots=True)
 class MovePlan:
@@ -104,18 +114,30 @@ def plan_move(move: BucketMove) -> MovePlan:
     pairs = (move.source, held), (move.target, raised)
     scopes = [(bucket, each) for bucket, each in pairs if bucket.is_margined]
     nameless = unpriced(gate, *(each for _, each in scopes))
-    elsewhere = any(bucket.pk in gate.elsewhere for bucket, _ in scopes)
-    said = None if nameless or elsewhere else gate
-    source = _side(move.source, held, left, move=move, gate=said)
-    target = _side(move.target, reached, raised, move=move, gate=said)
+    try:
+        source, target = _sides(move, (held, left), (reached, raised), None if nameless else gate)
+        unsaid = None
+    except ModelRefusedError as refused:
+        source, target = _sides(move, (held, left), (reached, raised), None)
+        unsaid = refused.rule, f"Not moved: {refused.detail}"
     plan = MovePlan(
         move=move, guard=guard, kind=kind_of(move, guard), source=source, target=target,
         version=held.version, price_snapshot=gate.price_snapshot, refusal=None, unpriced=nameless,
     )  # fmt: skip
-    if elsewhere:
-        detail = "A portfolio model decides on one of them, and is not asked about moves yet."
-        return replace(plan, refusal=("under_house_rules", detail))
-    return replace(plan, refusal=_refusal(plan, held, reached))
+    return replace(plan, refusal=_refusal(plan, held, reached) or unsaid)
+
+
+def _sides(
+    move: BucketMove,
+    source: tuple[ScopeBalances, ScopeBalances],
+    target: tuple[ScopeBalances, ScopeBalances],
+    gate: InitialMarginGate | None,
+) -> tuple["SideOfMove", "SideOfMove"]:
+    """Both buckets, now and after; how they stand is left open without a gate."""
+    return (
+        _side(move.source, *source, move=move, gate=gate),
+        _side(move.target, *target, move=move, gate=gate),
+    )
 
 
 def _amount(held: ScopeBalances, asset: str, *, is_position: bool) -> Decimal:
@@ -217,8 +239,8 @@ def _margin_refusal(
     for side in (plan.source, plan.target):
         if side.after is None or side.after.meets_initial:
             continue
-        if side.now is not None and side is plan.target and not plan.move.is_position:
-            continue  # money that comes in never makes a scope worse
+        if side is plan.target and not plan.move.is_position and not side.is_worse:
+            continue  # money came in, and it stands no worse than before
         after = side.after
         return "initial_margin", (
             f"Not moved: initial margin. After {_figure(plan, plan.move.amount)},"

@@ -19,8 +19,9 @@ from ledger.bucket_moves import guard_between
 from ledger.models import Asset, EntryKey, Location, MoveGuard, Pool, Release
 from ledger.models.moves import OUTSIDE
 from ledger.posting import AccountKey, Draft, Leg, Posted
+from margin.asking import ModelRefusedError
 from margin.engine.exact import exact, round_up
-from margin.free import FreeAmount, free_amount, linked_buckets
+from margin.free import FreeAmount, free_amount, lacks_after, linked_buckets
 from margin.holding import balances_of, newest_gate, standing_of
 from margin.models import CallEvent, MarginCall
 
@@ -135,9 +136,18 @@ def _let_through(payment: Payment) -> FreeAmount:
     Raises:
         WithdrawalRefusedError: it is not; says which term binds.
     """
-    free = free_amount(payment.bucket, payment.asset, gate=newest_gate())
+    gate = newest_gate()
+    free = free_amount(payment.bucket, payment.asset, gate=gate)
     if payment.amount <= free.amount:
-        return free
+        lacks = lacks_after(payment.bucket, payment.asset, payment.amount, gate=gate)
+        if not lacks:
+            return free
+        detail = f"After exactly this amount {lacks:,.2f} of initial margin would be missing."
+        raise WithdrawalRefusedError(
+            "initial_margin",
+            f"Not withdrawn: initial margin. {detail}",
+            free_amount=free.amount,
+        )
     term = free.binding
     raise WithdrawalRefusedError(
         term.name,
@@ -169,7 +179,10 @@ def _release(payment: Payment, free: FreeAmount) -> UUID | None:
 
 
 def _settle_call(bucket: Bucket) -> None:
-    """Meet the scope's open call if initial margin is restored, else lower it."""
+    """Meet the scope's open call if initial margin is restored, else lower it.
+
+    Where a portfolio model does not say what it requires the call stays as it is.
+    """
     call = (
         MarginCall.objects.open()
         .select_for_update()
@@ -179,7 +192,10 @@ def _settle_call(bucket: Bucket) -> None:
     )
     if call is None:
         return
-    standing = standing_of(bucket, balances_of(bucket), gate=newest_gate())
+    try:
+        standing = standing_of(bucket, balances_of(bucket), gate=newest_gate())
+    except ModelRefusedError:
+        return
     now = timezone.now()
     before, state_before = call.amount, call.state
     if standing.meets_initial:

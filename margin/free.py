@@ -1,25 +1,24 @@
 """What may leave a bucket: the least of named terms, and which of them binds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 
 from django.db.models import Sum
 from django.utils import timezone
 
-from accounts.figures import WIDE, grouped
+from accounts.figures import grouped
 from accounts.models import Bucket, GroupMember, MarginAccount
 from ledger.blocks import blocks_on
 from ledger.bucket_moves import guard_between
 from ledger.debts import pledged_in
 from ledger.models import Asset, Balance, MoveGuard
 from ledger.models.moves import OUTSIDE
-from margin.engine.collateral import CollateralTerms
+from margin.asking import ModelRefusedError
 from margin.engine.exact import exact
-from margin.engine.gate import Standing
 from margin.holding import ScopeBalances, bad_price, balances_of, standing_of, unpriced
-from margin.marks import BASE
 from margin.releases import InitialMarginGate
+from margin.spare import spare_of, spare_units, without
 
 ZERO = Decimal(0)
 
@@ -61,15 +60,8 @@ def free_amount(bucket: Bucket, asset: Asset, *, gate: InitialMarginGate) -> Fre
         _pledges(bucket, asset, claim),
         _settled(bucket, asset),
     ]
-    nameless = unpriced(gate, held) if bucket.is_margined else None
-    if nameless is not None:
-        terms.append(Term("price", ZERO, f"{nameless} has no mark or no terms"))
-    elif bucket.is_margined and bucket.pk in gate.elsewhere:
-        why = "a portfolio model decides, and withdrawals from such a scope are not released yet"
-        terms.append(Term("initial_margin", ZERO, why))
-    elif bucket.is_margined:
-        standing = standing_of(bucket, held, gate=gate)
-        terms.append(_initial_margin(bucket, asset, held, standing, gate))
+    if bucket.is_margined:
+        terms.append(_initial_margin(bucket, asset, held, gate))
     group = _group_headroom(bucket, asset, held, gate)
     return FreeAmount(asset, [*terms, *([] if group is None else [group])])
 
@@ -132,59 +124,22 @@ def _settled(bucket: Bucket, asset: Asset) -> Term:
 
 
 def _initial_margin(
-    bucket: Bucket, asset: Asset, held: ScopeBalances, standing: Standing, gate: InitialMarginGate
+    bucket: Bucket, asset: Asset, held: ScopeBalances, gate: InitialMarginGate
 ) -> Term:
-    with exact():
-        spare = standing.equity - standing.initial_margin
+    """What leaves the scope its initial margin; nothing where nobody can say."""
+    nameless = unpriced(gate, held)
+    if nameless is not None:
+        return Term("price", ZERO, f"{nameless} has no mark or no terms")
+    try:
+        standing = standing_of(bucket, held, gate=gate)
+        amount = spare_units(bucket, asset, held, gate=gate)
+    except ModelRefusedError as refused:
+        return Term(refused.rule, ZERO, refused.detail.rstrip("."))
     why = (
         f"{bucket.account.code} has {standing.equity:,.2f} equity against"
         f" {standing.initial_margin:,.2f}"
     )
-    return Term("initial_margin", units_of(spare, held, asset, gate), why)
-
-
-def units_of(spare: Decimal, held: ScopeBalances, asset: Asset, gate: InitialMarginGate) -> Decimal:
-    """How much of an asset is worth no more than `spare` after its haircut, rounded down."""
-    if spare <= 0:
-        return spare
-    if any(isinstance(gate.terms.get(code), CollateralTerms) for code in held.claims):
-        return _tiered_units(spare, held, asset, gate)
-    if asset.code == BASE:
-        return spare
-    claim = held.claims.get(asset.code, ZERO)
-    worth = gate.after(
-        claims={asset.code: Decimal(1)}, positions={}, loan=ZERO, is_cash_account=True
-    ).equity
-    if worth <= 0:
-        return claim
-    units = WIDE.divide(spare, worth) if spare < worth * claim else claim
-    return units.quantize(Decimal(1).scaleb(-asset.scale), rounding=ROUND_DOWN)
-
-
-def _tiered_units(
-    spare: Decimal, held: ScopeBalances, asset: Asset, gate: InitialMarginGate
-) -> Decimal:
-    """The most of an asset that can go before what all money counts for falls by `spare`.
-
-    Whatever leaves, nothing counts for more without it: the first amount that is too much is found
-    by halving, in units of the asset's scale.
-    """
-
-    claim, scale = held.claims.get(asset.code, ZERO), asset.scale
-    with exact():
-        whole = _counts(held.claims, gate)
-        low, high = 0, max(0, int(claim.scaleb(scale)))
-        while low < high:
-            middle = (low + high + 1) // 2
-            left = claim - Decimal(middle).scaleb(-scale)
-            lost = whole - _counts({**held.claims, asset.code: left}, gate)
-            low, high = (middle, high) if lost <= spare else (low, middle - 1)
-        return Decimal(low).scaleb(-scale)
-
-
-def _counts(claims: Mapping[str, Decimal], gate: InitialMarginGate) -> Decimal:
-    """What money counts for, by itself."""
-    return gate.after(claims=claims, positions={}, loan=ZERO, is_cash_account=True).equity
+    return Term("initial_margin", amount, why)
 
 
 def linked_buckets(account: MarginAccount) -> list[Bucket]:
@@ -201,23 +156,52 @@ def linked_buckets(account: MarginAccount) -> list[Bucket]:
 
 
 def _group_headroom(
-    bucket: Bucket, asset: Asset, own: ScopeBalances, gate: InitialMarginGate
+    bucket: Bucket, asset: Asset, held: ScopeBalances, gate: InitialMarginGate
 ) -> Term | None:
     """What the linked accounts together have beyond what they need; None outside a group."""
     linked = linked_buckets(bucket.account)
     if not linked:
         return None
-    if any(each.pk in gate.elsewhere for each in linked):
-        why = "a portfolio model decides on a linked account, and is not asked about it yet"
-        return Term("group_headroom", ZERO, why)
     holdings = [(each, balances_of(each)) for each in linked]
-    nameless = unpriced(gate, *(held for _, held in holdings))
+    nameless = unpriced(gate, *(of for _, of in holdings))
     if nameless is not None:
         return Term("group_headroom", ZERO, f"{nameless} of a linked account has no mark")
-    with exact():
-        spare = ZERO
-        for each, held in holdings:
-            standing = standing_of(each, held, gate=gate)
-            spare += standing.equity - standing.initial_margin
+    try:
+        beside = _spare_beside(bucket, holdings, gate)
+        with exact():
+            own = spare_of(bucket, held, gate=gate) if bucket.is_margined else ZERO
+            spare = beside + own
+        amount = spare_units(bucket, asset, held, gate=gate, beside=beside)
+    except ModelRefusedError as refused:
+        return Term("group_headroom", ZERO, refused.detail.rstrip("."))
     why = f"the linked accounts together have {spare:,.2f} beyond what they need"
-    return Term("group_headroom", units_of(spare, own, asset, gate), why)
+    return Term("group_headroom", amount, why)
+
+
+def _spare_beside(
+    bucket: Bucket, linked: Sequence[tuple[Bucket, ScopeBalances]], gate: InitialMarginGate
+) -> Decimal:
+    """What linked scopes other than this have beyond what they need, added up."""
+    with exact():
+        others = (spare_of(each, of, gate=gate) for each, of in linked if each.pk != bucket.pk)
+        return sum(others, ZERO)
+
+
+def lacks_after(
+    bucket: Bucket, asset: Asset, amount: Decimal, *, gate: InitialMarginGate
+) -> Decimal:
+    """What a scope, or those linked with it, would lack after exactly this amount has left; or 0.
+
+    A portfolio model may refuse less than what is free: a coin that leaves may have covered
+    something. House rules never do, and are not asked.
+
+    Raises:
+        ModelRefusedError: a portfolio model does not say what it requires.
+    """
+    if not (bucket.is_margined and gate.is_under_model(bucket.account_id)):
+        return ZERO
+    after = spare_of(bucket, without(balances_of(bucket), asset.code, amount), gate=gate)
+    linked = [(each, balances_of(each)) for each in linked_buckets(bucket.account)]
+    with exact():
+        together = after + _spare_beside(bucket, linked, gate) if linked else after
+    return max(ZERO, -after, -together)

@@ -10,7 +10,6 @@ from ledger.models import Balance
 from margin.engine.gate import Standing
 from margin.engine.marks import PRICE_STATES
 from margin.marks import newest_marks
-from margin.models import MarginResult
 from margin.releases import InitialMarginGate
 
 ZERO = Decimal(0)
@@ -52,22 +51,17 @@ def newest_gate() -> InitialMarginGate:
 
 
 def standing_of(bucket: Bucket, held: ScopeBalances, *, gate: InitialMarginGate) -> Standing:
-    """Equity and requirements of a bucket with these balances.
+    """Equity and requirements of a bucket with these balances, by whatever its agreement names.
 
-    Under a portfolio model the requirements are those of the newest run: they follow from
-    positions, so money that comes or goes does not change them.
+    Raises:
+        ModelRefusedError: a portfolio model decides and does not say what it requires.
     """
-    standing = gate.after(
+    return gate.after(
         claims=held.claims,
         positions=held.positions,
         loan=held.loan,
         is_cash_account=bucket.account.mode == "cash",
-    )
-    if bucket.pk not in gate.elsewhere:
-        return standing
-    newest = MarginResult.objects.filter(scope__bucket=bucket).latest("run__as_of", "pk")
-    return standing._replace(
-        initial_margin=newest.initial_margin, maintenance_margin=newest.maintenance_margin
+        account_id=bucket.account_id,
     )
 
 

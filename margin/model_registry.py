@@ -99,6 +99,27 @@ def models_decided(
     return used, unreadable
 
 
+def parameters_in_force(model: str, code: str, *, day: date) -> UsedModel | None:
+    """A model with the parameters in force on a day, whatever it is used for; None without any.
+
+    Its standing is empty where nobody has decided on it.
+
+    Raises:
+        RejectedInputError: the parameters cannot be read.
+    """
+    sets = ParameterSet.objects.filter(model=model, code=code, effective_from__lte=day)
+    found, known = sets.order_by("-effective_from").first(), MODELS.get(model)
+    if found is None or known is None:
+        return None
+    decided = (
+        ModelDecision.objects.filter(model=model, code=code, effective_from__lte=day)
+        .order_by("-effective_from")
+        .first()
+    )
+    parameters = read_parameters(known.parameters, found.values)
+    return UsedModel(known, found, parameters, "" if decided is None else decided.standing)
+
+
 def decisions_in_force(day: date, *, horizon_id: int | None = None) -> Sequence[ModelDecision]:
     """The newest decision of every model and code on a day, as a horizon knew it."""
     return list(

@@ -73,6 +73,31 @@ class Charged:
     market_sha256: str
 
 
+class PreparedModels:
+    """A market, and every model prepared for it when it is first asked."""
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self._prepared: dict[tuple[str, str, int], Prepared] = {}
+
+    def of(self, used: UsedModel) -> Prepared:
+        """The model with its parameters, prepared for the market.
+
+        Raises:
+            RejectedInputError: it cannot be asked at this market.
+        """
+        said = used.parameter_set
+        key = said.model, said.code, said.version
+        if key not in self._prepared:
+            self._prepared[key] = used.model.prepare(self.market, used.parameters)
+        return self._prepared[key]
+
+
+def wrong_market(refusal: RejectedInputError) -> str:
+    """Why no model can be asked at all."""
+    return f"The market cannot be what it says: {refusal}."
+
+
 def charged(read: ReadInputs) -> Charged:
     """Ask every model in use about its scopes, and every model that is watched about all."""
     if not read.models and not read.shadows:
@@ -80,18 +105,19 @@ def charged(read: ReadInputs) -> Charged:
     try:
         market = market_of(read)
     except RejectedInputError as refusal:
-        return _without_any_model(read, f"The market cannot be what it says: {refusal}.")
+        return _without_any_model(read, wrong_market(refusal))
+    ready = PreparedModels(market)
     refused: dict[int, tuple[str, str]] = {}
     found: dict[int, Charge] = {}
     for key, places in _places_by_model(read).items():
-        answers, wrong = answers_of(read, read.models[key], market, places)
+        answers, wrong = answers_of(read, read.models[key], ready, places)
         found |= {answer.scope: answer for answer in answers}
         refused |= {place: (REJECTED, detail) for place, detail in wrong.items()}
     everyone = list(range(len(read.scopes)))
     shadows = [
         answer
         for used in read.shadows.values()
-        for answer in _watched(read, used, market, everyone)
+        for answer in _watched(read, used, ready, everyone)
         if answer.scope not in refused
     ]
     left = without_scopes(read, refused)
@@ -174,22 +200,23 @@ def _places_by_model(read: ReadInputs) -> dict[tuple[str, str], list[int]]:
 
 
 def _watched(
-    read: ReadInputs, used: UsedModel, market: Market, places: Sequence[int]
+    read: ReadInputs, used: UsedModel, ready: PreparedModels, places: Sequence[int]
 ) -> list[Charge | Refusal]:
-    answers, wrong = answers_of(read, used, market, places)
+    answers, wrong = answers_of(read, used, ready, places)
     return [*answers, *(Refusal(place, used, why) for place, why in wrong.items())]
 
 
 def answers_of(
-    read: ReadInputs, used: UsedModel, market: Market, places: Sequence[int]
+    read: ReadInputs, used: UsedModel, ready: PreparedModels, places: Sequence[int]
 ) -> tuple[list[Charge], dict[int, str]]:
-    """What a model requires of scopes, and why it refuses others.
+    """What a model requires of scopes, and why it refuses others, by their places.
 
     Where the batch is refused each scope is asked by itself, so that one that a model cannot take
     does not keep the others from their requirement.
     """
+    market = ready.market
     try:
-        prepared = used.model.prepare(market, used.parameters)
+        prepared = ready.of(used)
     except RejectedInputError as refusal:
         return [], dict.fromkeys(places, f"{used.parameter_set}: {refusal}.")
     try:

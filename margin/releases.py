@@ -1,57 +1,108 @@
 """Leave to lower a scope: whether it keeps its initial margin at the marks of the day before."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 
 from django.utils import timezone
 
 from accounts.agreements import terms_in_force as terms_of_accounts
-from accounts.models import Bucket
+from accounts.models import AgreementVersion
 from ledger.models import Asset
+from margin.asking import AskedMarket, ModelRefusedError, Quantities, model_of
+from margin.book import UNPRICED, read_ground
 from margin.crowding import crowded_sides
-from margin.engine.exact import ONE
-from margin.engine.gate import Standing, scope_equity_and_initial
+from margin.engine.exact import ONE, exact
+from margin.engine.gate import Standing, scope_equity_and_initial, surcharge_of
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import AssetTerms
 from margin.engine.marks import PRICE_STATES
 from margin.marks import BASE, newest_marks
+from margin.model_registry import UsedModel
 from margin.models import Mark, ModelDecision
 from margin.parameters import engine_terms
 from margin.terms import terms_in_force
 
 
-def buckets_under_models(day: date) -> frozenset[int]:
-    """Ids of the buckets whose account is under a portfolio model on a day."""
-    if not ModelDecision.objects.filter(standing=ModelDecision.Standing.PRODUCTION).exists():
-        return frozenset()
-    accounts = [
-        account for account, terms in terms_of_accounts(day).items() if terms.model != HOUSE_RULES
-    ]
-    return frozenset(Bucket.objects.filter(account__in=accounts).values_list("pk", flat=True))
+class Portfolios:
+    """Portfolio models at fixed marks, read and prepared when a scope under one is first asked."""
+
+    def __init__(self, marks: Mapping[str, Mark], *, day: date) -> None:
+        self._marks, self._day = marks, day
+        self._agreements: dict[int, AgreementVersion | None] = {}
+        self._models: dict[int, UsedModel] = {}
+
+    def agreement_of(self, account_id: int) -> AgreementVersion | None:
+        """The agreement of an account that names a portfolio model; None under house rules."""
+        if not self._any_decided:
+            return None
+        if account_id not in self._agreements:
+            self.look_up([account_id])
+        return self._agreements[account_id]
+
+    def look_up(self, account_ids: Sequence[int]) -> None:
+        """Read the agreements of many accounts at once."""
+        if self._any_decided:
+            found = terms_of_accounts(self._day, account_ids=account_ids)
+            self._agreements |= {
+                pk: terms if (terms := found.get(pk)) and terms.model != HOUSE_RULES else None
+                for pk in account_ids
+            }
+
+    def require(
+        self, agreement: AgreementVersion, scopes: Sequence[Quantities]
+    ) -> list[tuple[Decimal, Decimal]]:
+        """Initial and maintenance margin of each scope by the model that the agreement names.
+
+        Raises:
+            ModelRefusedError: it does not say.
+        """
+        used = self._models.get(agreement.pk)
+        if used is None:
+            used = self._models[agreement.pk] = model_of(agreement, day=self._day)
+        return [
+            (charge.initial_margin, charge.maintenance_margin)
+            for charge in self._market.charges(used, scopes)
+        ]
+
+    @cached_property
+    def _any_decided(self) -> bool:
+        return ModelDecision.objects.filter(standing=ModelDecision.Standing.PRODUCTION).exists()
+
+    @cached_property
+    def _market(self) -> AskedMarket:
+        if not self._marks:
+            raise ModelRefusedError(UNPRICED, "There are no marks yet.")
+        return AskedMarket.of(
+            read_ground(
+                marks={mark.asset_id: mark for mark in self._marks.values()},
+                as_of=max(mark.as_of for mark in self._marks.values()),
+                day=self._day,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class InitialMarginGate:
-    """Answers for any scope at fixed marks and terms; it reads nothing and writes nothing.
+    """Answers for any scope at fixed marks and terms; it writes nothing.
 
     Attributes:
         marks: by asset code, the base currency (1) included.
         terms: by asset code.
         price_snapshot: sha256 of the marks, which a release is bound to.
+        portfolios: asked about scopes whose agreement names a portfolio model.
         contingencies: by asset code, the share of value that its doubted price adds.
         unfit: asset codes whose price is in a state that permits no withdrawal.
-        elsewhere: ids of buckets under a portfolio model, of which these rules cannot say whether
-            money may leave; so none may.
         crowding: what crowded sides of the newest run add to initial margin, by code and sign.
     """
 
     marks: Mapping[str, Decimal]
     terms: Mapping[str, AssetTerms]
     price_snapshot: str
-    elsewhere: frozenset[int] = frozenset()
+    portfolios: Portfolios = field(compare=False)
     contingencies: Mapping[str, Decimal] = field(default_factory=dict)
     unfit: frozenset[str] = frozenset()
     crowding: Mapping[tuple[str, int], Decimal] = field(default_factory=dict)
@@ -85,7 +136,7 @@ class InitialMarginGate:
             marks=marks,
             terms=terms,
             price_snapshot=hashlib.sha256(said.encode()).hexdigest(),
-            elsewhere=buckets_under_models(day),
+            portfolios=Portfolios(newest, day=day),
             contingencies={
                 code: mark.contingency for code, mark in newest.items() if mark.contingency
             },
@@ -95,6 +146,10 @@ class InitialMarginGate:
             crowding=crowded_sides(),
         )
 
+    def is_under_model(self, account_id: int) -> bool:
+        """Whether a portfolio model decides on the scopes of an account."""
+        return self.portfolios.agreement_of(account_id) is not None
+
     def after(
         self,
         *,
@@ -102,9 +157,23 @@ class InitialMarginGate:
         positions: Mapping[str, tuple[Decimal, Decimal]],
         loan: Decimal,
         is_cash_account: bool,
+        account_id: int | None = None,
     ) -> Standing:
-        """How a scope would stand with these balances; see `scope_equity_and_initial`."""
-        return scope_equity_and_initial(
+        """How a scope would stand with these balances; see `scope_equity_and_initial`.
+
+        Args:
+            account_id: whose agreement decides; house rules where None.
+
+        Raises:
+            ModelRefusedError: a portfolio model decides and does not say what it requires.
+        """
+        agreement = None if account_id is None else self.portfolios.agreement_of(account_id)
+        if agreement is not None:
+            quantities = {code: quantity for code, (quantity, _) in positions.items()}
+            [(initial, maintenance)] = self.portfolios.require(
+                agreement, [Quantities(claims, quantities, loan)]
+            )
+        house = scope_equity_and_initial(
             claims=claims,
             positions=positions,
             loan=loan,
@@ -114,3 +183,8 @@ class InitialMarginGate:
             contingencies=self.contingencies,
             crowding=self.crowding,
         )
+        if agreement is None:
+            return house
+        crowded = surcharge_of(positions, marks=self.marks, crowding=self.crowding)
+        with exact():
+            return Standing(house.equity, initial + crowded, maintenance)

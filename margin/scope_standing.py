@@ -4,17 +4,18 @@ Scopes that are thought of go through the same evaluation as every run.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
 from accounts.models import AgreementVersion
 from ledger.positions import Position
+from margin.asking import AskedMarket, ModelRefusedError, Quantities
 from margin.engine.collateral import CollateralTerms, bends, bends_of_others
 from margin.engine.components import Component
 from margin.engine.exact import ZERO, exact
-from margin.engine.gate import scope_equity_and_initial
+from margin.engine.gate import Standing, scope_equity_and_initial
 from margin.engine.house_rules import HouseRulesResult, evaluate
 from margin.engine.inputs import (
     AssetRow,
@@ -33,8 +34,13 @@ from margin.engine.liquidation_points import (
     LiquidationPoints,
     liquidation_points,
 )
+from margin.engine.point_search import searched_points
 from margin.marks import BASE
+from margin.model_registry import UsedModel
+from margin.portfolio import Charge, charge_rows
 
+# Under a model each point is a search: so many assets have theirs, the largest by value.
+SEARCHED_MOST: Final = 8
 NOTHING: Final = Position(quantity=ZERO, average_cost=ZERO)
 SCOPE: Final = "scope"
 JUST: Final = Decimal(1).scaleb(-DECIMALS)
@@ -54,6 +60,18 @@ class Holding:
         held = {code for code, amount in self.claims.items() if amount}
         return held | {code for code, position in self.positions.items() if position.quantity}
 
+    @property
+    def nonzero(self) -> list[tuple[str, Decimal]]:
+        """Positions other than zero, with their signed quantity."""
+        held = self.positions.items()
+        return [(code, position.quantity) for code, position in held if position.quantity]
+
+    @property
+    def quantities(self) -> Quantities:
+        """The same without what positions cost, as portfolio models are asked."""
+        held = {code: position.quantity for code, position in self.positions.items()}
+        return Quantities(self.claims, held, self.loan)
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -63,6 +81,8 @@ class Side:
         margin_ratio: maintenance margin over equity; None where equity is not above 0.
         liquidation: by asset the nearest prices at which it would be liquidated, all else held.
         components: the parts of equity and both requirements.
+        parameter_set: of the portfolio model that decides; empty under house rules.
+        binding: what decided within that model; empty where nothing is required.
     """
 
     holding: Holding
@@ -74,6 +94,8 @@ class Side:
     flags: tuple[str, ...]
     liquidation: Mapping[str, LiquidationPoints]
     components: tuple[Component, ...]
+    parameter_set: str = ""
+    binding: str = ""
 
     @property
     def spare(self) -> Decimal:
@@ -98,6 +120,7 @@ class Ground:
         overridden: those whose mark two people set.
         doubts: what else there is to say of prices.
         crowding: the rate of crowded sides, by code and sign.
+        asked: the market that portfolio models are asked about; None where none is.
     """
 
     kinds: Mapping[str, str]
@@ -107,6 +130,7 @@ class Ground:
     overridden: frozenset[str] = frozenset()
     crowding: Mapping[tuple[str, int], Decimal] = field(default_factory=dict)
     doubts: Mapping[str, Doubt] = field(default_factory=dict)
+    asked: AskedMarket | None = None
 
     @property
     def contingencies(self) -> Mapping[str, Decimal]:
@@ -115,11 +139,29 @@ class Ground:
 
 
 def side_of(
-    held: Holding, *, ground: Ground, agreement: AgreementVersion, is_cash_account: bool
+    held: Holding,
+    *,
+    ground: Ground,
+    agreement: AgreementVersion,
+    is_cash_account: bool,
+    used: UsedModel | None = None,
+    has_points: bool = True,
 ) -> Side:
-    """How a scope stands with these holdings on this ground."""
-    result = _evaluated(held, ground, agreement, is_cash_account=is_cash_account)
-    return Side(
+    """How a scope stands with these holdings on this ground.
+
+    Args:
+        used: the portfolio model that decides; house rules where None.
+        has_points: whether liquidation points are looked for.
+
+    Raises:
+        ModelRefusedError: the model does not say what it requires.
+    """
+    charge = None
+    if used is not None:
+        assert ground.asked is not None, "a model is asked about a market"
+        charge = ground.asked.charge(used, held.quantities)
+    result = _evaluated(held, ground, agreement, is_cash_account=is_cash_account, charge=charge)
+    side = Side(
         holding=held,
         equity=result.equity[0],
         initial_margin=result.initial_margin[0],
@@ -127,17 +169,30 @@ def side_of(
         state=result.state_of(0),
         call_amount=result.call_amount[0],
         flags=tuple(result.flags_of(0)),
-        liquidation={
-            code: points_of(code, held, ground, agreement)
-            for code in sorted(held.assets - {BASE})
-            if not is_cash_account
-        },
+        liquidation={},
         components=tuple(result.components.of(0)),
+        parameter_set="" if charge is None else str(charge.used.parameter_set),
+        binding="" if charge is None else charge.binding,
+    )
+    if not has_points:
+        return side
+    if used is not None:
+        return replace(side, liquidation=_model_points(side, ground, agreement, used))
+    if is_cash_account:
+        return side
+    codes = sorted(held.assets - {BASE})
+    return replace(
+        side, liquidation={code: points_of(code, held, ground, agreement) for code in codes}
     )
 
 
 def _evaluated(
-    held: Holding, ground: Ground, agreement: AgreementVersion, *, is_cash_account: bool
+    held: Holding,
+    ground: Ground,
+    agreement: AgreementVersion,
+    *,
+    is_cash_account: bool,
+    charge: Charge | None,
 ) -> HouseRulesResult:
     """The scope through the evaluation of a run."""
     return evaluate(
@@ -156,24 +211,28 @@ def _evaluated(
             scopes=[
                 ScopeRow(
                     name=SCOPE,
-                    is_cash_account=is_cash_account,
+                    is_cash_account=is_cash_account or charge is not None,
                     loan=held.loan,
                     call_level=agreement.call_level,
                     liquidation_level=agreement.liquidation_level,
                     minimum_transfer_amount=agreement.minimum_transfer_amount,
                 )
             ],
-            claims=[ClaimRow(SCOPE, code, amount) for code, amount in held.claims.items()],
+            claims=[
+                ClaimRow(SCOPE, code, amount) for code, amount in held.claims.items() if amount
+            ],
             positions=[
                 PositionRow(SCOPE, code, position.quantity, position.average_cost)
                 for code, position in held.positions.items()
+                if position.quantity
             ],
             surcharges=[
                 SurchargeRow(SCOPE, place, rate)
-                for place, (code, position) in enumerate(held.positions.items())
+                for place, (code, quantity) in enumerate(held.nonzero)
                 if not is_cash_account
-                and (rate := ground.crowding.get((code, 1 if position.quantity > 0 else -1)))
+                and (rate := ground.crowding.get((code, 1 if quantity > 0 else -1)))
             ],
+            charges=[] if charge is None else charge_rows({0: charge}, [SCOPE]),
             currency=BASE,
         )
     )
@@ -185,20 +244,69 @@ def balance_at(
     """Equity of a margined scope and its liquidation level, by the price of one asset."""
 
     def at(price: Decimal) -> Balance:
-        standing = scope_equity_and_initial(
-            claims=held.claims,
-            positions={c: (p.quantity, p.average_cost) for c, p in held.positions.items()},
-            loan=held.loan,
-            is_cash_account=False,
-            marks={**ground.marks, code: price},
-            terms=ground.terms,
-            contingencies=ground.contingencies,
-        )
+        standing = _valued(held, ground, prices={code: price}, is_cash_account=False)
         with exact():
             threshold = agreement.liquidation_level * standing.maintenance_margin
         return Balance(standing.equity, threshold)
 
     return at
+
+
+def model_balance_at(
+    code: str, held: Holding, ground: Ground, agreement: AgreementVersion, used: UsedModel
+) -> Callable[[Decimal], Balance]:
+    """The same of a scope under a portfolio model, which is asked at each price.
+
+    Where the model refuses a price, `at` raises ModelRefusedError.
+    """
+    asked, quantities = ground.asked, held.quantities
+    assert asked is not None, "a model is asked about a market"
+
+    def at(price: Decimal) -> Balance:
+        equity = _valued(held, ground, prices={code: price}, is_cash_account=True).equity
+        charge = asked.moved(prices={code: float(price)}).charge(used, quantities)
+        with exact():
+            threshold = agreement.liquidation_level * charge.maintenance_margin
+        return Balance(equity, threshold)
+
+    return at
+
+
+def _valued(
+    held: Holding, ground: Ground, *, prices: Mapping[str, Decimal], is_cash_account: bool
+) -> Standing:
+    return scope_equity_and_initial(
+        claims=held.claims,
+        positions={c: (p.quantity, p.average_cost) for c, p in held.positions.items()},
+        loan=held.loan,
+        is_cash_account=is_cash_account,
+        marks={**ground.marks, **prices},
+        terms=ground.terms,
+        contingencies=ground.contingencies,
+    )
+
+
+def _model_points(
+    side: Side, ground: Ground, agreement: AgreementVersion, used: UsedModel
+) -> dict[str, LiquidationPoints]:
+    """Points of the largest holdings; of an asset whose moves the model refuses, none."""
+    held = side.holding
+    with exact():
+        now = Balance(side.equity, agreement.liquidation_level * side.maintenance_margin)
+
+        def value(code: str) -> Decimal:
+            quantity = held.positions.get(code, NOTHING).quantity + held.claims.get(code, ZERO)
+            return abs(quantity) * ground.marks[code]
+
+        largest = sorted(held.assets - {BASE}, key=lambda code: (-value(code), code))
+    points = {}
+    for code in sorted(largest[:SEARCHED_MOST]):
+        at = model_balance_at(code, held, ground, agreement, used)
+        try:
+            points[code] = searched_points(at, price=ground.marks[code], now=now)
+        except ModelRefusedError:
+            continue
+    return points
 
 
 def points_of(

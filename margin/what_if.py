@@ -6,16 +6,19 @@ run, so what is shown here is what the next run says once the change is booked.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Final
 
-from django.db.models import Max
+from django.db.models import Max, Subquery
 
 from accounts.agreements import account_terms
 from accounts.models import AgreementVersion, Bucket
 from ledger.debts import pledged_in
 from ledger.models import Asset, AssetKind
 from ledger.positions import Position
+from margin.asking import AskedMarket, ModelRefusedError, model_of, named_model
+from margin.book import read_ground
 from margin.crowding import crowded_sides
 from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
@@ -23,7 +26,8 @@ from margin.engine.inputs import MoneyTerms
 from margin.holding import balances_of
 from margin.market_states import doubt_of
 from margin.marks import BASE
-from margin.models import Mark
+from margin.model_registry import UsedModel
+from margin.models import Contract, Mark
 from margin.parameters import engine_terms
 from margin.scope_standing import NOTHING, Ground, Holding, Side, side_of
 from margin.terms import terms_in_force
@@ -34,6 +38,9 @@ from margin.trades import (
     derivative_trade,
     security_trade,
 )
+
+# How house rules take a scope: nothing is required of a cash account.
+MODES: Final = ("cash", "cross")
 
 
 class WhatIfRefusedError(ValueError):
@@ -65,20 +72,27 @@ class Change:
 
     Attributes:
         money: by asset, signed; brought in or taken out.
-        prices: by asset, the mark instead of the newest one, above 0.
+        prices: by asset, the mark instead of the newest one, above 0; closes of past days stay.
         haircuts: by money asset, the share that does not count.
+        volatilities: by option, a year's, above 0; models alone know them.
+        model: name and code of parameters to decide instead of what the agreement names.
+        mode: "cash" or "cross", how house rules take the account instead of as it is.
     """
 
     trades: Sequence[ThoughtTrade] = ()
     money: Mapping[str, Decimal] = field(default_factory=dict)
     prices: Mapping[str, Decimal] = field(default_factory=dict)
     haircuts: Mapping[str, Decimal] = field(default_factory=dict)
+    volatilities: Mapping[str, Decimal] = field(default_factory=dict)
+    model: tuple[str, str] | None = None
+    mode: str | None = None
 
     @property
     def assets(self) -> set[str]:
         """Everything it names."""
         traded = {trade.asset for trade in self.trades}
-        return traded | self.money.keys() | self.prices.keys() | self.haircuts.keys()
+        by_asset = (self.money, self.prices, self.haircuts, self.volatilities)
+        return traded.union(*by_asset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,32 +114,81 @@ class WhatIf:
     notes: tuple[str, ...]
 
 
-def what_if(bucket: Bucket, change: Change) -> WhatIf:
+def what_if(bucket: Bucket, change: Change, *, has_points: bool = True) -> WhatIf:
     """How a scope would stand after a change, at the newest marks and the terms in force.
 
+    Args:
+        has_points: whether liquidation points are looked for; under a model each is a search.
+
     Raises:
-        WhatIfRefusedError: `unknown_asset`, `no_mark`, `no_agreement`, `invalid`,
-            `under_house_rules`, and what booking would refuse: `claim_below_zero`.
+        WhatIfRefusedError: `unknown_asset`, `unknown_model`, `no_mark`, `no_agreement`, `invalid`,
+            what booking would refuse: `claim_below_zero`, and where a portfolio model does not
+            say what it requires: `model_not_in_use`, `model_refused`, `unpriced_position`.
     """
     held = holding_of(bucket)
     as_of = newest_as_of()
-    agreement = account_terms(bucket.account_id, day=as_of.astimezone(UTC).date())
+    day = as_of.astimezone(UTC).date()
+    agreement = account_terms(bucket.account_id, day=day)
     if agreement is None:
         detail = f"{bucket.account.code} has no agreement in force."
         raise WhatIfRefusedError("no_agreement", detail)
-    if agreement.model != HOUSE_RULES:
-        detail = f"{bucket.account.code} is under {agreement.model}; only house rules are shown."
-        raise WhatIfRefusedError("under_house_rules", detail)
-    ground, assets = _ground(held.assets | change.assets, as_of=as_of)
-    _check(change, ground)
-    moved = _moved(ground, change)
-    holding, notes = _after(bucket, held, change, moved, assets)
-    is_cash = bucket.account.mode == "cash"
-    now, after = (
-        side_of(each, ground=at, agreement=agreement, is_cash_account=is_cash)
-        for each, at in ((held, ground), (holding, moved))
-    )
+    try:
+        used = models_of(agreement, change, day=day)
+        ground, assets = ground_at(as_of, codes=held.assets | change.assets, day=day)
+        _check(change, ground)
+        if any(used):
+            besides = [assets[code].pk for code in held.assets | change.assets]
+            ground = replace(ground, asked=asked_market(as_of, day=day, besides=besides))
+        moved = _moved(ground, change)
+        holding, notes = _after(bucket, held, change, moved, assets)
+        mode = bucket.account.mode
+        now = _side(held, ground, agreement, mode, used[0], has_points)
+        after = now
+        if change != Change():
+            mode = change.mode or mode
+            after = _side(holding, moved, agreement, mode, used[1], has_points)
+    except ModelRefusedError as refused:
+        raise WhatIfRefusedError(refused.rule, refused.detail) from refused
     return WhatIf(bucket, agreement, as_of, change, ground, now, after, tuple(notes))
+
+
+def _side(
+    held: Holding,
+    ground: Ground,
+    agreement: AgreementVersion,
+    mode: str,
+    used: UsedModel | None,
+    has_points: bool,
+) -> Side:
+    return side_of(
+        held,
+        ground=ground,
+        agreement=agreement,
+        is_cash_account=mode == "cash",
+        used=used,
+        has_points=has_points,
+    )
+
+
+def models_of(
+    agreement: AgreementVersion, change: Change, *, day: date
+) -> tuple[UsedModel | None, UsedModel | None]:
+    """The portfolio models that decide now and after; None for house rules.
+
+    Raises:
+        ModelRefusedError: one is not in use, or its parameters cannot be read.
+        WhatIfRefusedError: `unknown_model`.
+    """
+    now = None if agreement.model == HOUSE_RULES else model_of(agreement, day=day)
+    if change.model is None:
+        return now, now
+    if change.model[0] == HOUSE_RULES:
+        return now, None
+    after = named_model(*change.model, day=day)
+    if after is None:
+        detail = f"Margin has no model {' with parameters '.join(change.model)} on {day}."
+        raise WhatIfRefusedError("unknown_model", detail)
+    return now, after
 
 
 def holding_of(bucket: Bucket) -> Holding:
@@ -141,14 +204,33 @@ def newest_as_of() -> datetime:
     Raises:
         WhatIfRefusedError: `no_mark`: there are none yet.
     """
-    newest: datetime | None = Mark.objects.aggregate(newest=Max("as_of"))["newest"]
+    newest_day = Mark.objects.order_by("-business_day").values("business_day")[:1]
+    of_day = Mark.objects.filter(business_day=Subquery(newest_day))
+    newest: datetime | None = of_day.aggregate(newest=Max("as_of"))["newest"]
     if newest is None:
         raise WhatIfRefusedError("no_mark", "There are no marks yet; a day's files bring them.")
     return newest
 
 
-def _ground(codes: Iterable[str], *, as_of: datetime) -> tuple[Ground, dict[str, Asset]]:
-    """Marks and terms of these assets and of the currency, and the assets."""
+def asked_market(as_of: datetime, *, day: date, besides: Iterable[int] = ()) -> AskedMarket:
+    """The market of all marks of an instant, with the terms of a day.
+
+    Args:
+        besides: assets that the next run would ask its models about for the first time.
+    """
+    found = Mark.objects.standing().filter(business_day=as_of.astimezone(UTC).date(), as_of=as_of)
+    marks = {mark.asset_id: mark for mark in found}
+    return AskedMarket.of(read_ground(marks=marks, as_of=as_of, day=day, besides=besides))
+
+
+def ground_at(
+    as_of: datetime, *, codes: Iterable[str], day: date
+) -> tuple[Ground, dict[str, Asset]]:
+    """Marks of an instant and terms of a day, of these assets and of the currency, and the assets.
+
+    Raises:
+        WhatIfRefusedError: `unknown_asset`, `no_mark`.
+    """
     wanted = {*codes, BASE}
     assets = {asset.code: asset for asset in Asset.objects.filter(code__in=wanted)}
     strange = sorted(wanted - assets.keys())
@@ -159,7 +241,7 @@ def _ground(codes: Iterable[str], *, as_of: datetime) -> tuple[Ground, dict[str,
         ids[mark.asset_id]: mark
         for mark in Mark.objects.standing().filter(as_of=as_of, asset_id__in=ids)
     }
-    in_force = terms_in_force(as_of.astimezone(UTC).date(), asset_ids=list(ids))
+    in_force = terms_in_force(day, asset_ids=list(ids))
     terms = {
         code: found
         for code, asset in assets.items()
@@ -192,6 +274,17 @@ def _moved(ground: Ground, change: Change) -> Ground:
         carried=ground.carried - change.prices.keys(),
         overridden=ground.overridden - change.prices.keys(),
         doubts={c: doubt for c, doubt in ground.doubts.items() if c not in change.prices},
+        asked=None if ground.asked is None else _asked_after(ground.asked, change),
+    )
+
+
+def _asked_after(asked: AskedMarket, change: Change) -> AskedMarket:
+    """The market with prices and volatilities that are thought of; past closes stay."""
+    if not change.prices and not change.volatilities:
+        return asked
+    return asked.moved(
+        prices={code: float(price) for code, price in change.prices.items()},
+        volatilities={code: float(each) for code, each in change.volatilities.items()},
     )
 
 
@@ -211,6 +304,25 @@ def _check(change: Change, ground: Ground) -> None:
     for code, haircut in change.haircuts.items():
         if not 0 <= haircut <= 1:
             raise WhatIfRefusedError("invalid", f"The haircut of {code} is a share from 0 to 1.")
+    _check_volatilities(change)
+    if change.mode not in (None, *MODES):
+        detail = f"A scope is not thought of as {change.mode}: only as {' or '.join(MODES)}."
+        raise WhatIfRefusedError("invalid", detail)
+
+
+def _check_volatilities(change: Change) -> None:
+    """Only options have one, and it is above 0."""
+    options = set(
+        Contract.objects.filter(
+            form=Contract.Form.OPTION, asset__code__in=change.volatilities
+        ).values_list("asset__code", flat=True)
+        if change.volatilities
+        else ()
+    )
+    for code, volatility in change.volatilities.items():
+        if code not in options or volatility <= 0:
+            detail = f"{code} has no volatility." if volatility > 0 else "A volatility is above 0."
+            raise WhatIfRefusedError("invalid", detail)
 
 
 def _after(

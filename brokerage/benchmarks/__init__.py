@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from brokerage.benchmarks import margin, posting, reads, verifying
+from brokerage.benchmarks import margin, posting, reads, verifying, what_if
 
 # Measures in a scratch cluster; returns the object to print. The first argument asks for a
-# minute's worth; margin takes `accounts` too.
+# minute's worth; margin and what_if take `accounts` too.
 Measure = Callable[..., dict[str, Any]]
 
 BENCHMARKS: dict[str, Measure] = {
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Measure] = {
     "posting": posting.measure,
     "reads": reads.measure,
     "verify": verifying.measure,
+    "what_if": what_if.measure,
 }
 """By the name that `manage.py benchmark` is given."""
 

@@ -154,7 +154,7 @@ HOW = {"A": "ENABLE ALWAYS", "O": "ENABLE", "R": "ENABLE REPLICA", "D": "DISABLE
 
 
 @contextmanager
-def without_guards(superuser: Connection, tables: Sequence[str]) -> Iterator[None]:
+def without_guards(superuser: Connection, tables: Sequence[str] = TABLES) -> Iterator[None]:
     """Have the body write past the guards of tables; afterwards each stands as it stood."""
     watchers = superuser.execute("SELECT evtname, evtenabled FROM pg_event_trigger").fetchall()
     for watcher, _ in watchers:

@@ -33,6 +33,7 @@ class BucketInfo:
     is_margined: bool
     role: str
     client_id: int | None
+    account_id: int
 
 
 @dataclass(slots=True)
@@ -226,6 +227,7 @@ def read_day_book(day: date) -> DayBook:
                     "is_margined",
                     "role",
                     "account__client_id",
+                    "account_id",
                 )
             )
         },

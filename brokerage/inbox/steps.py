@@ -128,6 +128,8 @@ def apply_events(context: DayContext) -> dict[str, Any]:
     known = InboxEvent.objects.filter(event_id__in={event.id for event in events})
     gate = InitialMarginGate.at_marks_before(day.day)
     book = read_day_book(day.day)
+    asked = {(row.account, row.bucket) for row in transfers.rows} & book.buckets.keys()
+    gate.portfolios.look_up(sorted({book.bucket(*name).account_id for name in asked}))
     decided = decide_events(
         events,
         book=book,

@@ -7,6 +7,8 @@ from brokerage.inbox.daybook import ZERO, BucketInfo, DayBook, Move
 from brokerage.inbox.decisions import Decision, RefusedEventError, ReleaseAsk, decimals_of
 from brokerage.inbox.rows import TransferRow
 from ledger.models.moves import OUTSIDE
+from margin.asking import ModelRefusedError
+from margin.engine.gate import Standing
 from margin.releases import InitialMarginGate
 
 CASH = "USD"
@@ -216,23 +218,12 @@ def _released(
     """Margin's leave to lower a scope; a bucket that is no scope needs none."""
     if not bucket.is_margined:
         return None
-    positions = {
-        code: (held.quantity, held.average_cost) for code, held in book.positions_of(bucket).items()
-    }
     held = {code for code, amount in book.claims_of(bucket).items() if amount} | {
-        code for code, (quantity, _) in positions.items() if quantity
+        code for code, each in book.positions_of(bucket).items() if each.quantity
     }
-    if bucket.id in gate.elsewhere or not gate.unfit.isdisjoint(held):
+    if not gate.unfit.isdisjoint(held):
         raise RefusedEventError("initial_margin")
-    standing = gate.after(
-        claims={
-            **book.claims_of(bucket),
-            transfer.asset: book.claim(bucket, transfer.asset) - transfer.amount,
-        },
-        positions=positions,
-        loan=book.loans.get(bucket.id, ZERO) if bucket.code == "FREE" else ZERO,
-        is_cash_account=bucket.mode == "cash",
-    )
+    standing = _standing_after(transfer, bucket, book, gate)
     if standing.equity < standing.initial_margin:
         raise RefusedEventError("initial_margin")
     return ReleaseAsk(
@@ -243,3 +234,29 @@ def _released(
         binding_term="initial_margin",
         free_amount=standing.equity - standing.initial_margin,
     )
+
+
+def _standing_after(
+    transfer: TransferRow, bucket: BucketInfo, book: DayBook, gate: InitialMarginGate
+) -> Standing:
+    """How the scope would stand without what the transfer takes.
+
+    Raises:
+        RefusedEventError: a portfolio model decides and does not say what it requires.
+    """
+    try:
+        return gate.after(
+            claims={
+                **book.claims_of(bucket),
+                transfer.asset: book.claim(bucket, transfer.asset) - transfer.amount,
+            },
+            positions={
+                code: (held.quantity, held.average_cost)
+                for code, held in book.positions_of(bucket).items()
+            },
+            loan=book.loans.get(bucket.id, ZERO) if bucket.code == "FREE" else ZERO,
+            is_cash_account=bucket.mode == "cash",
+            account_id=bucket.account_id,
+        )
+    except ModelRefusedError as refused:
+        raise RefusedEventError("initial_margin") from refused

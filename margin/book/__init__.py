@@ -1,5 +1,6 @@
 """The border to the engine: what a run reads, as rows that lead back and as arrays of floats."""
 
+from margin.book.ground import read_ground
 from margin.book.rows import (
     BASE,
     MODEL_NOT_IN_USE,
@@ -23,6 +24,7 @@ __all__ = [
     "ReadInputs",
     "ScopeRow",
     "Unmargined",
+    "read_ground",
     "read_inputs",
     "read_with_models",
     "without_scopes",

@@ -1,22 +1,27 @@
 """Rows of a run as the arrays of portfolio models: the one place where decimals become floats."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from ledger.models import Asset, AssetKind
 from margin.book.market_data import MarketData
-from margin.book.rows import BASE, Close, ReadInputs
+from margin.book.closes import Close
+from margin.book.rows import BASE, ReadInputs
 from margin.engine.books import Books, books_of
 from margin.engine.given import Float
-from margin.engine.market import DAYS_PER_YEAR, Flag, Instruments, Kind, Market
+from margin.engine.market import DAYS_PER_YEAR, Flag, Index, Instruments, Kind, Market
 from margin.engine.rejected import RejectedInputError
 from margin.engine.surface import Surface
 from margin.models import Contract, Mark
 
+NOTHING_MOVED: Final[Mapping[str, float]] = MappingProxyType({})
 SECONDS_PER_YEAR: Final = DAYS_PER_YEAR * 86_400.0
 FORMS: Final = {
     Contract.Form.PERPETUAL: Kind.PERPETUAL,
@@ -39,7 +44,76 @@ class Row(NamedTuple):
     price: float
 
 
-def market_of(read: ReadInputs) -> Market:
+@dataclass(frozen=True, slots=True, eq=False)
+class MarketRows:
+    """A market but for its prices: everything with a mark, and how it moved in the past.
+
+    Attributes:
+        places: of instruments, by code.
+        instruments: by code.
+        underlyings: their codes.
+        marks: (I,) prices as they are.
+        spot_rows: (U,) the instrument whose price is that of the underlying; -1 where none is.
+        confidences: (I,) how far each mark is trusted.
+        carried: rates, forwards, volatilities, and where these rest on no good quote, (I,) each,
+            by the price (I,) of what an instrument is written on.
+        returns, daily_volatilities: (T, U) and (U,), of past days.
+        daily_volumes: (U,); open_interests: (I,).
+    """
+
+    places: Mapping[str, int]
+    instruments: Instruments
+    underlyings: tuple[str, ...]
+    marks: Float
+    spot_rows: Index
+    confidences: Float
+    carried: Callable[[Float], tuple[Float, Float, Float, Flag]]
+    returns: Float
+    daily_volatilities: Float
+    daily_volumes: Float
+    open_interests: Float
+
+    def market(
+        self,
+        *,
+        prices: Mapping[str, float] = NOTHING_MOVED,
+        volatilities: Mapping[str, float] = NOTHING_MOVED,
+    ) -> Market:
+        """The market at the marks, or at other prices and volatilities of some of it.
+
+        Args:
+            prices: by code, in the place of the mark; such a price is trusted.
+            volatilities: of options, by code.
+
+        Raises:
+            RejectedInputError: it cannot be what it says.
+        """
+        contract, marks, confidences = self.instruments, self.marks.copy(), self.confidences.copy()
+        for code, price in prices.items():
+            if code in self.places:
+                marks[self.places[code]], confidences[self.places[code]] = price, 1.0
+        spots = np.where(self.spot_rows < 0, np.nan, np.append(marks, np.nan)[self.spot_rows])
+        rates, forwards, deviations, is_flagged = self.carried(spots[contract.underlyings])
+        for code, volatility in volatilities.items():
+            if code in self.places:
+                deviations[self.places[code]], is_flagged[self.places[code]] = volatility, False
+        return Market(
+            instruments=contract,
+            underlyings=self.underlyings,
+            spots=spots,
+            prices=marks,
+            forwards=np.where(contract.kinds == Kind.FUTURE, marks, forwards),
+            volatilities=deviations,
+            rates=rates,
+            confidences=np.where(is_flagged, 0.0, confidences),
+            daily_volatilities=self.daily_volatilities,
+            daily_volumes=self.daily_volumes,
+            open_interests=self.open_interests,
+            returns=self.returns,
+        )
+
+
+def market_rows(read: ReadInputs) -> MarketRows:
     """What the scopes that a model is asked about hold, by code, at the marks of the run.
 
     With it comes what that is written on, and nothing else: an asset that nobody holds who is
@@ -50,43 +124,47 @@ def market_of(read: ReadInputs) -> Market:
     of their currency, and that price itself for anything else. Nothing is assumed where nothing is
     known: rates, volumes and open interest are 0, options have the volatility 0, and a model that
     needs more refuses. What is worth nothing or less is left out.
+
+    Raises:
+        RejectedInputError: an instrument cannot be what it says.
     """
     rows, data = list(_rows(read)), read.market or MarketData(read.as_of)
     codes = {asset.pk: asset.code for asset in read.assets.values()}
     underlyings = sorted({row.underlying for row in rows}, key=lambda pk: codes[pk])
-    place = {pk: n for n, pk in enumerate(underlyings)}
-    spots = _spots(rows, underlyings)
-    at = np.array([place[row.underlying] for row in rows], dtype=np.intp)
-    kinds = np.array([row.kind for row in rows], dtype=np.int8)
-    prices = np.array([row.price for row in rows], dtype=np.float64)
-    rates, forwards, volatilities, is_flagged = _carried(read, rows, data, spots[at])
     returns = _returns(read.closes, underlyings)
-    return Market(
-        instruments=Instruments(
-            names=tuple(row.asset.code for row in rows),
-            kinds=kinds,
-            underlyings=at,
-            multipliers=np.array([row.multiplier for row in rows], dtype=np.float64),
-            strikes=np.array([row.strike for row in rows], dtype=np.float64),
-            rights=np.array([row.right for row in rows], dtype=np.int8),
-            years=np.array([row.years for row in rows], dtype=np.float64),
-            is_inverse=np.array([row.is_inverse for row in rows], dtype=bool),
-        ),
+    return MarketRows(
+        places={row.asset.code: n for n, row in enumerate(rows)},
+        instruments=_instruments(rows, underlyings),
         underlyings=tuple(codes[pk] for pk in underlyings),
-        spots=spots,
-        prices=prices,
-        forwards=np.where(kinds == Kind.FUTURE, prices, forwards),
-        volatilities=volatilities,
-        rates=rates,
-        confidences=np.where(
-            is_flagged,
-            0.0,
-            np.array([_confidence(read.marks[row.asset.pk]) for row in rows], dtype=np.float64),
+        marks=np.array([row.price for row in rows], dtype=np.float64),
+        spot_rows=_spot_rows(rows, underlyings),
+        confidences=np.array(
+            [_confidence(read.marks[row.asset.pk]) for row in rows], dtype=np.float64
         ),
-        daily_volatilities=returns.std(axis=0) if len(returns) else np.zeros(len(underlyings)),
+        carried=partial(_carried, read, rows, data),
         daily_volumes=np.array([data.volumes.get(pk, 0.0) for pk in underlyings]),
         open_interests=np.array([data.open_interests.get(row.asset.pk, 0.0) for row in rows]),
         returns=returns,
+        daily_volatilities=returns.std(axis=0) if len(returns) else np.zeros(len(underlyings)),
+    )
+
+
+def market_of(read: ReadInputs) -> Market:
+    """The market of a run, at its marks."""
+    return market_rows(read).market()
+
+
+def _instruments(rows: Sequence[Row], underlyings: Sequence[int]) -> Instruments:
+    place = {pk: n for n, pk in enumerate(underlyings)}
+    return Instruments(
+        names=tuple(row.asset.code for row in rows),
+        kinds=np.array([row.kind for row in rows], dtype=np.int8),
+        underlyings=np.array([place[row.underlying] for row in rows], dtype=np.intp),
+        multipliers=np.array([row.multiplier for row in rows], dtype=np.float64),
+        strikes=np.array([row.strike for row in rows], dtype=np.float64),
+        rights=np.array([row.right for row in rows], dtype=np.int8),
+        years=np.array([row.years for row in rows], dtype=np.float64),
+        is_inverse=np.array([row.is_inverse for row in rows], dtype=bool),
     )
 
 
@@ -172,9 +250,12 @@ def _rows(read: ReadInputs) -> "list[Row]":
 
 
 def _held_by_models(read: ReadInputs) -> set[int]:
-    """Assets in scopes under a model, in all where one is watched, and what they are written on."""
+    """Assets in scopes under a model, in all where one is watched, and what they are written on.
+
+    Of a run that is only thought of, whose scopes are not read, they are listed.
+    """
     is_watched = bool(read.shadows)
-    wanted = {
+    wanted = set(read.asked) | {
         held.asset_id
         for held in (*read.claims, *read.positions)
         if (is_watched or read.scopes[held.scope].model_key is not None)
@@ -218,14 +299,14 @@ def _years(now: datetime, expires_at: datetime | None) -> float:
     return max((expires_at.astimezone(UTC) - now).total_seconds(), 0.0) / SECONDS_PER_YEAR
 
 
-def _spots(rows: Sequence[Row], underlyings: Sequence[int]) -> Float:
-    """The mark of each underlying; where it has none, that of the first thing written on it."""
-    prices: dict[int, float] = {}
-    for row in rows:
+def _spot_rows(rows: Sequence[Row], underlyings: Sequence[int]) -> Index:
+    """(U,) the row of each underlying; where it has none, the first thing written on it."""
+    found: dict[int, int] = {}
+    for place, row in enumerate(rows):
         if row.kind is not Kind.OPTION:
-            prices.setdefault(row.underlying, row.price)
-    prices |= {row.asset.pk: row.price for row in rows if row.asset.pk in underlyings}
-    return np.array([prices.get(pk, np.nan) for pk in underlyings], dtype=np.float64)
+            found.setdefault(row.underlying, place)
+    found |= {row.asset.pk: place for place, row in enumerate(rows) if row.asset.pk in underlyings}
+    return np.array([found.get(pk, -1) for pk in underlyings], dtype=np.intp)
 
 
 def _returns(closes: Sequence[Close], underlyings: Sequence[int]) -> Float:

@@ -71,7 +71,7 @@ class MarketData:
         )  # fmt: skip
 
 
-def read_market(*, horizon_id: int, as_of: datetime, day: date) -> MarketData:
+def read_market(*, horizon_id: int | None, as_of: datetime, day: date) -> MarketData:
     """Everything of a market beside its marks that a horizon knew; two queries."""
     rows: dict[str, list[MarketRow]] = defaultdict(list)
     for row in newest_rows(as_of, kinds=KINDS, horizon_id=horizon_id):

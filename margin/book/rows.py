@@ -15,6 +15,7 @@ from accounts.agreements import terms_in_force as agreements_in_force
 from accounts.models import AgreementVersion, Scope
 from ledger.models import Asset, Horizon
 from margin.book.averages import restated_averages
+from margin.book.closes import Close, closes_until
 from margin.book.market_data import MarketData, read_market
 from margin.eligibility import Eligibility, eligibility_in_force
 from margin.engine.crowding import CrowdingPolicy
@@ -30,8 +31,6 @@ BASE = "USD"
 NO_AGREEMENT = "no_agreement"
 UNPRICED = "unpriced_position"
 MODEL_NOT_IN_USE = "model_not_in_use"
-# So many days of closes are read for models that look back; five years of trading days.
-CLOSES_DAYS_MAX = 1_300
 NO_RULES = Eligibility()
 BALANCES = (
     "SELECT b.* FROM ledger_horizon h, LATERAL margin.balances_at(h.snapshot, %s) b"
@@ -60,14 +59,6 @@ class ScopeRow(NamedTuple):
         """Model and code of parameters; None under house rules."""
         model, code = self.agreement.model, self.agreement.parameters
         return None if model == HOUSE_RULES else (model, code)
-
-
-class Close(NamedTuple):
-    """The last mark of an asset on a day."""
-
-    asset_id: int
-    day: date
-    price: Decimal
 
 
 class Holding(NamedTuple):
@@ -102,6 +93,7 @@ class ReadInputs:
         contracts: by asset id; closes: by asset and day; market: what is known beside marks;
             eligibility: who may be under a model. All are read where a model is used.
         crowding: policies in force, by asset id.
+        asked: assets that models are asked about beyond what the scopes here hold.
     """
 
     horizon_id: int
@@ -121,6 +113,7 @@ class ReadInputs:
     closes: Sequence[Close] = ()
     eligibility: Eligibility = NO_RULES
     market: MarketData | None = None
+    asked: frozenset[int] = frozenset()
     crowding: Mapping[int, tuple[ParameterSet, CrowdingPolicy]] = field(default_factory=dict)
 
 
@@ -175,7 +168,7 @@ def _with_models(
         models=models,
         shadows=shadows,
         contracts={each.asset_id: each for each in known},
-        closes=_closes(inputs.horizon_id, as_of=inputs.as_of),
+        closes=closes_until(inputs.as_of, horizon_id=inputs.horizon_id),
         market=read_market(
             horizon_id=inputs.horizon_id, as_of=inputs.as_of, day=inputs.business_day
         ),
@@ -226,22 +219,6 @@ def marks_at(horizon_id: int, *, as_of: datetime) -> dict[int, Mark]:
     rows = known_at(Mark.objects.filter(as_of=as_of), horizon_id)
     newest = rows.order_by("asset_id", "-revision").distinct("asset_id")
     return {mark.asset_id: mark for mark in newest}
-
-
-def _closes(horizon_id: int, *, as_of: datetime) -> list[Close]:
-    """The last mark of every asset and day up to the run's, as the horizon knew them."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT ON (m.asset_id, m.business_day) m.asset_id, m.business_day, m.price"
-            " FROM ledger_horizon h JOIN margin_mark m ON pg_visible_in_snapshot(m.xid, h.snapshot)"
-            " WHERE h.id = %(horizon)s AND m.as_of <= %(as_of)s AND m.business_day > ("
-            "   SELECT coalesce(min(d.business_day), '-infinity'::date) - 1 FROM ("
-            "     SELECT DISTINCT business_day FROM margin_mark WHERE as_of <= %(as_of)s"
-            "     ORDER BY 1 DESC LIMIT %(days)s) d)"
-            " ORDER BY m.asset_id, m.business_day, m.as_of DESC, m.revision DESC",
-            {"horizon": horizon_id, "as_of": as_of, "days": CLOSES_DAYS_MAX},
-        )
-        return [Close(*row) for row in cursor.fetchall()]
 
 
 def _scopes(

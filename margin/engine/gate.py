@@ -62,12 +62,11 @@ def scope_equity_and_initial(
                 held = _position(quantity, average_cost, marks[asset], terms[asset], asset)
                 equity += held.equity
                 initial += held.initial_margin
-                rate = crowding.get((asset, 1 if quantity > 0 else -1), ZERO)
-                initial += abs(quantity) * marks[asset] * rate
                 maintenance += held.maintenance_margin
         if is_cash_account:
             return Standing(equity, ZERO, ZERO)
         sizes = {**claims, **{code: quantity for code, (quantity, _) in positions.items()}}
+        initial += surcharge_of(positions, marks=marks, crowding=crowding)
         doubt = sum(
             (
                 abs(sizes.get(code, ZERO) * marks[code]) * share
@@ -76,6 +75,21 @@ def scope_equity_and_initial(
             ZERO,
         )
         return Standing(equity, initial + doubt, maintenance + doubt)
+
+
+def surcharge_of(
+    positions: Mapping[str, tuple[Decimal, Decimal]],
+    *,
+    marks: Mapping[str, Decimal],
+    crowding: Mapping[tuple[str, int], Decimal],
+) -> Decimal:
+    """What crowded sides add to initial margin, by asset and sign, of notional."""
+    total = ZERO
+    with exact():
+        for asset, (quantity, _) in positions.items() if crowding else ():
+            rate = crowding.get((asset, 1 if quantity > 0 else -1), ZERO)
+            total += abs(quantity) * marks[asset] * rate if quantity else ZERO
+    return total
 
 
 def money_pool(claims: Mapping[str, Decimal], marks: Mapping[str, Decimal]) -> Decimal:

@@ -31,11 +31,15 @@ class LiquidationPoints(NamedTuple):
     Attributes:
         below, above: None where the price may fall, or rise, for ever.
         is_reached: the scope is below its threshold already; then neither is given.
+        jumps_below, jumps_above: where there is no such price, since the threshold jumps over
+            equity: the first price at which it is passed.
     """
 
     below: Decimal | None
     above: Decimal | None
     is_reached: bool = False
+    jumps_below: Decimal | None = None
+    jumps_above: Decimal | None = None
 
 
 def liquidation_points(

@@ -1,9 +1,9 @@
 """What-if: trades, money and prices that are only thought of, and the scope beside itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.http import HttpResponse
@@ -13,10 +13,13 @@ from django.views.decorators.http import require_GET
 from accounts.models import Bucket, MarginAccount
 from accounts.roles import DeskRequest, require
 from ledger.models import Asset, AssetKind
+from margin.agreement_codes import HOUSE_PARAMETERS
+from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.liquidation_points import LiquidationPoints
 from margin.marks import BASE
+from margin.models import Contract, ParameterSet
 from margin.screens.visible import account_or_404
-from margin.what_if import Change, ThoughtTrade, WhatIf, WhatIfRefusedError, what_if
+from margin.what_if import MODES, Change, ThoughtTrade, WhatIfRefusedError, what_if
 
 LINES = 3
 MONEY_DECIMALS = 4  # money has no scale of prices
@@ -26,11 +29,27 @@ NUMBER: dict[str, Any] = {
 }  # fmt: skip
 
 
+def models_known() -> list[tuple[str, str]]:
+    """What may be thought of as deciding: what the agreement names, or any set there is."""
+    sets = ParameterSet.objects.order_by("model", "code").values_list("model", "code").distinct()
+    known = [(HOUSE_RULES, code) for code in HOUSE_PARAMETERS]
+    return [
+        ("", "as agreed"),
+        *((f"{model}/{code}", f"{model} {code}") for model, code in [*known, *sets]),
+    ]
+
+
 class BucketForm(forms.Form):
-    """Which scope of the account."""
+    """Which scope of the account, and what decides on it."""
 
     bucket = forms.ModelChoiceField(
         Bucket.objects.none(), to_field_name="code", label="Scope", empty_label=None
+    )
+    model = forms.ChoiceField(label="Decided by", choices=models_known, required=False)
+    mode = forms.ChoiceField(
+        label="House rules take it as",
+        choices=[("", "as it is"), *((mode, mode) for mode in MODES)],
+        required=False,
     )
 
     def __init__(self, data: Any, *, account: MarginAccount) -> None:  # noqa: ANN401
@@ -65,11 +84,23 @@ class MoneyForm(forms.Form):
     haircut = forms.DecimalField(label="Haircut, a share", **NUMBER)
 
 
+class VolatilityForm(forms.Form):
+    """Another volatility of an option."""
+
+    asset = asset_field((AssetKind.DERIVATIVE,), "Volatility of")
+    volatility = forms.DecimalField(label="A year's, a share", **NUMBER)
+
+
 class PriceForm(forms.Form):
     """Another price."""
 
     asset = asset_field(tuple(AssetKind.values), "Price of")
     price = forms.DecimalField(label="New price", **NUMBER)
+
+
+GROUPS: Final[Mapping[str, type[forms.Form]]] = {
+    "trade": TradeForm, "money": MoneyForm, "price": PriceForm, "volatility": VolatilityForm,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,9 +120,11 @@ def what_if_page(request: DeskRequest, code: str) -> HttpResponse:
     account = account_or_404(request, code)
     sent = request.GET if "bucket" in request.GET else None
     chosen = BucketForm(sent, account=account)
+    options_exist = Contract.objects.filter(form=Contract.Form.OPTION).exists()
     groups = {
         name: [form(sent, prefix=f"{name}{place}") for place in range(1, LINES + 1)]
-        for name, form in (("trade", TradeForm), ("money", MoneyForm), ("price", PriceForm))
+        for name, form in GROUPS.items()
+        if name != "volatility" or options_exist
     }
     context: dict[str, Any] = {
         "account": account, "chosen": chosen, "groups": groups, "base": BASE,
@@ -105,16 +138,26 @@ def what_if_page(request: DeskRequest, code: str) -> HttpResponse:
     if not all(valid):
         return render(request, "margin/what_if.html", context, status=422)
     try:
-        said = what_if(chosen.cleaned_data["bucket"], change_of(groups))
+        thought = replace(change_of(groups), **decided_by(chosen.cleaned_data))
+        said = what_if(chosen.cleaned_data["bucket"], thought)
     except WhatIfRefusedError as refused:
         return render(request, "margin/what_if.html", context | {"refused": refused}, status=409)
-    context |= {"said": said, "points": liquidation_rows(said)}
+    context |= {
+        "said": said,
+        "points": liquidation_rows(said.now.liquidation, said.after.liquidation),
+    }
     return render(request, "margin/what_if.html", context)
 
 
 def scopes_of(account: MarginAccount) -> Any:  # noqa: ANN401 (a queryset)
     """Buckets that are scopes of requirement."""
     return Bucket.objects.filter(account=account).select_related("account").order_by("code")
+
+
+def decided_by(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The model and the mode that were chosen; None for what is."""
+    model, _, code = typed["model"].partition("/")
+    return {"model": (model, code) if model else None, "mode": typed["mode"] or None}
 
 
 def change_of(groups: Mapping[str, Sequence[forms.Form]]) -> Change:
@@ -136,6 +179,7 @@ def change_of(groups: Mapping[str, Sequence[forms.Form]]) -> Change:
         money=_by_asset(lines["money"], "amount"),
         prices=_by_asset(lines["price"], "price"),
         haircuts=_by_asset(lines["money"], "haircut"),
+        volatilities=_by_asset(lines.get("volatility", []), "volatility"),
     )
 
 
@@ -143,9 +187,11 @@ def _by_asset(lines: list[dict[str, Any]], name: str) -> dict[str, Decimal]:
     return {line["asset"].code: line[name] for line in lines if line[name] is not None}
 
 
-def liquidation_rows(said: WhatIf) -> list[LiquidationRow]:
+def liquidation_rows(
+    now: Mapping[str, LiquidationPoints], after: Mapping[str, LiquidationPoints]
+) -> list[LiquidationRow]:
     """Every asset with points on one of the sides."""
-    codes = sorted(said.now.liquidation.keys() | said.after.liquidation.keys())
+    codes = sorted(now.keys() | after.keys())
     scales: dict[str, int | None] = dict(
         Asset.objects.filter(code__in=codes).values_list("code", "price_scale")
     )
@@ -153,8 +199,8 @@ def liquidation_rows(said: WhatIf) -> list[LiquidationRow]:
         LiquidationRow(
             asset=code,
             decimals=scales[code] or MONEY_DECIMALS,
-            now=said.now.liquidation.get(code),
-            after=said.after.liquidation.get(code),
+            now=now.get(code),
+            after=after.get(code),
         )
         for code in codes
     ]

@@ -106,6 +106,7 @@ def addresses_of_things() -> list[str]:
         reverse("margin:price", args=[Mark.objects.order_by("-pk")[0].asset.code]),
         reverse("margin:model", args=["delta"]),
         what_if_of(call),
+        mode_switch_of(call),
         reverse("ledger:break", args=[Break.objects.order_by("pk")[0].pk]),
         reverse("ledger:account-statement", args=[claim_of(call.scope.bucket).pk]),
         reverse("ledger:location", args=[Location.objects.get(code="bank:client-usd").code]),
@@ -123,6 +124,14 @@ def what_if_of(call: MarginCall) -> str:
         "price1-price": "9000",
     }  # fmt: skip
     return f"{reverse('margin:what-if', args=[bucket.account.code])}?{urlencode(typed)}"
+
+
+def mode_switch_of(call: MarginCall) -> str:
+    """The account of the call under another agreement of the firm."""
+    bucket = call.scope.bucket
+    assert bucket is not None
+    typed = {"agreement": "STRICT", "effective_from": "2031-03-05"}
+    return f"{reverse('margin:mode-switch', args=[bucket.account.code])}?{urlencode(typed)}"
 
 
 def claim_of(bucket: Bucket) -> LedgerAccount:

@@ -14,13 +14,11 @@ from accounts.approvals import AskRefusedError, describe
 from accounts.audit import RefusedError
 from accounts.models import Agreement, Approval, Bucket, LegalEntity, Role
 from brokerage.inbox.cycle import run_day
-from ledger.models import Asset
 from margin.engine.explain import Node
 from margin.engine.models import MODELS
 from margin.engine.parameters import written_parameters
 from margin.explanation import as_rows, explain_result, find_result, stored_parts
-from margin.free import free_amount
-from margin.holding import balances_of, newest_gate
+from margin.holding import balances_of
 from margin.model_registry import models_in_use, request_decision, request_parameters
 from margin.model_trees import model_trees
 from margin.models import (
@@ -34,7 +32,6 @@ from margin.models import (
 )
 from margin.runs import replay
 from margin.verify import check_margin
-from margin.what_if import Change, WhatIfRefusedError, what_if
 from tests.accounts.people import Desk, found_desk, person
 from tests.accounts.raw import act
 from tests.accounts.raw import refused as raw_refused
@@ -207,17 +204,6 @@ def leaves(node: Node) -> list[Node]:
     if not node.children:
         return [node]
     return [leaf for child in node.children for leaf in leaves(child)]
-
-
-def test_money_does_not_leave_a_scope_that_house_rules_cannot_judge(
-    days: list[Path], desk: Desk
-) -> None:
-    bucket: Any = under_model(days, desk).scope.bucket
-    free = free_amount(bucket, Asset.objects.get(code="USD"), gate=newest_gate())
-    assert (free.amount, free.binding.name) == (D(0), "initial_margin")
-    with pytest.raises(WhatIfRefusedError) as told:
-        what_if(bucket, Change())
-    assert told.value.rule == "under_house_rules"
 
 
 def test_a_retired_model_leaves_an_exception_and_no_default(days: list[Path], desk: Desk) -> None:

@@ -1,8 +1,5 @@
 """A change that is only thought of, against the run that follows when it is booked."""
 
-import csv
-import random
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -12,23 +9,17 @@ import pytest
 
 from accounts.models import Bucket
 from brokerage.digest import digest
-from brokerage.inbox.cycle import run_day
 from ledger.models import Asset, Entry
 from margin.engine.liquidation_points import Balance
 from margin.holding import balances_of
-from margin.models import MarginResult, MarginRun, Mark
-from margin.scope_standing import Side, balance_at
+from margin.models import Mark
+from margin.scope_standing import balance_at
 from margin.what_if import Change, ThoughtTrade, WhatIfRefusedError, what_if
+from tests.margin.thinking import PERPETUAL, thought_then_booked
 from tests.stage import booked_days
 
 D = Decimal
 FIRST_DAY, SECOND_DAY = date(2031, 3, 3), date(2031, 3, 4)
-PERPETUAL = "BTC-PERP"
-SOURCES = ("primary", "second", "third")
-TRADE_HEAD = (
-    "trade_id", "executed_at", "account", "bucket", "instrument", "side", "quantity", "price",
-    "fee_usd", "location",
-)  # fmt: skip
 
 
 def firm_of(folder: Path, *, accounts: int, seed: int) -> Path:
@@ -49,105 +40,8 @@ def scope(account: str, bucket: str = "FREE") -> Bucket:
 # ---------------------------------------------------------------- equal to the next run
 
 
-def next_marks(draw: random.Random) -> dict[str, Decimal]:
-    """A price for everything, up to a tenth away from the day before."""
-    marks = {}
-    for mark in Mark.objects.select_related("asset").order_by("asset__code"):
-        factor = D(draw.randint(900, 1100)) / 1000
-        places = mark.asset.price_scale or 4
-        marks[mark.asset.code] = round(mark.price * factor, places)
-    return marks
-
-
-def drawn_changes(
-    draw: random.Random, marks: dict[str, Decimal]
-) -> Iterator[tuple[Bucket, ThoughtTrade]]:
-    """A trade for every bucket that may trade, of what it holds or of something new."""
-    securities = [a.code for a in Asset.objects.filter(kind="security").order_by("code")]
-    for bucket in Bucket.objects.select_related("account").order_by("pk"):
-        account = bucket.account
-        if account.owner_class != "CLIENT":
-            continue
-        if bucket.role == "ISOLATED" or (account.mode == "cross" and draw.random() < 0.5):
-            quantity, asset = D(draw.randint(-60_000, 60_000) or 1) / 10_000, PERPETUAL
-        elif account.mode in ("cash", "cross") and bucket.code == "FREE":
-            held = [
-                c for c, (q, _) in balances_of(bucket).positions.items() if c in securities and q
-            ]
-            asset = draw.choice(held or securities)
-            most = int(balances_of(bucket).positions.get(asset, (D(0), D(0)))[0])
-            sells = most and draw.random() < 0.6
-            quantity = D(-draw.randint(1, most)) if sells else D(draw.randint(1, 8))
-        else:
-            continue
-        places = Asset.objects.get(code=asset).price_scale or 2
-        price = round(marks[asset] * D(draw.randint(980, 1020)) / 1000, places)
-        yield bucket, ThoughtTrade(asset, quantity, price, D(draw.randint(0, 900)) / 100)
-
-
-def write_day(
-    folder: Path, marks: dict[str, Decimal], trades: list[tuple[Bucket, ThoughtTrade]]
-) -> None:
-    """The day's files: every source says the mark, nothing else happens but the trades."""
-    with (folder / "prices.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["instrument", "source", "observed_at", "price"])
-        for code, price in marks.items():
-            writer.writerows([code, each, f"{SECOND_DAY}T20:58:00Z", price] for each in SOURCES)
-    with (folder / "trades.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(TRADE_HEAD)
-        for place, (bucket, trade) in enumerate(trades):
-            is_security = trade.asset != PERPETUAL
-            writer.writerow([
-                f"W{place:05d}", f"{SECOND_DAY}T12:00:00Z", bucket.account.code, bucket.code,
-                trade.asset, "buy" if trade.quantity > 0 else "sell", abs(trade.quantity),
-                trade.price, trade.fee, "custodian:client-sec" if is_security else "venue:client",
-            ])  # fmt: skip
-    head = (folder / "transfers.csv").read_text().splitlines()[0]
-    (folder / "transfers.csv").write_text(head + "\n")
-
-
-def thought_then_booked(second: Path, *, seed: int) -> int:
-    """Think of every change, book all of them by files, compare; returns how many were equal."""
-    draw = random.Random(seed)
-    marks = next_marks(draw)
-    thought: list[tuple[Bucket, ThoughtTrade, Side]] = []
-    refused: list[tuple[Bucket, ThoughtTrade]] = []
-    for bucket, trade in drawn_changes(draw, marks):
-        try:
-            said = what_if(bucket, Change(trades=(trade,), prices=marks))
-        except WhatIfRefusedError:
-            refused.append((bucket, trade))
-            continue
-        thought.append((bucket, trade, said.after))
-    before = digest()
-    assert digest() == before
-    write_day(second, marks, [*((bucket, trade) for bucket, trade, _ in thought), *refused])
-    outcome = run_day(second)
-    assert len(outcome["rejected"]) == len(refused)
-    run = MarginRun.objects.get(business_day=SECOND_DAY)
-    results = {
-        result.scope.bucket_id: result
-        for result in MarginResult.objects.filter(run=run).select_related("scope")
-    }
-    for bucket, trade, after in thought:
-        booked = results[bucket.pk]
-        said = (
-            after.equity, after.initial_margin, after.maintenance_margin, after.state,
-            after.call_amount, list(after.flags),
-        )  # fmt: skip
-        assert said == (
-            booked.equity, booked.initial_margin, booked.maintenance_margin, booked.state,
-            booked.call_amount, booked.flags,
-        ), (bucket, trade)  # fmt: skip
-        parts = booked.components.order_by("ordinal").values_list("kind", "asset__code", "amount")
-        assert list(parts) == [(p.kind.name.lower(), p.asset, p.amount) for p in after.components]
-    return len(thought)
-
-
 def test_what_is_shown_is_what_the_next_run_says(second_day: Path) -> None:
-    assert thought_then_booked(second_day, seed=3) >= 35
+    assert len(thought_then_booked(second_day, seed=3, day=SECOND_DAY)) >= 35
 
 
 @pytest.mark.soak
@@ -156,7 +50,7 @@ def test_five_hundred_changes_are_what_the_next_run_says(
     db: None, tmp_path: Path, seed: int
 ) -> None:
     second = firm_of(tmp_path / "firm", accounts=330, seed=seed)
-    assert thought_then_booked(second, seed=seed) >= 250
+    assert len(thought_then_booked(second, seed=seed, day=SECOND_DAY)) >= 250
 
 
 # ---------------------------------------------------------------- what it moves

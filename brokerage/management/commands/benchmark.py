@@ -8,6 +8,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from brokerage.benchmarks import BENCHMARKS
 from brokerage.benchmarks.scratch import BenchmarkRefusedError, is_scratch, run_in_scratch
 
+# Of these the number of accounts can be said.
+SIZED = ("margin", "what_if")
+
 
 class Command(BaseCommand):
     help = (
@@ -19,12 +22,13 @@ class Command(BaseCommand):
         parser.add_argument("name", choices=sorted(BENCHMARKS))
         parser.add_argument("--json", action="store_true", help="print one object")
         parser.add_argument("--quick", action="store_true", help="a minute's worth")
-        parser.add_argument("--accounts", type=int, help="of margin: so many accounts")
+        parser.add_argument("--accounts", type=int, help="of margin, what_if: so many accounts")
 
     def handle(self, *args: object, **options: Any) -> None:  # noqa: ANN401
         name, quick, accounts = options["name"], options["quick"], options["accounts"]
-        if accounts is not None and (name != "margin" or accounts < 1):
-            raise CommandError("--accounts is a number above 0, of margin only.", returncode=2)
+        if accounts is not None and (name not in SIZED or accounts < 1):
+            detail = f"--accounts is a number above 0, of {' and '.join(SIZED)} only."
+            raise CommandError(detail, returncode=2)
         if is_scratch():
             sized = {} if accounts is None else {"accounts": accounts}
             self.stdout.write(json.dumps(BENCHMARKS[name](quick, **sized)))

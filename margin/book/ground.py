@@ -1,0 +1,83 @@
+"""What a run would read beside its scopes, for questions about scopes of now."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import Final
+
+from django.db import connection
+
+from accounts.models import AgreementVersion
+from ledger.models import Asset
+from margin.book.closes import closes_until
+from margin.book.market_data import read_market
+from margin.book.rows import ReadInputs
+from margin.engine.house_rules import MODEL as HOUSE_RULES
+from margin.model_registry import decisions_in_force
+from margin.models import Contract, Mark, ModelDecision
+from margin.terms import terms_in_force
+
+# Of what is read as it stands, and never kept.
+NO_HORIZON: Final = 0
+# Money and instruments that scopes hold: all scopes, or those of accounts under some agreements.
+HELD: Final = """
+    SELECT x.id FROM ledger_asset x WHERE EXISTS (
+        SELECT FROM ledger_ledgeraccount a
+        JOIN ledger_balance b ON b.account_id = a.id
+        JOIN accounts_scope s ON s.bucket_id = a.bucket_id
+        JOIN accounts_bucket k ON k.id = a.bucket_id
+        WHERE a.asset_id = x.id AND a.account_class IN ('claim', 'position') AND b.amount <> 0
+          AND (%(everyone)s OR EXISTS (
+              SELECT FROM accounts_accountagreement g
+              WHERE g.account_id = k.account_id AND g.agreement_id = ANY (%(agreements)s::bigint[])
+                AND g.effective_from <= %(day)s
+                AND (g.effective_to IS NULL OR g.effective_to > %(day)s)
+                AND NOT EXISTS (
+                    SELECT FROM accounts_accountagreement l
+                    WHERE l.account_id = g.account_id AND l.effective_from <= %(day)s
+                      AND l.effective_from > g.effective_from))))
+"""
+
+
+def read_ground(
+    *, marks: Mapping[int, Mark], as_of: datetime, day: date, besides: Iterable[int] = ()
+) -> ReadInputs:
+    """What a run at these marks would read beside its scopes and models, as it is known now.
+
+    Args:
+        marks: by asset id; closes are those up to `as_of`.
+        day: whose terms hold.
+        besides: assets that models are asked about though no scope of theirs holds them yet.
+    """
+    return ReadInputs(
+        horizon_id=NO_HORIZON,
+        as_of=as_of,
+        business_day=day,
+        assets={asset.pk: asset for asset in Asset.objects.all()},
+        scopes=[],
+        claims=[],
+        positions=[],
+        loans=[],
+        marks=dict(marks),
+        terms=terms_in_force(day),
+        contracts={each.asset_id: each for each in Contract.objects.all()},
+        closes=closes_until(as_of),
+        market=read_market(horizon_id=None, as_of=as_of, day=day),
+        asked=held_by_models(day) | frozenset(besides),
+    )
+
+
+def held_by_models(day: date) -> frozenset[int]:
+    """Assets that scopes under a portfolio model hold now; those of all scopes if one is watched.
+
+    They are what the market of the next run is made of; see `margin.book.arrays.market_rows`.
+    """
+    watched = (each.standing == ModelDecision.Standing.SHADOW for each in decisions_in_force(day))
+    newest = (
+        AgreementVersion.objects.filter(effective_from__lte=day)
+        .order_by("agreement", "-effective_from")
+        .distinct("agreement")
+    )
+    under = [each.agreement_id for each in newest if each.model != HOUSE_RULES]
+    with connection.cursor() as cursor:
+        cursor.execute(HELD, {"everyone": any(watched), "agreements": under, "day": day})
+        return frozenset(pk for (pk,) in cursor.fetchall())
