@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ledger.models import Asset, AssetKind
-from margin.book.market_data import MarketData
 from margin.book.closes import Close
+from margin.book.market_data import MarketData
 from margin.book.rows import BASE, ReadInputs
 from margin.engine.books import Books, books_of
 from margin.engine.given import Float
