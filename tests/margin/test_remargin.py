@@ -9,7 +9,6 @@ import pytest
 
 from accounts.audit import Actor, acting
 from accounts.bulk import copy_rows
-from accounts.models import AccountAgreement
 from brokerage.inbox.cycle import run_day
 from ledger.horizons import store_horizon
 from margin.book.columns import read_columns
@@ -26,6 +25,7 @@ from margin.remargin import (
 from margin.run_rows import INCREMENTAL, whole_runs
 from margin.runs import replay
 from tests.margin.test_column_runs import parts_said, said
+from tests.margin.test_runs import open_account_without_agreement
 from tests.stage import booked_days
 
 DESK = Actor.command("test")
@@ -152,12 +152,10 @@ def test_calls_and_tasks_of_others_are_left_alone(days: list[Path]) -> None:
     assert others <= left
 
 
-def test_other_agreements_need_a_run_of_everything(days: list[Path]) -> None:
+def test_another_account_needs_a_run_of_everything(days: list[Path]) -> None:
     standing = stand()
     as_of = marked_again("BTC-PERP", "0.9")
-    signed = AccountAgreement.objects.order_by("pk")[0]
-    with acting(DESK, reason="An agreement ends"):
-        AccountAgreement.objects.filter(pk=signed.pk).update(effective_to=as_of.date())
+    open_account_without_agreement()
     with pytest.raises(WholeRunNeededError):
         read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
     assert not MarginRun.objects.filter(purpose=INCREMENTAL).exists()
