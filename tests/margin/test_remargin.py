@@ -159,3 +159,30 @@ def test_another_account_needs_a_run_of_everything(days: list[Path]) -> None:
     with pytest.raises(WholeRunNeededError):
         read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
     assert not MarginRun.objects.filter(purpose=INCREMENTAL).exists()
+
+
+def test_calls_are_numbered_on_beyond_ten_thousand(days: list[Path]) -> None:
+    standing = stand()
+    as_of = marked_again("BTC-PERP", "0.5")
+    touched = read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
+    prefix = f"MC-{as_of:%y%m%d}-"
+    one = MarginCall.objects.order_by("pk")[0]
+    kept = {
+        field.attname: getattr(one, field.attname)
+        for field in one._meta.concrete_fields
+        if field.attname != "id"
+    }
+    ended = {"state": "issued", "kind": "initial"}
+    with acting(DESK, reason="Calls of a large house"):
+        for number in ("9999", "10000"):
+            call = MarginCall.objects.create(**kept | ended | {"number": prefix + number})
+            MarginCall.objects.filter(pk=call.pk).update(
+                state="met", ended_at=as_of, end_reason="collateral_received"
+            )
+    with acting(DESK, reason="Run what was touched and settle it"):
+        run = record_touched(touched)
+        assert run is not None
+        issued = settle_run(run).issued
+    assert issued > 0
+    numbers = {call.number for call in MarginCall.objects.filter(first_result__run=run)}
+    assert numbers == {f"{prefix}{10_000 + place}" for place in range(1, issued + 1)}
