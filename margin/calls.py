@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from django.db.models import Max, Q
+from django.db.models.functions import Length
 from django.utils import timezone
 
 from accounts.audit import Actor, acting
@@ -111,7 +112,11 @@ def _scopes_with_postings_since(calls: Iterable[MarginCall]) -> set[int]:
 def _issue(results: Sequence[MarginResult], *, run: MarginRun, settled: Settled) -> None:
     """One call per scope, numbered within its business day."""
     prefix = f"MC-{run.business_day:%y%m%d}-"
-    last = MarginCall.objects.filter(number__startswith=prefix).aggregate(n=Max("number"))["n"]
+    # From 10,000 on a number is longer, and greater than any that is shorter.
+    numbers = MarginCall.objects.filter(number__startswith=prefix).order_by(
+        Length("number").desc(), "-number"
+    )
+    last = numbers.values_list("number", flat=True).first()
     number = int(last.removeprefix(prefix)) if last else 0
     calls = [
         MarginCall(

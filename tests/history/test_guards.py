@@ -165,9 +165,9 @@ def test_a_table_that_a_superuser_gave_away_is_found(
 def test_a_foreign_key_that_a_superuser_put_to_sleep_is_found(
     db: None, superuser: psycopg.Connection[Any]
 ) -> None:
-    superuser.execute("ALTER TABLE margin_marginresult DISABLE TRIGGER ALL")
+    superuser.execute("ALTER TABLE margin_resultcomponent DISABLE TRIGGER ALL")
     changed = guards_now()
-    assert any(line.startswith("constraint margin_marginresult_scope_id") for line in changed)
+    assert any(line.startswith("constraint margin_resultcomponent_asset_id") for line in changed)
 
 
 @pytest.mark.parametrize(

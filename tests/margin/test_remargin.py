@@ -9,7 +9,6 @@ import pytest
 
 from accounts.audit import Actor, acting
 from accounts.bulk import copy_rows
-from accounts.models import AccountAgreement
 from brokerage.inbox.cycle import run_day
 from ledger.horizons import store_horizon
 from margin.book.columns import read_columns
@@ -26,6 +25,7 @@ from margin.remargin import (
 from margin.run_rows import INCREMENTAL, whole_runs
 from margin.runs import replay
 from tests.margin.test_column_runs import parts_said, said
+from tests.margin.test_runs import open_account_without_agreement
 from tests.stage import booked_days
 
 DESK = Actor.command("test")
@@ -152,12 +152,37 @@ def test_calls_and_tasks_of_others_are_left_alone(days: list[Path]) -> None:
     assert others <= left
 
 
-def test_other_agreements_need_a_run_of_everything(days: list[Path]) -> None:
+def test_another_account_needs_a_run_of_everything(days: list[Path]) -> None:
     standing = stand()
     as_of = marked_again("BTC-PERP", "0.9")
-    signed = AccountAgreement.objects.order_by("pk")[0]
-    with acting(DESK, reason="An agreement ends"):
-        AccountAgreement.objects.filter(pk=signed.pk).update(effective_to=as_of.date())
+    open_account_without_agreement()
     with pytest.raises(WholeRunNeededError):
         read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
     assert not MarginRun.objects.filter(purpose=INCREMENTAL).exists()
+
+
+def test_calls_are_numbered_on_beyond_ten_thousand(days: list[Path]) -> None:
+    standing = stand()
+    as_of = marked_again("BTC-PERP", "0.5")
+    touched = read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
+    prefix = f"MC-{as_of:%y%m%d}-"
+    one = MarginCall.objects.order_by("pk")[0]
+    kept = {
+        field.attname: getattr(one, field.attname)
+        for field in one._meta.concrete_fields
+        if field.attname != "id"
+    }
+    ended = {"state": "issued", "kind": "initial"}
+    with acting(DESK, reason="Calls of a large house"):
+        for number in ("9999", "10000"):
+            call = MarginCall.objects.create(**kept | ended | {"number": prefix + number})
+            MarginCall.objects.filter(pk=call.pk).update(
+                state="met", ended_at=as_of, end_reason="collateral_received"
+            )
+    with acting(DESK, reason="Run what was touched and settle it"):
+        run = record_touched(touched)
+        assert run is not None
+        issued = settle_run(run).issued
+    assert issued > 0
+    numbers = {call.number for call in MarginCall.objects.filter(first_result__run=run)}
+    assert numbers == {f"{prefix}{10_000 + place}" for place in range(1, issued + 1)}
