@@ -104,6 +104,7 @@ STATES: dict[str, dict[str, Shown]] = {
         "uncovered": Shown("def", "notequal", "Uncovered"),
         "job": Shown("liq", "x", "Job failed"),
         "transit": Shown("liq", "clock", "In transit"),
+        "eligibility": Shown("watch", "note", "Eligibility"),
         "dislocation": Shown("call", "split", "Dislocation"),
         "feed": Shown("watch", "clock", "Late feed"),
     },

@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.audit import Actor, acting
 from accounts.bulk import copy_rows
 from ledger.models import Balance, Posting
+from margin.eligibility import FLAGS as INELIGIBLE
 from margin.eligibility_checks import eligibility_tasks
 from margin.engine.exact import round_up
 from margin.engine.house_rules import CALL_WAITS
@@ -71,7 +72,7 @@ def settle_run(run: MarginRun) -> Settled:
             | Q(call_amount__gt=0)
             | Q(equity__lt=0)
             | Q(state__in=CALLED)
-            | Q(flags__contains=["below_mta"])
+            | Q(flags__overlap=["below_mta", *INELIGIBLE])
         )
         .select_related("scope__bucket__account__client", "agreement_version")
         .order_by("scope__bucket__account__code", "scope__bucket__code")

@@ -108,7 +108,7 @@ def _begun(
     cursor.execute("SELECT clock_timestamp(), current_setting('server_version')")
     began_at, server = cursor.fetchone()
     return PublishedEpoch(
-        number=max(known, *published.epochs, *(epoch for epoch, _ in published.heads)) + 1,
+        number=max((known, *published.epochs, *(epoch for epoch, _ in published.heads))) + 1,
         cause=cause,
         began_at=began_at.isoformat(),
         after_number=0 if newest is None else newest.number,

@@ -35,7 +35,7 @@ def test_a_book_of_an_earlier_schema_is_brought_forward(old: Old) -> None:
     rows = {name: (table["rows"], after[name]["rows"]) for name, table in before.items()}
     assert {name: pair for name, pair in rows.items() if pair[0] != pair[1]}.keys() <= WORDS
     assert all(rows[name][0] <= rows[name][1] for name in WORDS)
-    for name in ("ledger_entry", "ledger_posting", "ledger_balance", "margin_resultcomponent"):
+    for name in ("ledger_entry", "ledger_posting", "ledger_balance", "margin_price"):
         assert after[name] == before[name], name
 
     # And the book goes on: the next day of files is run, and sealed after the old blocks.

@@ -18,13 +18,13 @@ from margin.engine.collateral import CollateralTerms, ConcentrationTier, Haircut
 from margin.engine.collateral_schedule import read_schedule
 from margin.engine.inputs import MoneyTerms
 from margin.explanation import as_json, find_result
-from margin.free import units_of
 from margin.holding import ScopeBalances, balances_of, newest_gate, standing_of
 from margin.models import Haircut, HaircutSchedule, MarginResult, MarginRun, Mark, ResultComponent
 from margin.parameters import request_haircut
 from margin.preview import of_request, preview
-from margin.releases import InitialMarginGate
+from margin.releases import InitialMarginGate, Portfolios
 from margin.runs import replay
+from margin.spare import units_of
 from margin.terms import terms_in_force
 from margin.what_if import Change, what_if
 from tests.accounts.people import Desk, found_desk, person, sign_in
@@ -266,7 +266,7 @@ def test_risk_types_tiers_and_sees_whom_they_would_call(days: list[Path], desk: 
 def spare_gate(terms: CollateralTerms) -> InitialMarginGate:
     return InitialMarginGate(
         marks={"USD": D(1), "BTC": D(100)}, terms={"USD": MoneyTerms(D(0)), "BTC": terms},
-        price_snapshot="",
+        price_snapshot="", portfolios=Portfolios({}, day=date(2031, 3, 3)),
     )  # fmt: skip
 
 
