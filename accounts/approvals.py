@@ -255,18 +255,23 @@ def number_of(approval: Approval) -> str:
     return f"AP-{approval.made_at:%y%m%d}-{approval.number:03d}"
 
 
-def pending_on(record: str, *, roles: Roles, now: datetime | None = None) -> "QuerySet[Approval]":
+def pending_on(*records: str, roles: Roles, now: datetime | None = None) -> "QuerySet[Approval]":
     """Requests that would change a record and are not done with, for who may know of them.
 
     Args:
-        record: `table:key`, as the request named it.
+        records: `table:key`, as the request named it; of several, any.
         roles: of the person who looks.
         now: the instant; the clock's if None.
     """
     return (
         visible(roles)
-        .filter(records__record=record, used_xid__isnull=True, expires_at__gt=now or timezone.now())
+        .filter(
+            records__record__in=records,
+            used_xid__isnull=True,
+            expires_at__gt=now or timezone.now(),
+        )
         .exclude(decision=Approval.Decision.REJECTED)
+        .distinct()
     )
 
 

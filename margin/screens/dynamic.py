@@ -20,7 +20,7 @@ from margin.dynamic import (
     proposals,
     request_proposal,
 )
-from margin.engine.policies import CROWDING, DYNAMIC, POLICIES
+from margin.engine.policies import DYNAMIC, POLICIES
 from margin.model_registry import PARAMETERS, request_parameters
 from margin.models import MarginProposal, ParameterSet
 from margin.parameters import TERMS
@@ -99,18 +99,21 @@ def dynamic_page(request: DeskRequest) -> HttpResponse:
         for kind in POLICIES
         for asset, parameter_set, _ in policies_in_force(kind, day=today)
     ]  # fmt: skip
+    assets = list(Asset.objects.exclude(kind="money").order_by("code"))
+    asked = [f"margin_model:{kind}/{asset.code}" for asset in assets for kind in POLICIES]
+    set_kinds: dict[int, set[str]] = {}
+    for row in rows:
+        set_kinds.setdefault(row.asset.pk, set()).add(row.parameter_set.model)
     context = {
         "rows": rows,
         "log": [proposal_row(each) for each in proposals()[:SHOWN_MAX]],
-        "assets": Asset.objects.exclude(kind="money").order_by("code"),
-        "kinds": [(name, policy.title) for name, policy in POLICIES.items()],
-        "can_set": may(request, f"{REQUEST}{PARAMETERS}", entity),
-        "pending": [
-            asked
-            for asset in Asset.objects.exclude(kind="money").order_by("code")
-            for kind in (DYNAMIC, CROWDING)
-            for asked in pending_on(f"margin_model:{kind}/{asset.code}", roles=request.roles)
+        "instruments": [
+            (asset, [(kind, kind in set_kinds.get(asset.pk, ())) for kind in POLICIES])
+            for asset in assets
         ],
+        "titles": [policy.title for policy in POLICIES.values()],
+        "can_set": may(request, f"{REQUEST}{PARAMETERS}", entity),
+        "pending": pending_on(*asked, roles=request.roles),
     }
     return render(request, "margin/dynamic.html", context)
 
