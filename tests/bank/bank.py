@@ -327,8 +327,13 @@ def _watch(reader: Reader, tally: Tally, stop: Event) -> None:
 
 
 def _beside(work: Callable[[], None], tally: Tally, stop: Event) -> None:
+    """Other work while the tellers post; where it fails the run is over and says so."""
     while not stop.wait(2 * READ_EVERY) and not tally.over.is_set():
-        work()
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - what the tellers did until now is still judged
+            tally.wrong(f"the work beside failed: {error}")
+            tally.over.set()
 
 
 def _limit(seconds: float, tally: Tally, stop: Event) -> None:
