@@ -331,7 +331,7 @@ def _beside(work: Callable[[], None], tally: Tally, stop: Event) -> None:
     while not stop.wait(2 * READ_EVERY) and not tally.over.is_set():
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - what the tellers did until now is still judged
+        except Exception as error:  # what the tellers did until now is still judged
             tally.wrong(f"the work beside failed: {error}")
             tally.over.set()
 
