@@ -16,7 +16,7 @@ VERDICTS = [("keep", "Keep"), ("amend", "Amend"), ("cancel", "Cancel")]
 
 
 class Migration(migrations.Migration):
-    dependencies = [("margin", "0014_reports")]
+    dependencies = [("margin", "0012_reports")]
 
     operations = [
         migrations.AddField(

@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0008_lean_acts"),
-        ("margin", "0013_proposals"),
+        ("margin", "0011_proposals"),
     ]
 
     operations = [

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("ledger", "0011_one_entry"),
-        ("margin", "0009_run_columns"),
+        ("margin", "0008_run_columns"),
     ]
 
     operations = [

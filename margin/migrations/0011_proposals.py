@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("ledger", "0011_one_entry"),
-        ("margin", "0012_collateral"),
+        ("margin", "0010_collateral"),
     ]
 
     operations = [
