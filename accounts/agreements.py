@@ -1,17 +1,18 @@
-"""Which terms an account is under on a day, and how two people change them.
+"""How two people change the terms of agreements, and which account is under which.
 
-Where no agreement is in force there are no terms. Agreements hold codes of what other apps know,
-so whoever knows them says whether they are right before anybody agrees, and again when they are
-applied.
+Which terms are in force on a day: `accounts.agreed_terms`. What other apps have to say of them
+before anybody agrees, and again when they are applied: `accounts.agreement_checks`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Max
 
+from accounts.agreed_terms import account_terms
+from accounts.agreement_checks import looks_at, named_terms, refuse_signature, wrong_terms
 from accounts.approvals import (
     AskRefusedError,
     Description,
@@ -46,170 +47,6 @@ TERMS = {
     "jurisdiction": "Jurisdiction",
     "document_sha256": "Document sha256",
 }
-
-# Says what is wrong with the codes of some terms, one sentence each; nothing if all are known.
-CheckTerms = Callable[[Mapping[str, Any]], list[str]]
-_checks: list[CheckTerms] = []
-# The same of an account that comes under an agreement from a day on.
-CheckSignature = Callable[[MarginAccount, Agreement, date], list[str]]
-_signature_checks: list[CheckSignature] = []
-
-
-def register_terms_check(check: CheckTerms) -> None:
-    """Have the codes of new terms looked at by the app that knows them; from `AppConfig.ready`."""
-    _checks.append(check)
-
-
-def register_signature_check(check: CheckSignature) -> None:
-    """Have signatures looked at by the app that knows who may be under which terms."""
-    _signature_checks.append(check)
-
-
-def wrong_signature(account: MarginAccount, agreement: Agreement, day: date) -> list[str]:
-    """Why an account may not come under an agreement on a day; nothing if it may."""
-    return [sentence for check in _signature_checks for sentence in check(account, agreement, day)]
-
-
-def named_terms(terms: Mapping[str, Any], *, code: str, legal_entity_id: int) -> dict[str, Any]:
-    """Terms with the agreement that they are of, as checks are asked about them."""
-    return {**terms, "agreement": code, "legal_entity": legal_entity_id}
-
-
-class SignatureLook(NamedTuple):
-    """What an app sees in an account coming under an agreement.
-
-    Attributes:
-        refusal: rule and sentence where it must not.
-        fields: what would change, before and after.
-    """
-
-    refusal: tuple[str, str] | None
-    fields: tuple[FieldChange, ...] = ()
-
-
-LookAtSignature = Callable[[MarginAccount, Agreement, date], SignatureLook]
-_looks: list[LookAtSignature] = []
-
-
-def register_signature_look(look: LookAtSignature) -> None:
-    """Have signatures looked at, asked and applied, by the app that knows what they change."""
-    _looks.append(look)
-
-
-def looks_at(account: MarginAccount, agreement: Agreement, *, day: date) -> list[SignatureLook]:
-    """What the apps see in an account coming under an agreement on a day."""
-    return [look(account, agreement, day) for look in _looks]
-
-
-def wrong_terms(row: Mapping[str, Any]) -> list[str]:
-    """What the apps that know the codes find wrong."""
-    return [sentence for check in _checks for sentence in check(row)]
-
-
-# The newest agreement of the account that began by that day, if it has not ended; of that one the
-# newest version that began by then. An agreement without a version in force gives no terms: the
-# one before it has been replaced, so falling back to it would be a default. At a horizon only rows
-# count that it knew, and a signature ends as the trail says it did then.
-IN_FORCE = """
-    SELECT version.*, signed.account_id, agreement.code AS agreement_code,
-           agreement.legal_entity_id AS agreement_entity_id
-    FROM (
-        SELECT DISTINCT ON (account_id) id, account_id, agreement_id, effective_to
-        FROM accounts_accountagreement
-        WHERE effective_from <= %(day)s
-          AND (%(accounts)s::bigint[] IS NULL OR account_id = ANY (%(accounts)s::bigint[]))
-          AND (%(known)s::text IS NULL
-               OR pg_visible_in_snapshot(xid, %(known)s::text::pg_snapshot))
-        ORDER BY account_id, effective_from DESC
-    ) signed
-    LEFT JOIN LATERAL (
-        SELECT true AS is_later, (r.before ->> 'effective_to')::date AS stood
-        FROM accounts_auditrow r
-        WHERE %(known)s::text IS NOT NULL AND signed.effective_to IS NOT NULL
-          AND r.table_name = 'accounts_accountagreement' AND r.row_key = signed.id::text
-          AND r.operation = 'update'
-          AND NOT pg_visible_in_snapshot(r.xid, %(known)s::text::pg_snapshot)
-        ORDER BY r.id LIMIT 1
-    ) later ON true
-    JOIN accounts_agreement agreement ON agreement.id = signed.agreement_id
-    JOIN LATERAL (
-        SELECT * FROM accounts_agreementversion v
-        WHERE v.agreement_id = signed.agreement_id AND v.effective_from <= %(day)s
-          AND (%(known)s::text IS NULL
-               OR pg_visible_in_snapshot(v.xid, %(known)s::text::pg_snapshot))
-        ORDER BY v.effective_from DESC LIMIT 1
-    ) version ON true
-    WHERE (CASE WHEN later.is_later THEN later.stood ELSE signed.effective_to END
-           > %(day)s) IS NOT FALSE
-    ORDER BY signed.account_id
-"""
-
-# The same by ids alone, for all accounts at once, as a horizon knew it.
-IN_FORCE_IDS = """
-    SELECT signed.account_id, version.id
-    FROM (
-        SELECT DISTINCT ON (account_id) id, account_id, agreement_id, effective_to
-        FROM accounts_accountagreement
-        WHERE effective_from <= %(day)s
-          AND pg_visible_in_snapshot(xid, %(known)s::text::pg_snapshot)
-        ORDER BY account_id, effective_from DESC
-    ) signed
-    LEFT JOIN LATERAL (
-        SELECT true AS is_later, (r.before ->> 'effective_to')::date AS stood
-        FROM accounts_auditrow r
-        WHERE signed.effective_to IS NOT NULL
-          AND r.table_name = 'accounts_accountagreement' AND r.row_key = signed.id::text
-          AND r.operation = 'update'
-          AND NOT pg_visible_in_snapshot(r.xid, %(known)s::text::pg_snapshot)
-        ORDER BY r.id LIMIT 1
-    ) later ON signed.effective_to IS NOT NULL
-    JOIN (
-        SELECT DISTINCT ON (agreement_id) agreement_id, id
-        FROM accounts_agreementversion
-        WHERE effective_from <= %(day)s
-          AND pg_visible_in_snapshot(xid, %(known)s::text::pg_snapshot)
-        ORDER BY agreement_id, effective_from DESC
-    ) version ON version.agreement_id = signed.agreement_id
-    WHERE (CASE WHEN later.is_later THEN later.stood ELSE signed.effective_to END
-           > %(day)s) IS NOT FALSE
-"""
-
-
-def terms_in_force(
-    day: date, *, account_ids: Sequence[int] | None = None, known: str | None = None
-) -> dict[int, AgreementVersion]:
-    """Terms by account id on `day`; an account without terms is absent. One query.
-
-    Accounts under the same version share one object, whose `agreement` is read already.
-
-    Args:
-        day: the business day.
-        account_ids: only these accounts; all if None.
-        known: the snapshot of a committed horizon, which counts what it knew; now if None.
-    """
-    asked = {
-        "day": day,
-        "accounts": None if account_ids is None else list(account_ids),
-        "known": known,
-    }
-    shared: dict[int, AgreementVersion] = {}
-    terms: dict[int, AgreementVersion] = {}
-    rows: Iterable[Any] = AgreementVersion.objects.raw(IN_FORCE, asked)
-    for row in rows:
-        if row.pk not in shared:
-            row.agreement = Agreement(
-                pk=row.agreement_id,
-                code=row.agreement_code,
-                legal_entity_id=row.agreement_entity_id,
-            )
-            shared[row.pk] = row
-        terms[row.account_id] = shared[row.pk]
-    return terms
-
-
-def account_terms(account_id: int, *, day: date) -> AgreementVersion | None:
-    """The terms of one account on `day`, or None."""
-    return terms_in_force(day, account_ids=[account_id]).get(account_id)
 
 
 # ---------------------------------------------------------------- new terms, by two people
@@ -287,9 +124,7 @@ def request_signature(
         raise AskRefusedError("agreement", f"{agreement.code} has no terms on that day.")
     if account.agreements.filter(effective_from=effective_from).exists():
         raise AskRefusedError("effective_from", "The account signed one on that day already.")
-    for sentence in wrong_signature(account, agreement, effective_from):
-        raise AskRefusedError("agreement", sentence)
-    _refuse_signature(account, agreement, day=effective_from)
+    refuse_signature(account, agreement, day=effective_from)
     with acting(actor, reason=reason, request_id=request_id):
         return request_approval(
             legal_entity_id=account.legal_entity_id,
@@ -426,24 +261,13 @@ def sign(approval: Approval) -> None:
     """Put the account under the agreement; call inside an act.
 
     Raises:
-        RefusedError: it may not be under the agreement's terms any more, an app that knows what
-            changes refuses it now, or a rule did.
+        RefusedError: an app that knows what changes refuses it now, or a rule did.
     """
     asked = approval.payload
     account = MarginAccount.objects.get(pk=asked["account"])
     agreement = Agreement.objects.get(pk=asked["agreement"])
-    day = date.fromisoformat(asked["effective_from"])
-    for sentence in wrong_signature(account, agreement, day):
-        raise RefusedError("account_is_eligible", sentence.rstrip("."))
-    _refuse_signature(account, agreement, day=day)
+    refuse_signature(account, agreement, day=date.fromisoformat(asked["effective_from"]))
     spend("SELECT accounts.sign_agreement(%s)", approval)
-
-
-def _refuse_signature(account: MarginAccount, agreement: Agreement, *, day: date) -> None:
-    for look in looks_at(account, agreement, day=day):
-        if look.refusal is not None:
-            rule, sentence = look.refusal
-            raise RefusedError(rule, sentence.rstrip("."))
 
 
 def end(approval: Approval) -> None:

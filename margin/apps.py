@@ -39,11 +39,7 @@ class MarginConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how requests of this app are shown and applied, and which codes it knows."""
-        from accounts.agreements import (
-            register_signature_check,
-            register_signature_look,
-            register_terms_check,
-        )
+        from accounts.agreement_checks import register_signature_look, register_terms_check
         from margin import (
             agreed_moves,
             agreement_codes,
@@ -72,5 +68,5 @@ class MarginConfig(AppConfig):
         retention.register()
         register_terms_check(agreement_codes.check_terms)
         register_terms_check(eligibility_checks.check_terms)
-        register_signature_check(eligibility_checks.check_signature)
+        register_signature_look(eligibility_checks.look_at_signature)
         register_signature_look(mode_switch.look_at_signature)

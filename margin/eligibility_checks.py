@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from django.db.models import Sum
 
-from accounts.agreements import terms_in_force
+from accounts.agreed_terms import terms_in_force
+from accounts.agreement_checks import SignatureLook
 from accounts.models import Agreement, MarginAccount
 from margin.eligibility import (
     BELOW_MINIMUM_EQUITY,
@@ -43,12 +44,13 @@ def check_terms(row: Mapping[str, Any]) -> list[str]:
     return wrong_accounts(signed, model=str(row["model"]), day=day)
 
 
-def check_signature(account: MarginAccount, agreement: Agreement, day: date) -> list[str]:
+def look_at_signature(account: MarginAccount, agreement: Agreement, day: date) -> SignatureLook:
     """Whether an account may be under the model that an agreement names on a day."""
     terms = agreement.versions.filter(effective_from__lte=day).order_by("-effective_from").first()
     if terms is None or terms.model == HOUSE_RULES:
-        return []
-    return wrong_accounts([account.pk], model=terms.model, day=day)
+        return SignatureLook(None)
+    wrong = wrong_accounts([account.pk], model=terms.model, day=day)
+    return SignatureLook(("account_is_eligible", wrong[0]) if wrong else None)
 
 
 def wrong_accounts(account_ids: Iterable[int], *, model: str, day: date) -> list[str]:

@@ -14,7 +14,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from accounts.agreements import SignatureLook, account_terms
+from accounts.agreed_terms import account_terms
+from accounts.agreement_checks import SignatureLook
 from accounts.approvals import FieldChange
 from accounts.figures import WIDE, grouped
 from accounts.models import Agreement, AgreementVersion, Bucket, MarginAccount

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from django.utils import timezone
 
-from accounts.agreements import terms_in_force as terms_of_accounts
+from accounts.agreed_terms import terms_in_force as terms_of_accounts
 from accounts.models import AgreementVersion
 from ledger.models import Asset
 from margin.asking import AskedMarket, ModelRefusedError, Quantities, model_of

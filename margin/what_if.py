@@ -12,7 +12,7 @@ from typing import Final
 
 from django.db.models import Max, Subquery
 
-from accounts.agreements import account_terms
+from accounts.agreed_terms import account_terms
 from accounts.models import AgreementVersion, Bucket
 from ledger.debts import pledged_in
 from ledger.models import Asset, AssetKind

@@ -154,7 +154,7 @@ def _read(snapshot: str, *, horizon_id: int, as_of: datetime, buckets: Ints | No
     if policies_in_force(CROWDING, day=day, horizon_id=horizon_id):
         raise NotInColumnsError("crowded sides pay more")
     known = Horizon.objects.values_list("snapshot", flat=True).get(pk=horizon_id)
-    terms_asked = {"day": day, "known": str(known)}
+    terms_asked = {"day": day, "known": str(known), "accounts": None}
     assets = {asset.pk: asset for asset in Asset.objects.all()}
     assert max(assets, default=0) < 1 << ASSET_BITS, "an asset's id fits beside a bucket's"
     changed = changed_since(horizon_id, as_of=as_of)

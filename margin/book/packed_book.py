@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from django.db import connection, transaction
 
-from accounts.agreements import IN_FORCE_IDS
+from accounts.agreed_terms import IN_FORCE_IDS
 from accounts.packed import as_numbers, fetch_packed, joined_numbers
 from margin.engine.column_ground import SCALE_MAX
 from margin.engine.column_rules import COST_DECIMALS

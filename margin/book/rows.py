@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from accounts.agreements import terms_in_force as agreements_in_force
+from accounts.agreed_terms import terms_in_force as agreements_in_force
 from accounts.models import AgreementVersion, Scope
 from ledger.models import Asset, Horizon
 from margin.book.averages import restated_averages

@@ -11,7 +11,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from accounts.agreements import END, account_terms
+from accounts.agreed_terms import account_terms
+from accounts.agreements import END
 from accounts.approvals import pending_on
 from accounts.explanation import Explanation
 from accounts.figures import WIDE

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from accounts.agreements import account_terms, terms_in_force
+from accounts.agreed_terms import account_terms, terms_in_force
 from accounts.audit import Actor, RefusedError, acting
 from accounts.models import AccountAgreement, AgreementVersion, LegalEntity, MarginAccount
 from tests.accounts.owners import add_account, add_agreement, add_client, sign

@@ -13,13 +13,8 @@ import pytest
 from django.test import Client as Browser
 from django.urls import reverse
 
-from accounts.agreements import (
-    TERMS,
-    account_terms,
-    request_end,
-    request_signature,
-    request_version,
-)
+from accounts.agreed_terms import account_terms
+from accounts.agreements import TERMS, request_end, request_signature, request_version
 from accounts.approvals import AskRefusedError, describe, request_approval
 from accounts.audit import acting
 from accounts.models import (

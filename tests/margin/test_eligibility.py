@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -132,12 +133,34 @@ def test_an_account_that_falls_short_does_not_sign(desk: Desk) -> None:
     put_under(desk, Agreement.objects.get(code="STRICT"), "delta", DAYS[1])
     rule(desk, DAYS[1], equity="1000000000")
     account = MarginAccount.objects.filter(agreements__agreement=standard())[0]
-    with pytest.raises(AskRefusedError, match=rf"{account.code} may not be under delta"):
-        request_signature(
-            account=account, agreement=Agreement.objects.get(code="STRICT"),
-            effective_from=DAYS[1], reason=WHY, actor=person(desk[Role.RISK]),
-        )  # fmt: skip
+    before = standing()
+    with pytest.raises(RefusedError, match=rf"{account.code} may not be under delta") as refused:
+        sign_strict(desk, account)
+    assert refused.value.rule == "account_is_eligible"
+    assert standing() == before
     assert not account.agreements.filter(agreement__code="STRICT").exists()
+
+
+def test_a_rule_that_came_between_asking_and_deciding_refuses_the_signature(desk: Desk) -> None:
+    put_under(desk, Agreement.objects.get(code="STRICT"), "delta", DAYS[1])
+    account = MarginAccount.objects.filter(
+        agreements__agreement=standard(), mode=MarginAccount.Mode.CASH
+    )[0]
+    asked = sign_strict(desk, account)
+    rule(desk, DAYS[1], equity="1000000000")
+    assert "may not be under delta" in describe(Approval.objects.get(pk=asked)).note
+    with pytest.raises(RefusedError) as refused:
+        agreed(asked, desk[Role.COMPLIANCE])
+    assert refused.value.rule == "account_is_eligible"
+    assert not account.agreements.filter(agreement__code="STRICT").exists()
+
+
+def sign_strict(desk: Desk, account: MarginAccount) -> UUID:
+    """Ask that an account be under STRICT from the second day on."""
+    return request_signature(
+        account=account, agreement=Agreement.objects.get(code="STRICT"), effective_from=DAYS[1],
+        reason=WHY, actor=person(desk[Role.RISK]),
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- each run

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from accounts.agreements import request_end, request_version, terms_in_force
+from accounts.agreed_terms import terms_in_force
+from accounts.agreements import request_end, request_version
 from accounts.models import AccountAgreement, Agreement, AgreementVersion, LegalEntity, Role
 from ledger.corrections import request_reversal
 from ledger.models import Entry, Posting
