@@ -53,6 +53,7 @@ app.conf.beat_schedule = {
     "store the horizon": every(60, "store_horizon"),
     "keep checkpoints": every(300, "keep_checkpoints"),
     "accrue interest": every(300, "accrue_interest"),
+    "propose margin": every(300, "propose_margin"),
     "let go what is past its date": every(3600, "purge_records"),
     "seal history": every(60, "seal_history"),
     "prove the book": every(600, "prove_the_book"),

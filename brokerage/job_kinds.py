@@ -15,6 +15,7 @@ from brokerage.interest import accrue_all
 from brokerage.nightly import VERIFY, BookUnsoundError, run_proof
 from brokerage.purge import purge
 from ledger.accrual import AccrualRefusedError
+from margin.dynamic import propose
 from margin.models import MarginRun
 from margin.restatement import restate
 
@@ -22,6 +23,7 @@ INBOX_DAY = "inbox.day"
 INTEREST = "interest.day"
 RETENTION = "retention.purge"
 RESTATE = "margin.restate"
+PROPOSE = "margin.propose"
 
 
 class Progress(Protocol):
@@ -88,6 +90,13 @@ def run_restatement(arguments: Mapping[str, Any], progress: Progress) -> dict[st
     }
 
 
+def run_proposals(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Propose the rates that policies make of a run; what was proposed already is found so."""
+    progress.report(0, 1, "Work out rates")
+    run = MarginRun.objects.get(number=arguments["run"])
+    return propose(run, actor=Actor.job(PROPOSE))
+
+
 def run_purge(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Let go what is past its latest date."""
     progress.report(0, 1, "Let go what is past its date")
@@ -98,6 +107,12 @@ JOB_KINDS: dict[str, JobKind] = {
     RESTATE: JobKind(
         title="Restate a margin run",
         run=run_restatement,
+        refusals=(MarginRun.DoesNotExist, RefusedError),
+        topics=("margin",),
+    ),
+    PROPOSE: JobKind(
+        title="Propose margin rates",
+        run=run_proposals,
         refusals=(MarginRun.DoesNotExist, RefusedError),
         topics=("margin",),
     ),

@@ -15,6 +15,7 @@ from brokerage.inbox.watch import ask_for_next_day
 from brokerage.interest_watch import ask_for_interest
 from brokerage.job_kinds import RETENTION
 from brokerage.nightly import VERIFY, due_proof
+from brokerage.proposal_watch import ask_for_proposals
 from ledger import checkpoints, horizons
 
 
@@ -67,6 +68,12 @@ def prove_the_book() -> None:
 def accrue_interest() -> None:
     """Ask for the interest of the newest business day that is over."""
     ask_for_interest()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def propose_margin() -> None:
+    """Ask for the rates that policies make of the newest run."""
+    ask_for_proposals()
 
 
 @shared_task  # type: ignore[untyped-decorator]
