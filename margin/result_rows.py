@@ -1,6 +1,7 @@
 """Results as the server's own COPY format, made of columns: no object for any cell.
 
 Rows of one state with the same flags have one width, so each such group is one array of records.
+They are sent in the order of scopes, in which the server adds them to the end of its index.
 """
 
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def result_rows(run_id: int, named: Named, result: ColumnResult) -> bytes:
     """The rows of all scopes that the columns speak of, to stand between HEAD and TAIL."""
     numbers = [numerics(each) for each in (result.equity, result.initial, result.maintenance)]
     called = numerics(Wide(result.call_cents, np.zeros_like(result.call_cents)), decimals_min=CENTS)
-    found = []
+    found = [b""] * len(named.scopes)
     for state, flags, places in _groups(result):
         rows = np.zeros(len(places), dtype=_layout(state, flags))
         rows["fields"] = len(COLUMNS)
@@ -69,7 +70,9 @@ def result_rows(run_id: int, named: Named, result: ColumnResult) -> bytes:
             rows[name] = number[places]
         for name, text in (("state", _sized(state.encode())), ("flags", _array(flags))):
             rows[name] = np.frombuffer(text, dtype=np.uint8)
-        found.append(rows.tobytes())
+        sent, width = rows.tobytes(), rows.itemsize
+        for nth, place in enumerate(places.tolist()):
+            found[place] = sent[nth * width : (nth + 1) * width]
     return b"".join(found)
 
 

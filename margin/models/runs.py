@@ -1,7 +1,6 @@
 """Margin runs: what went in, what came out, and the parts that add up to it; append-only."""
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 
@@ -89,10 +88,9 @@ class MarginResult(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(name="run_says_one_thing_of_a_scope", fields=["scope", "run"]),
+            # A run adds its results in this order, each to the end of the index.
+            models.UniqueConstraint(name="run_says_one_thing_of_a_scope", fields=["run", "scope"]),
         ]
-        # The rows of a run lie together, so that where they begin and end is all that is needed.
-        indexes = [BrinIndex(name="result_by_run", fields=["run"], pages_per_range=16)]
 
 
 class ResultComponent(models.Model):
