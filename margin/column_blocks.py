@@ -72,19 +72,24 @@ class Block:
 
     Attributes:
         columns: what they say, without those in `odd`.
-        rows: the same as the server copies it in.
-        content: their parts.
+        agreements: (A,) versions of each.
+        content, content_sha256: their parts.
         inputs_sha256, result_sha256: of what went in and what came out.
     """
 
     first: int
     scope_ids: np.ndarray[Any, np.dtype[np.int64]]
     columns: ColumnResult
+    agreements: Ints
     odd: Mapping[int, OddScope]
-    rows: bytes
     content: bytes
+    content_sha256: bytes
     inputs_sha256: bytes
     result_sha256: bytes
+
+    def rows(self, run_id: int) -> bytes:
+        """What the columns say as the server copies it in."""
+        return result_rows(run_id, Named(self.scope_ids, self.agreements), self.columns)
 
 
 def prepared(read: ColumnInputs) -> Prepared:
@@ -166,15 +171,17 @@ def block_of(ready: Prepared, first: int, last: int, *, run_id: int) -> Block:
         "odd": {str(scope): [as_text(row) for row in each.parts] for scope, each in odd.items()}
     }
     content = packed({**inputs, "brackets": result.brackets}, head=head)
+    content_sha256 = sha256(content).digest()
     return Block(
         first=first,
         scope_ids=scopes["scopes"],
         columns=result,
+        agreements=agreements,
         odd=odd,
-        rows=result_rows(run_id, Named(scopes["scopes"], agreements), result),
         content=content,
+        content_sha256=content_sha256,
         inputs_sha256=_inputs_sha256({**inputs, "agreements": agreements}, odd=read, scopes=odd),
-        result_sha256=_result_sha256(scopes["scopes"], result, content, odd),
+        result_sha256=_result_sha256(scopes["scopes"], result, content_sha256, odd),
     )
 
 
@@ -206,11 +213,11 @@ def _inputs_sha256(
 def _result_sha256(
     scopes: Ints,
     result: ColumnResult,
-    content: bytes,
+    content_sha256: bytes,
     odd: Mapping[int, OddScope],
 ) -> bytes:
     """What came out, parts included."""
-    digest = sha256(sha256(content).digest())
+    digest = sha256(content_sha256)
     digest.update(np.ascontiguousarray(scopes).tobytes())
     spoken = ~result.is_odd
     for wide in (result.equity, result.initial, result.maintenance):

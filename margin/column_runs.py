@@ -43,7 +43,8 @@ from margin.run_rows import INCREMENTAL, next_number
 
 THREADS: Final = min(2, os.cpu_count() or 1)
 INPUTS, RESULTS = b"margin-inputs/1\n", b"margin-results/1\n"
-WORK_MEMORY: Final = "128MB"
+# What was added is looked at once more where it is kept, without going to a file.
+WORK_MEMORY: Final = "384MB"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +163,7 @@ def record_columns(read: ColumnInputs, *, business_day: date, purpose: str) -> M
         scope_count=len(read.scopes),
         layout=MarginRun.Layout.COLUMNS,
     )
-    _copy_results(done.blocks)
+    _copy_results(run_id, done.blocks)
     copy_rows([each.result for block in done.blocks for each in block.odd.values()])
     _copy_blocks(run, done)
     copy_rows(
@@ -180,22 +181,27 @@ def record_columns(read: ColumnInputs, *, business_day: date, purpose: str) -> M
     return run
 
 
-def _copy_results(blocks: Sequence[Block]) -> None:
+def _copy_results(run_id: int, blocks: Sequence[Block]) -> None:
+    """Rows are made on one thread while the server takes those before."""
     statement = sql.SQL("COPY margin_marginresult ({}) FROM STDIN (FORMAT BINARY)").format(
         sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
     )
     with refusals(), connection.cursor() as cursor, connection.wrap_database_errors:
         cursor.execute(f"SET LOCAL work_mem = '{WORK_MEMORY}'")
-        with cursor.copy(statement) as copy:
+        with cursor.copy(statement) as copy, ThreadPoolExecutor(1, "margin-rows") as thread:
             copy.write(HEAD)
-            for block in blocks:
-                copy.write(block.rows)
+            for rows in thread.map(lambda block: block.rows(run_id), blocks):
+                copy.write(rows)
             copy.write(TAIL)
 
 
 def _copy_blocks(run: MarginRun, done: Computed) -> None:
     """The ground as block 0, and a block for some thousand scopes each."""
-    contents = [done.prepared.ground_text, *(block.content for block in done.blocks)]
+    ground = done.prepared.ground_text
+    contents = [
+        (ground, hex_sha256(ground)),
+        *((block.content, block.content_sha256.hex()) for block in done.blocks),
+    ]
     scopes = [(0, 0, 0)] + [
         (int(block.scope_ids[0]), int(block.scope_ids[-1]), len(block.scope_ids))
         for block in done.blocks
@@ -211,4 +217,4 @@ def _copy_blocks(run: MarginRun, done: Computed) -> None:
     ):
         copy.set_types(["int8", "int4", "int8", "int8", "int4", "bytea", "varchar"])
         for ordinal, (content, said) in enumerate(zip(contents, scopes, strict=True)):
-            copy.write_row((run.pk, ordinal, *said, content, hex_sha256(content)))
+            copy.write_row((run.pk, ordinal, *said, *content))

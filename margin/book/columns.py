@@ -5,11 +5,11 @@ horizon is as the horizon knew it; the others, and those with entries that take 
 looked up in the history. Two connections read at one snapshot.
 """
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,16 +19,15 @@ from accounts.models import AgreementVersion, Bucket
 from ledger.models import Asset, Horizon
 from margin.book.packed_book import (
     ASSET_BITS,
-    NOW,
     NOW_OF,
     ODD,
-    SCOPES,
     SCOPES_OF,
     THEN,
+    Ask,
     changed_since,
     in_parts,
-    one_part,
-    stretches,
+    read_apart,
+    whole_numbers,
 )
 from margin.book.rows import (
     BASE,
@@ -39,6 +38,17 @@ from margin.book.rows import (
     marks_at,
     unpriced_words,
 )
+from margin.book.scan import (
+    SCOPE_TABLES,
+    Book,
+    accounts_on,
+    balances_on,
+    finder,
+    joined,
+    scopes_now,
+    scopes_of,
+    stretches,
+)
 from margin.engine.exact import Flag, Index
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.policies import CROWDING
@@ -47,8 +57,6 @@ from margin.model_registry import models_in_use
 from margin.models import Mark, ModelDecision
 from margin.policies import policies_in_force
 from margin.terms import TermsInForce, terms_in_force
-
-READERS: Final = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,23 +167,17 @@ def _read(snapshot: str, *, horizon_id: int, as_of: datetime, buckets: Ints | No
     assert max(assets, default=0) < 1 << ASSET_BITS, "an asset's id fits beside a bucket's"
     changed = changed_since(horizon_id, as_of=as_of)
     of = {"changed": changed, "buckets": None if buckets is None else buckets.tolist()}
-    ranges = list(stretches()) if buckets is None else [(0, 0)]
-    scopes_of, balances_of = (SCOPES, NOW) if buckets is None else (SCOPES_OF, NOW_OF)
-    with ThreadPoolExecutor(READERS, thread_name_prefix="margin-reader") as readers:
-        asked = [readers.submit(one_part, snapshot, scopes_of, {**terms_asked, **of})]
-        asked += [
-            readers.submit(one_part, snapshot, balances_of, {"low": low, "high": high, **of})
-            for low, high in ranges
-        ]
-        asked += [
-            readers.submit(
-                one_part, snapshot, THEN, {"horizon": horizon_id, "as_of": as_of, "some": some}
-            )
-            for some in in_parts(changed)
-        ]
-        columns, *parts = [each.result() for each in asked]
+    then = [
+        whole_numbers(THEN, {"horizon": horizon_id, "as_of": as_of, "some": some})
+        for some in in_parts(changed)
+    ]
+    if buckets is None:
+        columns, book = _everything(snapshot, terms_asked, then, assets=assets, changed=changed)
+    else:
+        asked = [whole_numbers(SCOPES_OF, {**terms_asked, **of}), whole_numbers(NOW_OF, of), *then]
+        columns, *parts = read_apart(snapshot, asked)
+        book = Book(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     scopes, agreements, exceptions = _scopes(columns, day)
-    balances = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else []
     return _put_together(
         ColumnInputs(
             horizon_id=horizon_id,
@@ -189,8 +191,32 @@ def _read(snapshot: str, *, horizon_id: int, as_of: datetime, buckets: Ints | No
             held=NOBODY,
             exceptions=exceptions,
         ),
-        balances,
+        book,
     )
+
+
+def _everything(
+    snapshot: str,
+    terms_asked: Mapping[str, object],
+    then: Sequence[Callable[[Ask], list[Ints]]],
+    *,
+    assets: Mapping[int, Asset],
+    changed: Sequence[int],
+) -> tuple[list[Ints], Book]:
+    """Scopes as they were joined, and what all of them hold."""
+    accounts = [accounts_on(pages) for pages in stretches("ledger_ledgeraccount")]
+    balances = [balances_on(pages) for pages in stretches("ledger_balance")]
+    read = iter(read_apart(snapshot, [*scopes_now(terms_asked), *accounts, *balances, *then]))
+    scopes = scopes_of(list(islice(read, len(SCOPE_TABLES))))
+    scales = np.zeros(max(assets, default=0) + 1, dtype=np.int64)
+    for pk, asset in assets.items():
+        scales[pk] = asset.scale
+    now = joined(
+        list(islice(read, len(accounts))), list(islice(read, len(balances))), scales=scales
+    )
+    unchanged = np.flatnonzero(~np.isin(now.ids, changed)) if changed else slice(None)
+    parts = [[column[unchanged] for column in now], *read]
+    return scopes, Book(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 NOTHING: Final = np.zeros(0, dtype=np.int64)
@@ -243,16 +269,16 @@ def _without_agreement(buckets: Ints, day: date) -> list[Unmargined]:
     ]
 
 
-def _put_together(read: ColumnInputs, columns: Sequence[Ints]) -> ColumnInputs:
+def _put_together(read: ColumnInputs, book: Book) -> ColumnInputs:
     """Balances by scope, loans apart; scopes that hold what has no mark or terms taken out."""
-    if not columns or not len(read.scopes):
+    if not len(book.ids) or not len(read.scopes):
         starts = np.zeros(len(read.scopes) + 1, dtype=np.intp)
         return replace(read, held=replace(NOBODY, starts=starts))
-    key, ids, seqs, units, costs = columns
+    key, ids, seqs, units, costs = book
     if (np.diff(ids) < 0).any():
         order = np.argsort(ids, kind="stable")
         key, ids, seqs, units, costs = (each[order] for each in (key, ids, seqs, units, costs))
-    scope = _places(read.scopes.buckets, key >> (ASSET_BITS + 1))
+    scope = finder(read.scopes.buckets, np.arange(len(read.scopes)))(key >> (ASSET_BITS + 1))
     is_loan = (key & 1).astype(bool)
     odd = _odd_balances(ids[((units == ODD) | (costs == ODD)) & (scope >= 0)], read)
     units = np.where(is_loan | (units == ODD), units, -units)
@@ -278,15 +304,6 @@ def _put_together(read: ColumnInputs, columns: Sequence[Ints]) -> ColumnInputs:
             odd=odd,
         )
     )
-
-
-def _places(known: Ints, wanted: Ints) -> Ints:
-    """Where each wanted id stands among known ones, in whatever order they are; else -1."""
-    order = np.argsort(known, kind="stable")
-    found = np.searchsorted(known, wanted, sorter=order)
-    found[found == len(known)] = 0
-    places = order[found]
-    return np.where(known[places] == wanted, places, -1)
 
 
 def _at(places: Ints, values: Ints, count: int) -> Ints:
