@@ -226,7 +226,8 @@ def _standings(asked: _Asked, terms: AgreementVersion, *, day: date) -> Standing
         used = None if terms.model == HOUSE_RULES else model_of(terms, day=day)
         if used is not None:
             besides = [asset.pk for asset in assets.values()]
-            ground = replace(ground, asked=asked_market(asked.as_of, day=day, besides=besides))
+            market = asked_market(asked.as_of, day=day, used=[used], besides=besides)
+            ground = replace(ground, asked=market)
         sides = {
             name: side_of(
                 held,

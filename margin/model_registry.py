@@ -53,6 +53,11 @@ class UsedModel:
     parameters: object
     standing: str
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether it asks for returns of past days."""
+        return self.model.looks_back(self.parameters)
+
 
 Key = tuple[str, str]
 

@@ -138,7 +138,7 @@ def what_if(bucket: Bucket, change: Change, *, has_points: bool = True) -> WhatI
         _check(change, ground)
         if any(used):
             besides = [assets[code].pk for code in held.assets | change.assets]
-            ground = replace(ground, asked=asked_market(as_of, day=day, besides=besides))
+            ground = replace(ground, asked=asked_market(as_of, day=day, used=used, besides=besides))
         moved = _moved(ground, change)
         holding, notes = _after(bucket, held, change, moved, assets)
         mode = bucket.account.mode
@@ -212,15 +212,21 @@ def newest_as_of() -> datetime:
     return newest
 
 
-def asked_market(as_of: datetime, *, day: date, besides: Iterable[int] = ()) -> AskedMarket:
+def asked_market(
+    as_of: datetime, *, day: date, used: Iterable[UsedModel | None], besides: Iterable[int] = ()
+) -> AskedMarket:
     """The market of all marks of an instant, with the terms of a day.
 
     Args:
+        used: the models that are asked.
         besides: assets that the next run would ask its models about for the first time.
     """
     found = Mark.objects.standing().filter(business_day=as_of.astimezone(UTC).date(), as_of=as_of)
     marks = {mark.asset_id: mark for mark in found}
-    return AskedMarket.of(read_ground(marks=marks, as_of=as_of, day=day, besides=besides))
+    looks_back = any(each.looks_back for each in used if each is not None)
+    return AskedMarket.of(
+        read_ground(marks=marks, as_of=as_of, day=day, besides=besides, looks_back=looks_back)
+    )
 
 
 def ground_at(

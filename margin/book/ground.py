@@ -39,7 +39,12 @@ HELD: Final = """
 
 
 def read_ground(
-    *, marks: Mapping[int, Mark], as_of: datetime, day: date, besides: Iterable[int] = ()
+    *,
+    marks: Mapping[int, Mark],
+    as_of: datetime,
+    day: date,
+    besides: Iterable[int] = (),
+    looks_back: bool = True,
 ) -> ReadInputs:
     """What a run at these marks would read beside its scopes and models, as it is known now.
 
@@ -47,6 +52,7 @@ def read_ground(
         marks: by asset id; closes are those up to `as_of`.
         day: whose terms hold.
         besides: assets that models are asked about though no scope of theirs holds them yet.
+        looks_back: whether a model that is asked needs closes; reading five years takes longest.
     """
     return ReadInputs(
         horizon_id=NO_HORIZON,
@@ -60,7 +66,7 @@ def read_ground(
         marks=dict(marks),
         terms=terms_in_force(day),
         contracts={each.asset_id: each for each in Contract.objects.all()},
-        closes=closes_until(as_of),
+        closes=closes_until(as_of) if looks_back else [],
         market=read_market(horizon_id=None, as_of=as_of, day=day),
         asked=held_by_models(day) | frozenset(besides),
     )

@@ -52,13 +52,14 @@ SCOPE_TABLES: Final = (
 BALANCES: Final = f"""
     SELECT {", ".join(joined_numbers("int8send", each) for each in WHOLE)},
            coalesce(max(scale(x.average_cost)), 0)
-    FROM ledger_balance x WHERE x.ctid >= %(low)s::tid AND x.ctid < %(high)s::tid
+    FROM ledger_balance x
+    WHERE x.ctid >= %(low)s::tid AND x.ctid < %(high)s::tid AND x.amount <> 0
 """  # noqa: S608 - fixed texts
 IN_UNITS: Final = f"""
     SELECT {", ".join(joined_numbers("int8send", each) for each in ("x.id", "x.seq", UNITS, COSTS))}
     FROM (SELECT b.account_id AS id, b.seq, b.amount, b.average_cost, a.scale
           FROM ledger_balance b JOIN ledger_ledgeraccount a ON a.id = b.account_id
-          WHERE b.ctid >= %(low)s::tid AND b.ctid < %(high)s::tid) x
+          WHERE b.ctid >= %(low)s::tid AND b.ctid < %(high)s::tid AND b.amount <> 0) x
 """  # noqa: S608 - fixed texts
 
 
@@ -167,7 +168,7 @@ def joined(accounts: list[list[Ints]], balances: list[Amounts], *, scales: Ints)
     parts = []
     for each in balances:
         key = key_of(each.ids)
-        kept = np.flatnonzero((key >= 0) & (each.amounts != 0))
+        kept = np.flatnonzero(key >= 0)
         key, units = key[kept], each.amounts[kept]
         if not each.are_units:
             units = in_units(units, scales[(key >> 1) & ((1 << ASSET_BITS) - 1)])

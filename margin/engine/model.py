@@ -132,6 +132,16 @@ class Counterexample(NamedTuple):
     world: Mapping[str, Any]
 
 
+def of_today(parameters: object) -> bool:
+    """A model that asks for nothing of past days."""
+    return False
+
+
+def of_past_days(parameters: object) -> bool:
+    """A model that cannot do without returns."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Model(Generic[P]):
     """A margin model.
@@ -145,6 +155,8 @@ class Model(Generic[P]):
         laws: those beside ALWAYS that hold.
         breaks: those that do not, each with a counter-example.
         source: where the method was published.
+        looks_back: whether a requirement rests on returns of past days; a market without any gives
+            the same where it does not.
     """
 
     name: str
@@ -157,6 +169,7 @@ class Model(Generic[P]):
     source: str
     breaks: Mapping[Law, Counterexample] = field(default_factory=dict)
     kinds: frozenset[Kind] = frozenset(Kind)
+    looks_back: Callable[[P], bool] = of_today
     whole_contracts: bool = False
 
 

@@ -1,12 +1,21 @@
 """Amounts and ids as a scan of a whole book brings them."""
 
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.models import Balance
+from margin.book.columns import read_columns
 from margin.book.packed_book import ODD
-from margin.book.scan import UNITS_MAX, finder, in_units
+from margin.book.scan import COSTS_MAX, UNITS_MAX, finder, in_units
+from margin.models import MarginRun
+from tests.stage import booked_days
 
 NANOS = st.integers(min_value=-(2**63) + 1, max_value=2**63 - 1)
 
@@ -36,3 +45,73 @@ def test_what_is_said_of_an_id_is_found_or_nothing_is(ids: st.SearchStrategy[lis
         assert answers == [said.get(pk, -1) for pk in wanted]
 
     found()
+
+
+@pytest.fixture
+def by_rows(db: None, tmp_path: Path) -> MarginRun:
+    """The run of a small firm's second day."""
+    booked_days(tmp_path / "firm", accounts=40, seed=4, days=3, booked=2)
+    return MarginRun.objects.latest("pk")
+
+
+CASES = {
+    "beyond_64_bits": ("claim", "amount = -12345678901.23", "scale = 2"),
+    "finer_than_columns_hold": ("claim", "amount = -0.000000000000000001", "scale = 18"),
+    "a_cost_with_nine_decimals": ("position", "average_cost = 1.123456789", "scale = scale"),
+    "a_cost_beyond_columns": ("position", "average_cost = 12345678.5", "scale = scale"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_balance_is_read_as_it_stands_or_is_odd(
+    by_rows: MarginRun, superuser: psycopg.Connection[Any], case: str
+) -> None:
+    kind, change, scale = CASES[case]
+    row = superuser.execute(
+        "SELECT a.id, a.asset_id FROM ledger_ledgeraccount a JOIN ledger_balance b"
+        " ON b.account_id = a.id WHERE a.account_class = %s AND b.amount <> 0"
+        " AND EXISTS (SELECT FROM accounts_scope s WHERE s.bucket_id = a.bucket_id)"
+        " ORDER BY a.id LIMIT 1",
+        [kind],
+    ).fetchone()
+    assert row is not None
+    account, asset = row
+    superuser.execute("DROP EVENT TRIGGER guards_stay_on")
+    for table in ("ledger_balance", "ledger_ledgeraccount", "ledger_asset"):
+        superuser.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL".encode())
+    superuser.execute(
+        f"UPDATE ledger_balance SET {change} WHERE account_id = %s".encode(), [account]
+    )
+    for table, column in (("ledger_ledgeraccount", "asset_id"), ("ledger_asset", "id")):
+        superuser.execute(f"UPDATE {table} SET {scale} WHERE {column} = %s".encode(), [asset])
+    superuser.commit()
+    read = read_columns(horizon_id=by_rows.horizon_id, as_of=by_rows.as_of)
+    found = {
+        ledger_account: (units, cost)
+        for ledger_account, units, cost in zip(
+            read.held.ledger_accounts.tolist(),
+            read.held.units.tolist(),
+            read.held.costs.tolist(),
+            strict=True,
+        )
+    }
+    buckets = set(read.scopes.buckets.tolist())
+    expected = {
+        each.account_id: (
+            in_whole(-each.amount, each.account.scale, most=UNITS_MAX, finest=9),
+            in_whole(each.average_cost or Decimal(0), 8, most=COSTS_MAX, finest=8),
+        )
+        for each in Balance.objects.exclude(amount=0)
+        .filter(account__account_class__in=["claim", "position"])
+        .select_related("account")
+        if each.account.bucket_id in buckets
+    }
+    assert found == expected
+    assert (ODD in found[account]) == (account in read.odd)
+    assert (case == "beyond_64_bits") != (ODD in found[account])
+
+
+def in_whole(value: Decimal, scale: int, *, most: int, finest: int) -> int:
+    units = value.scaleb(scale)
+    fits = scale <= finest and units == units.to_integral_value() and abs(units) < most
+    return int(units) if fits else ODD

@@ -31,6 +31,7 @@ from margin.engine.model import (
     Prepared,
     Requirement,
     in_order,
+    of_past_days,
 )
 from margin.engine.parameters import check_parameters, parameter
 from margin.engine.rowwise import lengths, times
@@ -295,6 +296,7 @@ MODEL: Final = Model(
         rate_deviation=0.01,
         funding_days=5.0,
     ),
+    looks_back=of_past_days,
     prepare=PreparedFactors,
     laws=frozenset({Law.SCALE, Law.SUBADDITIVE, Law.MONOTONE}),
     source="Linear factor models of risk: Rosenberg (1974); attribution by Euler's theorem as in"

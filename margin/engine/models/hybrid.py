@@ -316,6 +316,12 @@ def _scaled(tree: Part, factor: float) -> Part:
     )
 
 
+def _looks_back(parameters: HybridParameters) -> bool:
+    """Whether one of its models does."""
+    combined = (*parameters.children, *parameters.add_ons)
+    return any(COMBINABLE[each.model].looks_back(each.parameters) for each in combined)
+
+
 MODEL: Final = Model(
     name="hybrid",
     version="v1",
@@ -350,6 +356,7 @@ MODEL: Final = Model(
         maintenance_share=0.75,
     ),
     prepare=PreparedHybrid,
+    looks_back=_looks_back,
     laws=frozenset({Law.MONOTONE}),
     breaks={
         Law.SCALE: Counterexample(

@@ -36,6 +36,7 @@ from margin.engine.model import (
     Requirement,
     first_greatest,
     in_order,
+    of_past_days,
 )
 from margin.engine.parameters import check_parameters, parameter
 from margin.engine.rowwise import lengths
@@ -222,6 +223,7 @@ MODEL: Final = Model(
         covariance=STANDARD_COVARIANCE,
         gamma=GammaAdjustment.SHORT_GAMMA,
     ),
+    looks_back=of_past_days,
     prepare=PreparedParametric,
     laws=frozenset({Law.SCALE, Law.SUBADDITIVE, Law.MONOTONE}),
     source="Variance-covariance method: RiskMetrics Technical Document (1996); tails as McNeil,"

@@ -36,6 +36,7 @@ from margin.engine.model import (
     Prepared,
     Requirement,
     in_order,
+    of_past_days,
 )
 from margin.engine.models.value_at_risk_parameters import (
     Combination,
@@ -333,6 +334,7 @@ VALUE_AT_RISK: Final = Model(
         stress=STRESS,
         convention=QuantileConvention.ORDER_STATISTIC,
     ),
+    looks_back=of_past_days,
     prepare=PreparedValueAtRisk,
     laws=frozenset({Law.SCALE, Law.MONOTONE}),
     breaks={
@@ -356,6 +358,7 @@ EXPECTED_SHORTFALL: Final = Model(
         stress=STRESS,
         convention=ShortfallConvention.TAIL_MEAN,
     ),
+    looks_back=of_past_days,
     prepare=PreparedExpectedShortfall,
     laws=frozenset({Law.SCALE, Law.SUBADDITIVE, Law.MONOTONE}),
     source=SOURCE,

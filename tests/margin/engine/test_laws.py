@@ -19,6 +19,7 @@ from margin.engine.parameters import (
     read_parameters,
     written_parameters,
 )
+from margin.engine.rejected import RejectedInputError
 from margin.engine.tree import decimal_up, exact_tree
 from margin.engine.worlds import world_for
 
@@ -52,6 +53,28 @@ def test_a_batch_is_the_scopes_one_by_one(model: Model[Any], seed: int) -> None:
         assert alone.binding[0] == together.binding[scope]
         assert (alone.initial_parts[0] == together.initial_parts[scope]).all()
         assert (alone.maintenance_parts[0] == together.maintenance_parts[scope]).all()
+
+
+@EVERY_MODEL
+@given(SEEDS)
+@A_FEW
+def test_a_model_asks_for_past_days_if_it_says_so_and_else_does_without(
+    model: Model[Any], seed: int
+) -> None:
+    market, books = world_for(model, seed)
+    today = replace(
+        market,
+        returns=market.returns[:0],
+        daily_volatilities=np.zeros_like(market.daily_volatilities),
+    )
+    if model.looks_back(model.standard):
+        with pytest.raises(RejectedInputError, match="days are known"):
+            prepared(model, today)
+        return
+    known, unknown = (prepared(model, each).requirement(books) for each in (market, today))
+    assert (known.initial_parts == unknown.initial_parts).all()
+    assert (known.maintenance_parts == unknown.maintenance_parts).all()
+    assert (known.binding == unknown.binding).all()
 
 
 @EVERY_MODEL
