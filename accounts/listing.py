@@ -69,6 +69,7 @@ class Listing(Generic[Row]):
         filters: what the "Add filter" menu offers.
         default_sort: key of a column, with "-" before it to begin with the greatest.
         tabs: key of the Choice that is drawn as tabs with counts, if any.
+        ties: fields that order rows which sort alike; their keys where those are alike too.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Listing(Generic[Row]):
         filters: Sequence[Filter] = (),
         tabs: str = "",
         page_size: int = 50,
+        ties: Sequence[str] = (),
     ) -> None:
         self.request = request
         self.all_rows = rows
@@ -91,6 +93,7 @@ class Listing(Generic[Row]):
         self.default_sort = default_sort
         self.tabs_key = tabs
         self.page_size = page_size
+        self.ties = ties
 
     # --- What the address says --------------------------------------------------------------------
 
@@ -176,7 +179,7 @@ class Listing(Generic[Row]):
 
     @cached_property
     def rows(self) -> QuerySet[Row]:
-        """Every row of the filter, in order; rows that sort alike in the order of their keys."""
+        """Every row of the filter, in order; rows that sort alike by their ties and their keys."""
         column = next(c for c in self.columns if c.key == self.sort.removeprefix("-"))
         order = [
             F(field.removeprefix("-")).desc(nulls_last=True)
@@ -184,7 +187,7 @@ class Listing(Generic[Row]):
             else F(field.removeprefix("-")).asc(nulls_last=True)
             for field in column.sort
         ]
-        return self.all_rows.filter(self.condition()).order_by(*order, "pk")
+        return self.all_rows.filter(self.condition()).order_by(*order, *self.ties, "pk")
 
     @cached_property
     def page(self) -> Page[Row]:

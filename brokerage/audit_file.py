@@ -19,7 +19,7 @@ from accounts.models import Approval
 from brokerage.signed import signed, what_is_wrong
 from brokerage.validation_evidence import KeptReport, kept_reports, newest_by_model
 from ledger.times import one_snapshot
-from margin.engine.hashing import model_hash
+from margin.engine.hashing import columns_hash, joined_hash, model_hash
 from margin.engine.house_rules import MODEL, VERSION
 from margin.engine.model import Law, Model
 from margin.engine.models import MODELS
@@ -154,6 +154,7 @@ def _inventory() -> Iterator[dict[str, Any]]:
         "version": VERSION,
         "title": "House rules",
         "model_sha256": model_hash(),
+        "model_sha256_in_columns": joined_hash(model_hash(), columns_hash()),
         "parameters": "asset by asset: haircuts, rates and brackets of the book",
     }
     decisions = list(ModelDecision.objects.order_by("model", "code", "effective_from", "pk"))

@@ -10,6 +10,7 @@ from django.db.models import Q
 from accounts.models import Scope
 from margin.calls import amount_called
 from margin.models import CallDecision, CallEvent, MarginCall, MarginResult, MarginRun
+from margin.run_rows import INCREMENTAL
 
 
 class Effect(models.TextChoices):
@@ -79,6 +80,9 @@ def affected_calls(
     named = Q(scope__in=[*stood, *made]) | Q(call_amount__gt=0)
     if call is not None:
         named &= Q(scope=call.scope_id)
+    if original.purpose == INCREMENTAL:
+        # Its restatement speaks of everybody; a call that it did not settle is none of its own.
+        named &= Q(scope__in=original.results.values("scope"))
     before = _results(original, named, where=where)
     after = _results(restated, named | Q(scope__in=list(before)), where=where)
     before |= _results(original, Q(scope__in=[key for key in after if key not in before]))

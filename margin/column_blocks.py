@@ -17,7 +17,7 @@ from margin.book.packed_book import ODD
 from margin.engine.column_ground import Ground, Levels, ground_of, levels_of
 from margin.engine.column_rules import ColumnResult, Held, Scopes, evaluate_columns
 from margin.engine.components import OF_CLAIMS, ComponentKind
-from margin.engine.exact import Index
+from margin.engine.exact import Index, at_least_cents
 from margin.engine.house_rules import HouseRulesResult, evaluate
 from margin.engine.inputs import (
     ClaimRow,
@@ -328,10 +328,10 @@ def _odd_result(
         run_id=run_id,
         scope_id=int(read.scopes.ids[place]),
         agreement_version=read.agreements[int(read.scopes.agreements[place])],
-        equity=result.equity[at],
-        initial_margin=result.initial_margin[at],
-        maintenance_margin=result.maintenance_margin[at],
+        equity=at_least_cents(result.equity[at]),
+        initial_margin=at_least_cents(result.initial_margin[at]),
+        maintenance_margin=at_least_cents(result.maintenance_margin[at]),
         state=result.state_of(at),
-        call_amount=result.call_amount[at],
+        call_amount=at_least_cents(result.call_amount[at]),
         flags=result.flags_of(at),
     )

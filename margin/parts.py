@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from margin.engine.brackets import RateSchedule
 from margin.engine.components import OF_MODELS, Component, ComponentKind
-from margin.engine.exact import ONE, ZERO, exact, plain
+from margin.engine.exact import ONE, ZERO, at_least_cents, exact, plain
 from margin.engine.hashing import terms_rows
 from margin.engine.inputs import (
     AssetRow,
@@ -192,29 +192,41 @@ class Holding:
 
 
 def parts_of(results: Sequence[MarginResult]) -> list[ResultComponent]:
-    """The parts of results, result by result in their order, however their runs keep them.
+    """The parts of results, result by result in the order given, however their runs keep them.
 
-    One query for those kept by rows, two for each run in columns and one for each of its blocks;
-    parts that come out of a block are unsaved.
+    One query for all that are kept by rows, one for each run in columns and one for each of its
+    blocks that is needed; one more where runs are not at hand. Parts that come out of a block are
+    unsaved. Every part has its result, and its amount with the decimals that say something.
     """
-    layouts = dict(
-        MarginRun.objects.filter(pk__in={each.run_id for each in results}).values_list(
-            "pk", "layout"
-        )
-    )
+    layouts = _layouts_of(results)
     in_columns = [r for r in results if layouts[r.run_id] == MarginRun.Layout.COLUMNS]
     in_rows = {r.pk: r for r in results if layouts[r.run_id] == MarginRun.Layout.ROWS}
-    found = list(
-        ResultComponent.objects.filter(result__in=in_rows).order_by("result", "ordinal")
-        if in_rows
-        else ()
-    )
+    found: dict[int, list[ResultComponent]] = {result.pk: [] for result in results}
+    for row in _of_rows(in_rows):
+        found[row.result_id].append(row)
     for run_id in dict.fromkeys(each.run_id for each in in_columns):
-        of_run = sorted(
-            (each for each in in_columns if each.run_id == run_id), key=lambda r: r.scope_id
-        )
-        found += _of_blocks(run_id, of_run)
-    return found
+        of_run = [each for each in in_columns if each.run_id == run_id]
+        for row in _of_blocks(run_id, sorted(of_run, key=lambda each: each.scope_id)):
+            found[row.result_id].append(row)
+    return [row for rows in found.values() for row in rows]
+
+
+def _layouts_of(results: Sequence[MarginResult]) -> dict[int, str]:
+    """How the runs of results keep parts, by id; a query for runs that are not at hand."""
+    at_hand = [each for each in results if "run" in each._state.fields_cache]
+    layouts = {each.run_id: each.run.layout for each in at_hand}
+    others = {each.run_id for each in results} - layouts.keys()
+    if others:
+        layouts |= MarginRun.objects.filter(pk__in=others).values_list("pk", "layout")
+    return layouts
+
+
+def _of_rows(results: Mapping[int, MarginResult]) -> Iterator[ResultComponent]:
+    """The parts of some results that are kept by rows, in their order."""
+    rows = ResultComponent.objects.filter(result__in=list(results))
+    for row in rows.order_by("result", "ordinal"):
+        row.result, row.amount = results[row.result_id], at_least_cents(row.amount)
+        yield row
 
 
 def _of_blocks(run_id: int, results: Sequence[MarginResult]) -> Iterator[ResultComponent]:
@@ -231,15 +243,16 @@ def _of_blocks(run_id: int, results: Sequence[MarginResult]) -> Iterator[ResultC
         odd = head["odd"].get(str(result.scope_id))
         if odd is None:
             at = int(np.searchsorted(columns["scopes"], result.scope_id))
-            rows = list(_component_rows(columns, ground, at))
+            rows = list(component_rows(columns, ground, at))
         else:
             rows = [ResultComponent(**{**each, "amount": Decimal(each["amount"])}) for each in odd]
         for ordinal, row in enumerate(rows, start=1):
             row.result, row.ordinal = result, ordinal
+            row.amount = at_least_cents(row.amount)
             yield row
 
 
-def _component_rows(
+def component_rows(
     columns: Mapping[str, Column], ground: Sequence[GroundAsset], at: int
 ) -> Iterator[ResultComponent]:
     """The parts of the scope at a place of a block, by kind and asset."""

@@ -8,6 +8,7 @@ through the same evaluation as every run. Scopes that nothing touched keep the r
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import numpy as np
 from django.db import connection
@@ -20,7 +21,10 @@ from margin.book.columns import (
     ScopeColumns,
     chosen,
     read_columns,
+    require_columns,
+    without_unpriced,
 )
+from margin.book.rows import marks_at
 from margin.column_runs import record_columns
 from margin.engine.exact import Index
 from margin.engine.wide import Ints
@@ -91,8 +95,13 @@ def moved_assets(standing: Standing, marks: Mapping[int, Mark]) -> list[int]:
         for asset in {*before, *marks}
         if asset not in before
         or asset not in marks
-        or (before[asset].price, before[asset].state) != (marks[asset].price, marks[asset].state)
+        or _counts_as(before[asset]) != _counts_as(marks[asset])
     ]
+
+
+def _counts_as(mark: Mark) -> tuple[Decimal, str, Decimal]:
+    """All that an evaluation takes from a mark."""
+    return mark.price, mark.state, mark.contingency or Decimal(0)
 
 
 def touched_places(standing: Standing, assets: list[int]) -> Index:
@@ -119,21 +128,23 @@ def read_touched(standing: Standing, *, horizon_id: int, as_of: datetime) -> Tou
     Raises:
         WholeRunNeededError: parameters, agreements or scopes have changed, or someone could not
             be computed before.
-        NotInColumnsError: a portfolio model is used or watched.
+        NotInColumnsError: a portfolio model is used or watched, people set a price, or crowded
+            sides pay more.
     """
     read = standing.read
     day = as_of.astimezone(UTC).date()
-    marks = {mark.asset_id: mark for mark in Mark.objects.filter(as_of=as_of)}
+    marks = marks_at(horizon_id, as_of=as_of)
+    require_columns(marks, day=day, horizon_id=horizon_id)
     _require_same_ground(standing, day, horizon_id=horizon_id)
     new = replace(read, horizon_id=horizon_id, as_of=as_of, business_day=day, marks=marks)
     moved = touched_places(standing, moved_assets(standing, marks))
     posted = _posted(read)
     if not posted.size:
-        return Touched(chosen(new, moved), replace(standing, read=new))
+        return Touched(without_unpriced(chosen(new, moved)), replace(standing, read=new))
     again = read_columns(horizon_id=horizon_id, as_of=as_of, buckets=posted)
     is_posted = np.isin(new.scopes.buckets, posted)
     kept = chosen(new, np.flatnonzero(~is_posted))
-    some = chosen(new, moved[~is_posted[moved]])
+    some = without_unpriced(chosen(new, moved[~is_posted[moved]]))
     return Touched(united(some, again), standing_of(united(kept, again)))
 
 
@@ -198,5 +209,6 @@ def united(one: ColumnInputs, other: ColumnInputs) -> ColumnInputs:
         scopes=ScopeColumns(**columns),
         held=HeldColumns(starts=starts, **held),
         odd={**one.odd, **other.odd},
+        exceptions=[*one.exceptions, *other.exceptions],
     )
     return chosen(both, np.argsort(columns["ids"], kind="stable"))

@@ -15,7 +15,9 @@ from accounts.audit import Actor, acting
 from ledger.horizons import current_horizon
 from margin.book import read_inputs
 from margin.models import MarginResult, MarginRun, RunException
-from margin.runs import Computed, computed, keep_run
+from margin.preview import Figures, figures_of
+from margin.run_rows import INCREMENTAL
+from margin.runs import Computed, computed, keep_run, read_inputs_of
 
 RESTATEMENT: Final = "restatement"
 
@@ -40,6 +42,7 @@ def restate(number: str, *, actor: Actor, reason: str, request_id: str = "") -> 
 
     Asked again while nothing became known that changes it, it gives the restatement there is. A
     restatement is restated by restating its original, so that every one stands beside the same run.
+    Of a run of some scopes everything is computed again; what differs is asked of its scopes.
 
     Args:
         number: of the run.
@@ -55,11 +58,14 @@ def restate(number: str, *, actor: Actor, reason: str, request_id: str = "") -> 
     original = asked.restates or asked
     horizon = current_horizon(RESTATEMENT)
     done = computed(read_inputs(horizon_id=horizon.pk, as_of=original.as_of, is_restated=True))
+    stood = _hashes_by_rows(original, done)
     with acting(actor, reason=reason, request_id=request_id):
         _one_at_a_time(original)
         newest = newest_restatement(original)
-        stands = newest or original
-        if _is_same(done, stands) or (newest is not None and newest.horizon_id > horizon.pk):
+        # Restated runs are made by rows, whatever their original was.
+        stands = stood if newest is None else (newest.inputs_sha256, newest.result_sha256)
+        is_same = stands == (done.inputs_sha256, done.result_sha256)
+        if is_same or (newest is not None and newest.horizon_id > horizon.pk):
             return Restated(original, newest, is_new=False)
         run = keep_run(
             done, business_day=original.business_day, purpose=RESTATEMENT, restates=original
@@ -104,7 +110,15 @@ def differing_exceptions(
         rows = RunException.objects.filter(~Exists(same), run=run)
         return rows.select_related("account").order_by("account__code", "bucket_code")
 
-    return only(restated, original), only(original, restated)
+    lost = only(restated, original)
+    if original.purpose == INCREMENTAL:
+        spoken_of = MarginResult.objects.filter(
+            run=original,
+            scope__bucket__account=OuterRef("account"),
+            scope__bucket__code=OuterRef("bucket_code"),
+        )
+        lost = lost.filter(Exists(spoken_of))
+    return lost, only(original, restated)
 
 
 def newest_restatement(original: MarginRun) -> MarginRun | None:
@@ -112,8 +126,26 @@ def newest_restatement(original: MarginRun) -> MarginRun | None:
     return MarginRun.objects.filter(restates=original).order_by("-pk").first()
 
 
-def _is_same(done: Computed, run: MarginRun) -> bool:
-    return (done.inputs_sha256, done.result_sha256) == (run.inputs_sha256, run.result_sha256)
+def _hashes_by_rows(run: MarginRun, done: Computed) -> tuple[str, str]:
+    """The hashes of inputs and results of a run as one by rows has them.
+
+    Those of a run in columns are of its columns. Where it says what is computed now, its inputs are
+    read again by rows as it knew them; else its own hashes differ from those of any run by rows.
+    """
+    if run.layout == MarginRun.Layout.COLUMNS and _says_the_same(done, run):
+        then = computed(read_inputs_of(run))
+        return then.inputs_sha256, then.result_sha256
+    return run.inputs_sha256, run.result_sha256
+
+
+def _says_the_same(done: Computed, run: MarginRun) -> bool:
+    """Whether a run kept what was computed, scope by scope."""
+    rows = run.results.values_list("scope_id", *Figures._fields)
+    kept = {scope: Figures(*figures) for scope, *figures in rows}
+    said = figures_of(done)
+    if run.purpose == INCREMENTAL:
+        said = {scope: figures for scope, figures in said.items() if scope in kept}
+    return said == kept
 
 
 def _one_at_a_time(original: MarginRun) -> None:

@@ -13,7 +13,7 @@ from margin.column_runs import column_hashes
 from margin.crowding import surcharges
 from margin.eligibility import ineligible
 from margin.engine.components import OF_CLAIMS, OF_MODELS, Component, ComponentKind
-from margin.engine.exact import ZERO
+from margin.engine.exact import ZERO, at_least_cents
 from margin.engine.hashing import (
     content_sha256,
     inputs_hash,
@@ -266,11 +266,11 @@ def _result_row(
         run=run,
         scope_id=read.scopes[place].scope_id,
         agreement_version=read.scopes[place].agreement,
-        equity=result.equity[place],
-        initial_margin=result.initial_margin[place],
-        maintenance_margin=result.maintenance_margin[place],
+        equity=at_least_cents(result.equity[place]),
+        initial_margin=at_least_cents(result.initial_margin[place]),
+        maintenance_margin=at_least_cents(result.maintenance_margin[place]),
         state=result.state_of(place),
-        call_amount=result.call_amount[place],
+        call_amount=at_least_cents(result.call_amount[place]),
         flags=[*result.flags_of(place), *done.ineligible.get(place, ())],
         parameter_set=None if charge is None else charge.used.parameter_set,
         binding="" if charge is None else charge.binding,

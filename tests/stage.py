@@ -39,8 +39,10 @@ def staged(name: str, build: Callable[[], T]) -> T:
     or somebody else is connected to it, it is built as if for the first time.
 
     Args:
-        name: tells one book from another; what is built depends on nothing else.
+        name: tells one book from another; what is built depends on nothing else but how many
+            scopes a run in columns has at the least.
     """
+    name = f"{name}, in columns from {settings.MARGIN_COLUMNS_FROM}"
     if not _is_untouched():
         return build()
     cluster = Cluster(settings.EMBEDDED_SERVER)
@@ -63,6 +65,16 @@ def staged(name: str, build: Callable[[], T]) -> T:
         settings.SEAL_HEADS.write_bytes(kept.heads)
     made_again: T = copy.deepcopy(kept.made)
     return made_again
+
+
+def emptied() -> None:
+    """Give the test an untouched database again, for a second book beside what it read of one."""
+    cluster = Cluster(settings.EMBEDDED_SERVER)
+    database = connection.settings_dict["NAME"]
+    connections.close_all()
+    cluster.drop(database)
+    cluster.clone(name=database)
+    settings.SEAL_HEADS.unlink(missing_ok=True)
 
 
 def booked_days(

@@ -34,6 +34,7 @@ Flag = NDArray[np.bool_]
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 HALF: Final = Decimal("0.5")
+CENT: Final = Decimal("0.01")
 
 # More digits than any product of the database's numbers has; only digits in use cost anything.
 PRECISION: Final = 1_000_000
@@ -64,6 +65,17 @@ def round_up(value: Decimal, decimals: int) -> Decimal:
 def round_down(value: Decimal, decimals: int) -> Decimal:
     """The largest number with so many decimals that is not above `value`: for collateral."""
     return _rounded(value, decimals, ROUND_FLOOR)
+
+
+def at_least_cents(value: Decimal) -> Decimal:
+    """The same number with the decimals that say something, two at the least, and no minus zero.
+
+    A product has as many decimals as its factors were written with. Totals and parts are kept with
+    these, so that the same number is the same text however it was computed.
+    """
+    short = value.copy_abs() if value == 0 else value.normalize(_ROUNDING)
+    has_cents = int(short.as_tuple().exponent) <= -2
+    return short if has_cents else short.quantize(CENT, context=_ROUNDING)
 
 
 def plain(value: Decimal) -> str:

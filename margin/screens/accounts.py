@@ -158,6 +158,8 @@ def account_list(request: DeskRequest) -> HttpResponse:
         ],
         default_sort="-state",
         tabs="state",
+        # Results of a run are numbered in one order by rows and in another in columns.
+        ties=(f"{CALL_ACCOUNT}__code", "scope__bucket__code"),
     )
     if listing.format:
         return listing.export()

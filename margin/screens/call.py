@@ -139,7 +139,7 @@ def level_words(name: str, level: Decimal) -> str:
 
 
 def unpriced_assets(result: MarginResult) -> tuple[UnpricedAsset, ...]:
-    """What of the scope is valued at a mark that is not valid; two queries at most."""
+    """What of the scope is valued at a mark that is not valid; a fixed number of queries."""
     marks = {part.mark_id for part in parts_of([result]) if part.mark_id is not None}
     carried = Mark.objects.filter(pk__in=marks).exclude(state=Mark.State.VALID)
     found = {

@@ -9,6 +9,7 @@ import pytest
 
 from brokerage.inbox.cycle import run_day
 from margin.models import MarginResult, MarginRun, Mark
+from tests.margin.kept import holders_of
 from tests.stage import booked_days
 
 D = Decimal
@@ -97,11 +98,7 @@ def write_prices(second: Path, pattern: Pattern) -> None:
 
 def touched(run: MarginRun) -> list[MarginResult]:
     """Results of scopes that hold what moved."""
-    return list(
-        MarginResult.objects.filter(run=run, components__asset__code__in=MOVED)
-        .distinct()
-        .order_by("pk")
-    )
+    return holders_of(run, MOVED)
 
 
 def test_a_crash_that_every_venue_sees_liquidates(db: None, tmp_path: Path) -> None:

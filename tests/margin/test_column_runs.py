@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ RESULT = (
     "scope_id", "agreement_version_id", "equity", "initial_margin", "maintenance_margin", "state",
     "call_amount", "flags", "parameter_set_id", "binding",
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def rows_unless_asked(settings: Any) -> None:
+    """These tests compare the two ways, so the days are run by rows."""
+    settings.MARGIN_COLUMNS_FROM = 10**9
 
 
 @pytest.fixture
@@ -182,6 +189,25 @@ def test_what_whole_numbers_cannot_hold_goes_through_decimals(
         assert check_columns(cursor)[0].is_sound
 
 
+def test_a_block_made_when_columns_held_more_still_adds_up(
+    by_rows: MarginRun, monkeypatch: pytest.MonkeyPatch, superuser: psycopg.Connection[Any]
+) -> None:
+    columns = in_columns(by_rows)
+    monkeypatch.setattr("margin.engine.column_rules.COST_MAX", 10**12)
+    with connection.cursor() as cursor:
+        assert check_columns(cursor)[0].is_sound
+    perpetual = next(p for p in parts_of(list(columns.results.all())) if p.kind == "im_perpetual")
+    superuser.execute("ALTER TABLE margin_marginresult DISABLE TRIGGER ALL")
+    superuser.execute(
+        "UPDATE margin_marginresult SET initial_margin = initial_margin + 0.01 WHERE id = %s",
+        [perpetual.result_id],
+    )
+    with connection.cursor() as cursor:
+        wrong = check_columns(cursor)[0].wrong
+    assert wrong is not None
+    assert wrong.key == str(perpetual.result_id)
+
+
 def test_a_result_that_its_parts_do_not_add_up_to_is_found(
     by_rows: MarginRun, superuser: psycopg.Connection[Any]
 ) -> None:
@@ -197,6 +223,28 @@ def test_a_result_that_its_parts_do_not_add_up_to_is_found(
         (check,) = check_columns(cursor)
     assert check.wrong is not None
     assert (check.wrong.table, check.wrong.key) == ("margin_marginresult", str(result.pk))
+
+
+@pytest.mark.parametrize("layout", ["rows", "columns"])
+def test_parts_that_are_kept_in_the_other_way_are_found(by_rows: MarginRun, layout: str) -> None:
+    run = {"rows": by_rows, "columns": in_columns(by_rows)}[layout]
+    with connection.cursor() as cursor:
+        assert check_columns(cursor)[0].is_sound
+    with acting(DESK, reason="Parts that nobody reads"):
+        if layout == "rows":
+            found: Any = RunBlock.objects.create(
+                run=run, ordinal=0, first_scope=0, last_scope=0, scope_count=0,
+                content=b"something", content_sha256=sha256(b"something").hexdigest(),
+            )  # fmt: skip
+        else:
+            found = ResultComponent.objects.create(
+                result=run.results.order_by("pk")[0], ordinal=1, total="initial_margin",
+                kind="crowding", amount=1, terms={"rate": "0.5"},
+            )  # fmt: skip
+    with connection.cursor() as cursor:
+        (check,) = check_columns(cursor)
+    assert check.wrong is not None
+    assert (check.wrong.table, check.wrong.key) == (found._meta.db_table, str(found.pk))
 
 
 def run_of_nothing(like: MarginRun) -> MarginRun:

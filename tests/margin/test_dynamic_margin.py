@@ -27,13 +27,13 @@ from margin.models import (
     MarginProposal,
     MarginResult,
     MarginRun,
-    ResultComponent,
 )
 from margin.parameters import rate_lines, request_terms
 from margin.runs import replay
 from margin.what_if import Change, what_if
 from tests.accounts.people import Desk, found_desk, person, sign_in
 from tests.ledger.agreeing import agreed, standing
+from tests.margin.kept import parts_of_run
 from tests.stage import booked_days
 
 D = Decimal
@@ -157,11 +157,7 @@ def test_a_crowded_side_pays_in_runs_gate_and_what_if_and_is_replayed(
     set_policy(desk, CROWDING, HERD)
     run_day(days[1])
     run = MarginRun.objects.get(business_day=DAYS[1])
-    found = list(
-        ResultComponent.objects.filter(result__run=run, kind="crowding").select_related(
-            "result__scope__bucket__account", "mark"
-        )
-    )
+    found = parts_of_run(run, kinds=["crowding"])
     assert len(found) > 3
     held = [D(part.terms["quantity"]) for part in found]
     count = len(held)

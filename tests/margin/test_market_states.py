@@ -36,6 +36,7 @@ from tests.accounts.people import Desk, found_desk, person
 from tests.accounts.raw import act
 from tests.accounts.raw import refused as raw_refused
 from tests.ledger.agreeing import agreed, standing
+from tests.margin.kept import parts_of_results, parts_of_run
 from tests.margin.test_bad_prices import (
     CRASH,
     IN_TIME,
@@ -101,11 +102,7 @@ def old_crash(price: Decimal) -> Rows:
 
 
 def doubts(run: MarginRun) -> list[ResultComponent]:
-    return list(
-        ResultComponent.objects.filter(result__run=run, kind__contains="doubt")
-        .select_related("asset", "mark", "result")
-        .order_by("pk")
-    )
+    return [part for part in parts_of_run(run) if "doubt" in part.kind]
 
 
 def assert_sound(run: MarginRun) -> None:
@@ -202,7 +199,8 @@ def test_a_confidence_of_four_fifths_adds_exactly_its_line(
     for result in {part.result for part in parts}:
         without = sum(
             each.amount
-            for each in result.components.filter(total="initial_margin").exclude(kind="im_doubt")
+            for each in parts_of_results([result])
+            if each.total == "initial_margin" and each.kind != "im_doubt"
         )
         added = sum(part.amount for part in parts
                     if part.result == result and part.total == "initial_margin")  # fmt: skip

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.models import Sum
 
 from accounts.agreements import request_version
 from accounts.approvals import AskRefusedError, describe
@@ -30,6 +29,7 @@ from margin.models import (
     RunException,
     ShadowResult,
 )
+from margin.parts import parts_of
 from margin.runs import replay
 from margin.verify import check_margin
 from tests.accounts.people import Desk, found_desk, person
@@ -144,11 +144,10 @@ def test_a_model_in_production_decides_for_its_agreements(days: list[Path], desk
     for result in under.select_related("scope__bucket__account"):
         bucket: Any = result.scope.bucket
         assert result.initial_margin == cents_up(by_hand(bucket, run))
-        parts = result.components.exclude(total="equity")
-        assert set(parts.values_list("kind", flat=True)) <= {"im_model", "mm_model"}
-        assert (parts.filter(total="initial_margin").aggregate(s=Sum("amount"))["s"] or D(0)) == (
-            result.initial_margin
-        )
+        parts = [part for part in parts_of([result]) if part.total != "equity"]
+        assert {part.kind for part in parts} <= {"im_model", "mm_model"}
+        initial = sum(part.amount for part in parts if part.total == "initial_margin")
+        assert initial == result.initial_margin
         assert bool(result.binding) == (result.initial_margin > 0)
     assert replay(run.number).is_same
     with connection.cursor() as cursor:

@@ -9,11 +9,14 @@ import pytest
 
 from accounts.audit import Actor, acting
 from accounts.bulk import copy_rows
+from accounts.models import LegalEntity
 from brokerage.inbox.cycle import run_day
 from ledger.horizons import store_horizon
-from margin.book.columns import read_columns
+from margin.affected_calls import affected_calls
+from margin.book.columns import NotInColumnsError, read_columns
 from margin.calls import settle_run
 from margin.column_runs import record_columns
+from margin.engine.policies import CROWDING
 from margin.models import MarginCall, MarginRun, Mark, Task
 from margin.remargin import (
     Standing,
@@ -22,9 +25,13 @@ from margin.remargin import (
     record_touched,
     standing_of,
 )
+from margin.restatement import differing_exceptions, differing_results
 from margin.run_rows import INCREMENTAL, whole_runs
 from margin.runs import replay
-from tests.margin.test_column_runs import parts_said, said
+from tests.accounts.people import found_desk
+from tests.margin.restating import correct, restated
+from tests.margin.test_column_runs import exceptions_said, parts_said, said
+from tests.margin.test_dynamic_margin import HERD, set_policy
 from tests.margin.test_runs import open_account_without_agreement
 from tests.stage import booked_days
 
@@ -42,8 +49,8 @@ def stand() -> Standing:
     return standing_of(read_columns(horizon_id=run.horizon_id, as_of=run.as_of))
 
 
-def marked_again(code: str, times: str) -> datetime:
-    """All marks once more an hour later, one of them moved."""
+def marked_again(code: str, times: str, *, without: str = "") -> datetime:
+    """All marks once more an hour later, one of them moved, and one left out if asked."""
     newest = MarginRun.objects.latest("pk").as_of
     as_of = newest + timedelta(hours=1)
     with acting(DESK, reason="Another price"):
@@ -59,6 +66,7 @@ def marked_again(code: str, times: str) -> datetime:
                     dropped=[],
                 )
                 for mark in Mark.objects.filter(as_of=newest).select_related("asset")
+                if mark.asset.code != without
             ]
         )
     return as_of
@@ -150,6 +158,64 @@ def test_calls_and_tasks_of_others_are_left_alone(days: list[Path]) -> None:
     of_scopes = {"liquidate", "deficit"}
     others = {task for task in tasks if task[0] in of_scopes and task[1] not in spoken_of}
     assert others <= left
+
+
+def test_a_corrected_mark_is_the_one_that_counts(days: list[Path]) -> None:
+    standing, desk = stand(), found_desk(entity=LegalEntity.objects.get())
+    as_of = marked_again("BTC-PERP", "0.9")
+    wrong = Mark.objects.get(as_of=as_of, asset__code="BTC-PERP")
+    correct(desk, wrong, wrong.price * Decimal("0.8"))
+    touched = read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
+    assert touched.read.marks[wrong.asset_id].corrects_id == wrong.pk
+    run, whole = run_of(touched), whole_run(as_of)
+    assert said(run) == {scope: said(whole)[scope] for scope in said(run)}
+    assert run.scope_count > 3
+    assert replay(run.number).is_same
+
+
+def test_who_holds_what_has_no_price_is_an_exception_and_never_a_number(days: list[Path]) -> None:
+    standing = stand()
+    as_of = marked_again("BTC", "0.9", without="BTC-PERP")
+    touched = read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
+    run, whole = run_of(touched), whole_run(as_of)
+    assert exceptions_said(run) == exceptions_said(whole) != []
+    assert said(run) == {scope: said(whole)[scope] for scope in said(run)}
+    assert said(run)
+    assert replay(run.number).is_same
+
+
+def test_a_crowd_that_pays_needs_rows(days: list[Path]) -> None:
+    standing = stand()
+    set_policy(found_desk(entity=LegalEntity.objects.get()), CROWDING, HERD)
+    as_of = marked_again("BTC-PERP", "0.9")
+    with pytest.raises(NotInColumnsError):
+        read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
+    assert not MarginRun.objects.filter(purpose=INCREMENTAL).exists()
+
+
+def test_a_run_of_some_scopes_is_restated_for_these_alone(days: list[Path]) -> None:
+    standing, desk = stand(), found_desk(entity=LegalEntity.objects.get())
+    as_of = marked_again("BTC-PERP", "0.5")
+    touched = read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
+    with acting(DESK, reason="Run what was touched and settle it"):
+        run = record_touched(touched)
+        assert run is not None
+        settle_run(run)
+    assert restated(desk, run.number).run is None, "nothing became known"
+    wrong = Mark.objects.get(as_of=as_of, asset__code="BTC-PERP")
+    correct(desk, wrong, wrong.price * 2)
+    found = restated(desk, run.number).run
+    assert found is not None
+    assert found.scope_count > run.scope_count
+    spoken_of = set(said(run))
+    differing = {row.scope_id for row in differing_results(found)}
+    assert differing
+    assert differing <= spoken_of
+    named = affected_calls(found)
+    assert named
+    assert {each.scope.pk for each in named} <= spoken_of
+    assert [rows.count() for rows in differing_exceptions(found)] == [0, 0]
+    assert all(replay(each.number).is_same for each in (run, found))
 
 
 def test_another_account_needs_a_run_of_everything(days: list[Path]) -> None:

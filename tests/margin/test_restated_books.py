@@ -14,6 +14,7 @@ from ledger.corrections import request_reversal
 from ledger.models import Entry, Posting
 from margin.book.averages import Step, position_after
 from margin.models import MarginResult, MarginRun
+from margin.parts import parts_of
 from margin.restatement import differing_results
 from margin.runs import replay
 from tests.accounts.people import Desk, found_desk, person
@@ -153,8 +154,8 @@ def test_a_trade_cancelled_after_the_run_is_not_in_the_restated_one(
 
 def quantity(result: MarginResult, asset_id: int) -> Decimal:
     """What a result says the scope holds of an asset, in the units of the book's clients."""
-    part = result.components.filter(total="equity", asset=asset_id).first()
-    return D(0) if part is None else D(part.terms["quantity"])
+    held = [p for p in parts_of([result]) if (p.total, p.asset_id) == ("equity", asset_id)]
+    return D(held[0].terms["quantity"]) if held else D(0)
 
 
 # ---------------------------------------------------------------- averages in the order of time

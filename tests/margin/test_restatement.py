@@ -1,6 +1,7 @@
 """Runs restated: the original stays, the other knows better, and calls are judged by both."""
 
 import json
+from collections import Counter
 from decimal import ROUND_CEILING, Decimal
 from io import StringIO
 from typing import Any
@@ -9,14 +10,13 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
-from django.db.models import Count
 
 from accounts.approvals import AskRefusedError
 from accounts.models import Approval, Role
 from margin.affected_calls import Effect, affected_calls
 from margin.mark_corrections import request_correction
 from margin.marks import newest_marks
-from margin.models import MarginCall, MarginResult, MarginRun, Mark, ResultComponent
+from margin.models import MarginCall, MarginResult, MarginRun, Mark
 from margin.restatement import differing_results
 from margin.runs import replay
 from margin.verify import check_margin
@@ -25,6 +25,7 @@ from tests.accounts.raw import act
 from tests.accounts.raw import refused as raw_refused
 from tests.ledger.agreeing import agreed, refused, standing
 from tests.margin.firm import SmallFirm
+from tests.margin.kept import code_of, parts_of_run
 from tests.margin.restating import SOURCE, WHY, correct, prices_come_back, restated, rows_of
 
 D = Decimal
@@ -40,10 +41,8 @@ def mark_of(run: MarginRun, code: str) -> Mark:
 
 def held_most(run: MarginRun) -> str:
     """The security that most scopes of a run hold."""
-    parts = ResultComponent.objects.filter(result__run=run, asset__kind="security", total="equity")
-    counted = parts.values_list("asset__code").annotate(n=Count("result", distinct=True))
-    code: str = counted.order_by("-n", "asset__code")[0][0]
-    return code
+    held = Counter(code_of(part) for part in parts_of_run(run, kinds=["security"]))
+    return min(held, key=lambda code: (-held[code], code))
 
 
 def by_hand(result: MarginResult | None, *, is_open: bool) -> Decimal | None:
@@ -73,7 +72,9 @@ def test_a_corrected_price_restates_a_run_and_leaves_the_original(firm: SmallFir
     assert replay(run.number).is_same
     assert replay(found.run.number).is_same
     held = {
-        part.result.scope_id: D(part.terms["quantity"]) for part in run_parts(run, mark.asset.code)
+        part.result.scope_id: D(part.terms["quantity"])
+        for part in parts_of_run(run)
+        if (part.total, code_of(part)) == ("equity", mark.asset.code)
     }
     assert len(held) > 2
     now = {row.scope_id: row for row in MarginResult.objects.filter(run=found.run)}
@@ -83,13 +84,6 @@ def test_a_corrected_price_restates_a_run_and_leaves_the_original(firm: SmallFir
     assert {row.scope_id for row in differing_results(found.run)} == set(held)
     with connection.cursor() as cursor:
         assert all(check.is_sound for check in check_margin(cursor))
-
-
-def run_parts(run: MarginRun, code: str) -> Any:
-    """The parts of equity that are worth an asset."""
-    return ResultComponent.objects.filter(
-        result__run=run, total="equity", asset__code=code
-    ).select_related("result")
 
 
 def test_a_restated_run_names_exactly_the_calls(firm: SmallFirm) -> None:

@@ -20,7 +20,8 @@ from accounts.models import (
 from brokerage.inbox.cycle import run_day
 from brokerage.synthetic import DEMO, write_firm
 from margin.book import NO_AGREEMENT
-from margin.models import MarginResult, MarginRun, ResultComponent, RunException, Task
+from margin.models import MarginResult, MarginRun, RunException, Task
+from margin.parts import parts_of
 from margin.runs import replay
 from tests.accounts.people import found_desk, person
 from tests.ledger.agreeing import agreed
@@ -49,7 +50,7 @@ def test_a_run_replays_to_the_same_hash_after_later_days(days: list[Path]) -> No
 def test_parts_add_up_to_every_total(days: list[Path]) -> None:
     run_day(days[0])
     for result in MarginResult.objects.all():
-        parts = ResultComponent.objects.filter(result=result)
+        parts = parts_of([result])
         for total in ("equity", "initial_margin", "maintenance_margin"):
             added = sum((p.amount for p in parts if p.total == total), Decimal(0))
             assert added == getattr(result, total)

@@ -19,7 +19,7 @@ from margin.engine.collateral_schedule import read_schedule
 from margin.engine.inputs import MoneyTerms
 from margin.explanation import as_json, find_result
 from margin.holding import ScopeBalances, balances_of, newest_gate, standing_of
-from margin.models import Haircut, HaircutSchedule, MarginResult, MarginRun, Mark, ResultComponent
+from margin.models import Haircut, HaircutSchedule, MarginRun, Mark, ResultComponent
 from margin.parameters import request_haircut
 from margin.preview import of_request, preview
 from margin.releases import InitialMarginGate, Portfolios
@@ -31,6 +31,7 @@ from tests.accounts.people import Desk, found_desk, person, sign_in
 from tests.accounts.raw import act
 from tests.accounts.raw import refused as raw_refused
 from tests.ledger.agreeing import agreed, standing
+from tests.margin.kept import code_of, parts_of_results, parts_of_run
 from tests.stage import booked_days
 
 D = Decimal
@@ -73,11 +74,7 @@ def set_tiers(desk: Desk, values: dict[str, Any], day: date) -> None:
 
 def claims_of(run: MarginRun) -> list[ResultComponent]:
     """What money in BTC counts for, scope by scope."""
-    return list(
-        ResultComponent.objects.filter(
-            result__run=run, kind="money_claim", asset__code="BTC"
-        ).select_related("result__scope__bucket__account", "mark")
-    )
+    return [part for part in parts_of_run(run, kinds=["money_claim"]) if code_of(part) == "BTC"]
 
 
 def counts(value: Decimal, second: str = "0.4") -> Decimal:
@@ -151,11 +148,11 @@ def test_every_step_is_a_line_that_opens_down_to_its_closes(days: list[Path], de
     run_day(days[1])
     run = MarginRun.objects.get(business_day=DAYS[1])
     part = max(claims_of(run), key=lambda each: each.amount)
-    kinds = dict(
-        part.result.components.filter(asset__code="BTC", total="equity").values_list(
-            "kind", "terms"
-        )
-    )
+    kinds = {
+        each.kind: each.terms
+        for each in parts_of_results([part.result])
+        if (code_of(each), each.total) == ("BTC", "equity")
+    }
     # Two closes are too few: a quarter is taken where the schedule takes a fifth.
     assert kinds["haircut_volatility"]["facts"]["sigma"] == "too few closes"
     assert kinds["haircut_volatility"]["facts"]["closes"] == "2"
@@ -248,10 +245,7 @@ def test_risk_types_tiers_and_sees_whom_they_would_call(days: list[Path], desk: 
     preview_at = reverse("margin:parameter-preview", args=[approval.pk])
     assert preview_at in page
     shown = browser.get(preview_at).content.decode()
-    called = MarginResult.objects.filter(components__asset=asset).select_related(
-        "scope__bucket__account"
-    )
-    bucket: Any = called.filter(components__kind="money_claim")[0].scope.bucket
+    bucket: Any = claims_of(MarginRun.objects.get(business_day=DAYS[0]))[0].result.scope.bucket
     assert bucket.account.code in shown
     agreed(approval.pk, desk[Role.COMPLIANCE])
     page = browser.get(reverse("margin:parameter", args=[asset.pk])).content.decode()

@@ -17,6 +17,7 @@ from margin.levels import SEVERITY, withdrawable
 from margin.models import MarginCall, MarginResult
 from tests.accounts.people import found_desk, sign_in
 from tests.margin.firm import SmallFirm
+from tests.margin.kept import code_of, parts_of_results
 
 
 @pytest.fixture
@@ -89,8 +90,8 @@ def test_balances_count_what_the_run_counted(firm: SmallFirm, browser: Browser) 
             for row in holdings.money
             if row.bucket.pk == result.scope.bucket_id
         }
-        stored = result.components.filter(kind="money_claim").values_list("asset__code", "amount")
-        assert counted == dict(stored)
+        parts = parts_of_results([result])
+        assert counted == {code_of(p): p.amount for p in parts if p.kind == "money_claim"}
 
 
 def test_the_statement_ends_at_the_balances(browser: Browser) -> None:

@@ -10,6 +10,7 @@ from django.urls import reverse
 from accounts.models import Act, Role
 from margin.levels import is_held_at_call
 from margin.models import CallEvent, MarginCall
+from margin.parts import parts_of
 from tests.accounts.people import sign_in
 from tests.margin.firm import PERPETUAL, SmallFirm
 
@@ -71,8 +72,12 @@ def test_a_question_nobody_knows_opens_no_drawer(browser: Browser, call: MarginC
 
 def called_on_a_perpetual() -> MarginCall:
     """A call, open or ended, whose initial margin has a bracket in it."""
-    calls = MarginCall.objects.filter(last_result__components__kind="im_perpetual")
-    return calls.order_by("number")[0]
+    calls = MarginCall.objects.select_related("last_result").order_by("number")
+    return next(
+        call
+        for call in calls
+        if any(part.kind == "im_perpetual" for part in parts_of([call.last_result]))
+    )
 
 
 def test_a_leaf_of_the_drawer_leads_to_the_price_and_the_bracket(browser: Browser) -> None:

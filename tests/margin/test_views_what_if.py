@@ -11,9 +11,10 @@ from django.urls import reverse
 
 from accounts.models import Role
 from brokerage.digest import digest
-from margin.models import MarginResult
+from margin.models import MarginResult, MarginRun
 from tests.accounts.people import sign_in
 from tests.margin.firm import PERPETUAL, SmallFirm
+from tests.margin.kept import holders_of
 
 API = "/api/what-if/"
 
@@ -27,19 +28,9 @@ def browser(firm: SmallFirm) -> Browser:
 
 
 def margined(firm: SmallFirm) -> MarginResult:
-    """A scope of the newest run that holds the perpetual."""
-    found = (
-        MarginResult.objects.filter(
-            run__number=firm.second_run,
-            scope__bucket__code="FREE",
-            components__asset__code=PERPETUAL,
-        )
-        .select_related("scope__bucket__account")
-        .order_by("scope__bucket__account__code")
-        .first()
-    )
-    assert found is not None
-    return found
+    """The first scope of the newest run that holds the perpetual."""
+    holders = holders_of(MarginRun.objects.get(number=firm.second_run), [PERPETUAL])
+    return next(each for each in holders if each.scope.bucket and each.scope.bucket.code == "FREE")
 
 
 def shown(browser: Browser, result: MarginResult, **typed: str) -> Any:

@@ -17,6 +17,7 @@ from margin.collateral import Payment, deposit
 from margin.models import MarginRun, ModelDecision, ShadowResult
 from margin.runs import computed
 from margin.what_if import Change, WhatIf, WhatIfRefusedError, what_if
+from tests.margin.kept import code_of, parts_of_results
 from tests.margin.thinking import assert_same, thought_then_booked
 from tests.margin.under import (
     CODE,
@@ -46,7 +47,7 @@ def under(model: str, *, holding: str = "") -> list[Bucket]:
         for bucket, result in results_of(SECOND_DAY).items()
         if result.agreement_version.model == model
         and result.initial_margin > 0
-        and (not holding or result.components.filter(asset__code=holding).exists())
+        and (not holding or holding in map(code_of, parts_of_results([result])))
     ]
 
 

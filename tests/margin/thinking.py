@@ -15,6 +15,7 @@ from margin.holding import balances_of
 from margin.models import MarginResult, MarginRun, Mark
 from margin.scope_standing import Side
 from margin.what_if import Change, ThoughtTrade, WhatIfRefusedError, what_if
+from tests.margin.kept import code_of, parts_of_results
 
 D = Decimal
 PERPETUAL = "BTC-PERP"
@@ -148,11 +149,11 @@ def assert_same(after: Side, booked: MarginResult, why: Any) -> None:
     ), why  # fmt: skip
     named = "" if booked.parameter_set is None else str(booked.parameter_set)
     assert after.parameter_set == named, why
-    parts = booked.components.values_list("kind", "terms", "amount")
+    kept = parts_of_results([booked])
+    parts = ((part.kind, part.terms, part.amount) for part in kept)
     said_parts = ((part.kind.name.lower(), part.terms(), part.amount) for part in after.components)
     assert sorted(parts, key=_by_name) == sorted(said_parts, key=_by_name), why
-    assets = booked.components.filter(total="equity").order_by("ordinal")
-    assert list(assets.values_list("asset__code", flat=True)) == [
+    assert [code_of(part) for part in kept if part.total == "equity"] == [
         part.asset for part in after.components if part.total == "equity"
     ], why
 
