@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from django.conf import settings
 from django.db import connection
+from django.db.models import Exists, OuterRef
 from psycopg import sql
 
 from accounts.audit import refusals
@@ -99,9 +100,8 @@ def column_hashes(run: MarginRun) -> tuple[str, str]:
 def _buckets_of(run: MarginRun) -> Ints:
     """The buckets of the scopes that a run speaks of, or could not compute."""
     results = run.results.values_list("scope__bucket_id", flat=True)
-    left_out = Bucket.objects.filter(
-        account__in=run.exceptions.values("account"), code__in=run.exceptions.values("bucket_code")
-    )
+    named = run.exceptions.filter(account=OuterRef("account"), bucket_code=OuterRef("code"))
+    left_out = Bucket.objects.filter(Exists(named))
     found = {*results, *left_out.values_list("pk", flat=True)}
     return np.array(sorted(pk for pk in found if pk is not None), dtype=np.int64)
 
