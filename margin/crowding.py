@@ -13,8 +13,9 @@ from margin.engine.crowding import Crowd, HoldingRow, crowds
 from margin.engine.exact import ONE, ZERO, round_up
 from margin.engine.inputs import SurchargeRow
 from margin.engine.policies import CROWDING
-from margin.models import MarginRun, Mark, ParameterSet, ResultComponent
+from margin.models import Mark, ParameterSet, ResultComponent
 from margin.parameters import engine_terms
+from margin.run_rows import whole_runs
 from margin.scope_standing import Ground, Holding, points_of
 
 SIDE_WORDS: Final = {1: "long", -1: "short"}
@@ -72,7 +73,7 @@ def crowded_sides() -> dict[tuple[str, int], Decimal]:
     sets = ParameterSet.objects.filter(model=CROWDING)
     codes = list(sets.order_by("code").values_list("code", flat=True).distinct())
     found: dict[tuple[str, int], Decimal] = {}
-    run = MarginRun.objects.order_by("-as_of", "-pk").first() if codes else None
+    run = whole_runs().order_by("-as_of", "-pk").first() if codes else None
     for code in codes if run is not None else []:
         charged = ResultComponent.objects.filter(result__run=run, kind="crowding", asset__code=code)
         for side, word in SIDE_WORDS.items():

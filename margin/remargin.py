@@ -8,6 +8,7 @@ through the same evaluation as every run. Scopes that nothing touched keep the r
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import numpy as np
 from django.db import connection
@@ -20,7 +21,9 @@ from margin.book.columns import (
     ScopeColumns,
     chosen,
     read_columns,
+    require_columns,
 )
+from margin.book.rows import marks_at
 from margin.column_runs import record_columns
 from margin.engine.exact import Index
 from margin.engine.wide import Ints
@@ -28,9 +31,9 @@ from margin.models import MarginRun, Mark
 from margin.run_rows import INCREMENTAL
 from margin.terms import terms_in_force
 
-# Buckets of ledger accounts with entries that the new horizon knows and the old one did not, or
-# that took effect since.
-POSTED = """
+# Buckets of ledger accounts with entries that the new horizon knows and the old one did not, and of
+# those with entries that took effect since.
+POSTED_SINCE = """
     SELECT DISTINCT a.bucket_id
     FROM ledger_horizon old
     JOIN ledger_entry e ON e.xid >= pg_snapshot_xmin(old.snapshot)
@@ -38,11 +41,14 @@ POSTED = """
     JOIN ledger_posting p ON p.entry_id = e.id
     JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.bucket_id IS NOT NULL
     WHERE old.id = %(old)s
-    UNION
+"""
+IN_EFFECT_SINCE = """
     SELECT a.bucket_id FROM ledger_entry e JOIN ledger_posting p ON p.entry_id = e.id
     JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.bucket_id IS NOT NULL
     WHERE e.effective_at > %(as_of)s
 """
+# Either of them: what stood before may not stand now.
+POSTED = " UNION ".join((POSTED_SINCE, IN_EFFECT_SINCE))
 
 # Whether a row that says which scopes there are, or under which terms, has changed since.
 TABLES = (
@@ -91,8 +97,13 @@ def moved_assets(standing: Standing, marks: Mapping[int, Mark]) -> list[int]:
         for asset in {*before, *marks}
         if asset not in before
         or asset not in marks
-        or (before[asset].price, before[asset].state) != (marks[asset].price, marks[asset].state)
+        or _counts_as(before[asset]) != _counts_as(marks[asset])
     ]
+
+
+def _counts_as(mark: Mark) -> tuple[Decimal, str, Decimal]:
+    """All that an evaluation takes from a mark."""
+    return mark.price, mark.state, mark.contingency or Decimal(0)
 
 
 def touched_places(standing: Standing, assets: list[int]) -> Index:
@@ -119,11 +130,13 @@ def read_touched(standing: Standing, *, horizon_id: int, as_of: datetime) -> Tou
     Raises:
         WholeRunNeededError: parameters, agreements or scopes have changed, or someone could not
             be computed before.
-        NotInColumnsError: a portfolio model is used or watched.
+        NotInColumnsError: a portfolio model is used or watched, people set a price, or crowded
+            sides pay more.
     """
     read = standing.read
     day = as_of.astimezone(UTC).date()
-    marks = {mark.asset_id: mark for mark in Mark.objects.filter(as_of=as_of)}
+    marks = marks_at(horizon_id, as_of=as_of)
+    require_columns(marks, day=day, horizon_id=horizon_id)
     _require_same_ground(standing, day, horizon_id=horizon_id)
     new = replace(read, horizon_id=horizon_id, as_of=as_of, business_day=day, marks=marks)
     moved = touched_places(standing, moved_assets(standing, marks))
@@ -164,11 +177,26 @@ def _require_same_ground(standing: Standing, day: date, *, horizon_id: int) -> N
         raise WholeRunNeededError("terms, agreements or scopes are not what they were")
 
 
+def posted_since(horizon_id: int) -> set[int]:
+    """Buckets into or out of which something was posted that a horizon does not know."""
+    return _buckets(POSTED_SINCE, {"old": horizon_id})
+
+
+def posted_until_now(as_of: datetime) -> set[int]:
+    """Buckets in which something took effect between an instant and now."""
+    return _buckets(f"{IN_EFFECT_SINCE} AND e.effective_at <= clock_timestamp()", {"as_of": as_of})
+
+
+def _buckets(query: str, arguments: Mapping[str, int | datetime]) -> set[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, arguments)
+        return {bucket for (bucket,) in cursor.fetchall()}
+
+
 def _posted(read: ColumnInputs) -> Ints:
     """Buckets into or out of which something was posted since a book was read."""
-    with connection.cursor() as cursor:
-        cursor.execute(POSTED, {"old": read.horizon_id, "as_of": read.as_of})
-        return np.array(sorted(bucket for (bucket,) in cursor.fetchall()), dtype=np.int64)
+    found = _buckets(POSTED, {"old": read.horizon_id, "as_of": read.as_of})
+    return np.array(sorted(found), dtype=np.int64)
 
 
 def united(one: ColumnInputs, other: ColumnInputs) -> ColumnInputs:

@@ -125,6 +125,20 @@ class NotInColumnsError(Exception):
     """A run that only rows can hold: models are used or watched, or people set a price."""
 
 
+def require_columns(marks: Mapping[int, Mark], *, day: date, horizon_id: int) -> None:
+    """Nothing at these marks and on this day is what only rows can hold.
+
+    Raises:
+        NotInColumnsError: a model is watched, people set a price, or crowded sides pay more.
+    """
+    if models_in_use(day, standing=ModelDecision.Standing.SHADOW, horizon_id=horizon_id):
+        raise NotInColumnsError("a model is watched")
+    if any(mark.state == Mark.State.OVERRIDDEN for mark in marks.values()):
+        raise NotInColumnsError("people set a price, and every result on it is to be found")
+    if policies_in_force(CROWDING, day=day, horizon_id=horizon_id):
+        raise NotInColumnsError("crowded sides pay more")
+
+
 def read_columns(*, horizon_id: int, as_of: datetime, buckets: Ints | None = None) -> ColumnInputs:
     """Read a run's inputs as the horizon knew them; the same horizon reads the same for ever.
 
@@ -146,13 +160,8 @@ def read_columns(*, horizon_id: int, as_of: datetime, buckets: Ints | None = Non
 
 def _read(snapshot: str, *, horizon_id: int, as_of: datetime, buckets: Ints | None) -> ColumnInputs:
     day = as_of.astimezone(UTC).date()
-    if models_in_use(day, standing=ModelDecision.Standing.SHADOW, horizon_id=horizon_id):
-        raise NotInColumnsError("a model is watched")
     marks = marks_at(horizon_id, as_of=as_of)
-    if any(mark.state == Mark.State.OVERRIDDEN for mark in marks.values()):
-        raise NotInColumnsError("people set a price, and every result on it is to be found")
-    if policies_in_force(CROWDING, day=day, horizon_id=horizon_id):
-        raise NotInColumnsError("crowded sides pay more")
+    require_columns(marks, day=day, horizon_id=horizon_id)
     known = Horizon.objects.values_list("snapshot", flat=True).get(pk=horizon_id)
     terms_asked = {"day": day, "known": str(known), "accounts": None}
     assets = {asset.pk: asset for asset in Asset.objects.all()}
