@@ -18,6 +18,7 @@ from decimal import Decimal
 from statistics import median
 from typing import Any, Final, NamedTuple
 
+from django.conf import settings
 from django.db import connections
 
 from accounts.audit import acting
@@ -84,7 +85,7 @@ def measure(quick: bool, *, accounts: int | None = None) -> dict[str, Any]:
     _end_of_day()
     key = signed_in(scratch)
     connections.close_all()
-    with product() as (address, worker):
+    with product(columns_from=min(many, settings.MARGIN_COLUMNS_FROM)) as (address, worker):
         browser = Browser(address, session=key)
         with browser.stream():
             seen = [
@@ -199,12 +200,18 @@ def _require_sound() -> None:
 
 
 @contextmanager
-def product() -> Iterator[tuple[str, int]]:
-    """Web server and worker on the scratch cluster; the address, and the worker's group."""
+def product(*, columns_from: int) -> Iterator[tuple[str, int]]:
+    """Web server and worker on the scratch cluster; the address, and the worker's group.
+
+    Args:
+        columns_from: scopes from which runs are kept in columns, so that a smaller measurement is
+            one of the same work.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     kept = {name: value for name, value in os.environ.items() if name != "BROKER_URL"}
+    kept["MARGIN_COLUMNS_FROM"] = str(columns_from)
     web, worker, _ = children()
     command = [f"--port={port}" if word.startswith("--port=") else word for word in web.command]
     started = [
