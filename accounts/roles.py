@@ -71,6 +71,7 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
         "hand in margin statements of others",
         frozenset({Role.OPERATIONS, Role.RISK}),
     ),
+    "price.take": ("hand in prices", frozenset({Role.OPERATIONS, Role.RISK})),
     "model.audit": (
         "take out the algorithm audit file",
         frozenset({Role.RISK, Role.COMPLIANCE, Role.AUDITOR}),

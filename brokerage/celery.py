@@ -50,6 +50,7 @@ def every(seconds: int, task: str) -> dict[str, object]:
 app.conf.beat_schedule = {
     "sweep jobs": every(5, "sweep_jobs"),
     "watch the inbox": every(30, "watch_inbox"),
+    "watch for prices": every(2, "watch_prices"),
     "store the horizon": every(60, "store_horizon"),
     "keep checkpoints": every(300, "keep_checkpoints"),
     "accrue interest": every(300, "accrue_interest"),

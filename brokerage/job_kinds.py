@@ -10,10 +10,13 @@ from django.conf import settings
 
 from accounts.audit import Actor, RefusedError
 from brokerage.inbox.cycle import run_day
+from brokerage.inbox.files import read_file
+from brokerage.inbox.price_files import PriceFileRefusedError, take_prices
 from brokerage.inbox.refusal import FolderRefusedError
 from brokerage.interest import accrue_all
 from brokerage.nightly import VERIFY, BookUnsoundError, run_proof
 from brokerage.purge import purge
+from brokerage.remargining import REMARGIN, run_after_day, run_remargin
 from ledger.accrual import AccrualRefusedError
 from margin.dynamic import propose
 from margin.models import MarginRun
@@ -24,6 +27,7 @@ INTEREST = "interest.day"
 RETENTION = "retention.purge"
 RESTATE = "margin.restate"
 PROPOSE = "margin.propose"
+PRICES_FILE = "prices.file"
 
 
 class Progress(Protocol):
@@ -69,6 +73,7 @@ def run_inbox_day(arguments: Mapping[str, Any], progress: Progress) -> dict[str,
         as_of=None if as_of is None else datetime.fromisoformat(as_of),
         progress=progress,
     )
+    run_after_day(progress)
     return {"business_day": result["business_day"], "control_totals": result["control_totals"]}
 
 
@@ -97,6 +102,14 @@ def run_proposals(arguments: Mapping[str, Any], progress: Progress) -> dict[str,
     return propose(run, actor=Actor.job(PROPOSE))
 
 
+def run_price_file(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Take a price file and run what it touches; a file that was taken before is not again."""
+    path = Path(arguments["file"])
+    content = read_file(path, name=path.name, size_limit=settings.INBOX_FILE_SIZE_MAX)
+    taken = take_prices(content, name=path.name, actor=Actor.job(PRICES_FILE))
+    return taken.as_json() | {"margin": run_remargin(arguments, progress)}
+
+
 def run_purge(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Let go what is past its latest date."""
     progress.report(0, 1, "Let go what is past its date")
@@ -115,6 +128,19 @@ JOB_KINDS: dict[str, JobKind] = {
         run=run_proposals,
         refusals=(MarginRun.DoesNotExist, RefusedError),
         topics=("margin",),
+    ),
+    REMARGIN: JobKind(
+        title="Margin at new prices",
+        run=run_remargin,
+        attempts_max=10,
+        topics=("day", "margin", "prices"),
+    ),
+    PRICES_FILE: JobKind(
+        title="A price file",
+        run=run_price_file,
+        attempts_max=10,
+        refusals=(FolderRefusedError, PriceFileRefusedError, RefusedError),
+        topics=("day", "margin", "prices"),
     ),
     RETENTION: JobKind(title="Let go what is past its date", run=run_purge, topics=("record",)),
     INTEREST: JobKind(
@@ -137,3 +163,8 @@ JOB_KINDS: dict[str, JobKind] = {
         topics=("record",),
     ),
 }
+
+__all__ = [
+    "INBOX_DAY", "INTEREST", "JOB_KINDS", "PRICES_FILE", "REMARGIN", "RESTATE", "RETENTION",
+    "VERIFY", "JobKind", "Progress",
+]  # fmt: skip

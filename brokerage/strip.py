@@ -17,7 +17,7 @@ from accounts.seals.state import seal_state
 from brokerage.models import BusinessDay
 from ledger.models import Break
 from margin.models import MarginCall, Mark
-from margin.run_rows import whole_runs
+from margin.run_rows import day_runs
 
 PRICE_TO_RELY_ON = (Mark.State.VALID, Mark.State.OVERRIDDEN, Mark.State.MARKET_CLOSED)
 
@@ -85,7 +85,7 @@ def strip_of(day: BusinessDay | None) -> Strip:
     alarm = seals.word if sealed_to else ""
     if day is None:
         return Strip(drawn_at=now, stands_at=now, sealed_to=sealed_to, seal_alarm=alarm)
-    runs = whole_runs().filter(business_day=day.day).order_by("-pk")
+    runs = day_runs().filter(business_day=day.day).order_by("-pk")
     states = list(Mark.objects.standing().filter(as_of=day.as_of).values_list("state", flat=True))
     is_past = day.day < now.astimezone(desk_zone()).date()
     return Strip(

@@ -11,12 +11,15 @@ from django.utils import timezone
 
 from accounts.seals import sealer
 from brokerage import jobs, worker
+from brokerage.inbox.price_watch import Watched, ask_for_newest
 from brokerage.inbox.watch import ask_for_next_day
 from brokerage.interest_watch import ask_for_interest
 from brokerage.job_kinds import RETENTION
 from brokerage.nightly import VERIFY, due_proof
 from brokerage.proposal_watch import ask_for_proposals
 from ledger import checkpoints, horizons
+
+watched_prices = Watched()
 
 
 @shared_task  # type: ignore[untyped-decorator]
@@ -54,6 +57,14 @@ def watch_inbox() -> None:
     """Ask for the next day in the inbox folder, where one is set."""
     if settings.INBOX_FOLDER is not None:
         ask_for_next_day(Path(settings.INBOX_FOLDER), now=timezone.now())
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def watch_prices() -> None:
+    """Ask for price files that lie in the inbox folder, and for what was taken and not run."""
+    ask_for_newest()
+    if settings.INBOX_FOLDER is not None:
+        watched_prices.look(Path(settings.INBOX_FOLDER), now=timezone.now())
 
 
 @shared_task  # type: ignore[untyped-decorator]

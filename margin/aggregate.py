@@ -21,7 +21,7 @@ from margin.alternatives import current_key
 from margin.book import Holding, ReadInputs, ScopeRow
 from margin.engine.exact import ZERO, exact
 from margin.models import MarginResult, MarginRun
-from margin.run_rows import whole_runs
+from margin.run_rows import day_runs
 from margin.runs import computed
 
 # From the whole book downwards: every line of a level is the sum of its lines at the next.
@@ -267,7 +267,7 @@ def history_of(level: str, name: str, *, accounts: Collection[int]) -> list[tupl
     within = _within(level, name)
     if within is None:
         return []
-    newest = whole_runs().order_by("-business_day", "-as_of", "-pk").distinct("business_day")
+    newest = day_runs().order_by("-business_day", "-as_of", "-pk").distinct("business_day")
     runs = {run.pk: run.business_day for run in newest[:DAYS_SHOWN]}
     found = (
         MarginResult.objects.filter(within, run__in=runs, scope__bucket__account__in=list(accounts))

@@ -4,41 +4,49 @@ A call's state changes by compare-and-set, and the database knows which changes 
 Every change leaves an event with the amounts before and after.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 
-from django.db.models import Max, Q
+from django.db import connection
+from django.db.models import Max, Q, prefetch_related_objects
 from django.db.models.functions import Length
 from django.utils import timezone
 
-from accounts.audit import Actor, acting
+from accounts.audit import Actor, acting, refusals
 from accounts.bulk import copy_rows
-from ledger.models import Balance, Posting
+from accounts.models import AgreementVersion, Scope
+from ledger.models import Posting
 from margin.eligibility import FLAGS as INELIGIBLE
-from margin.eligibility_checks import eligibility_tasks
 from margin.engine.exact import round_up
 from margin.engine.house_rules import CALL_WAITS
-from margin.incidents import market_tasks
 from margin.models import (
     CallEvent,
     MarginCall,
     MarginResult,
     MarginRun,
     MarginState,
-    Task,
 )
 from margin.notices import Notice, deliver, notice_text
-from margin.run_rows import INCREMENTAL
+from margin.run_tasks import settle_tasks, why
 from margin.sweeps import block_negative_accounts
-from margin.transit import transit_tasks
-from margin.worklist import OPERATIONS, RISK, TREASURY, Needed, close_tasks, open_tasks
 
 ZERO = Decimal(0)
 CENTS = 2
 CALLED = (MarginState.CALL, MarginState.LIQUIDATE, MarginState.DEFICIT)
-TASK_DUE_FOR = timedelta(hours=1)
+
+
+# States of which a task names the scope.
+NAMED = (MarginState.LIQUIDATE, MarginState.DEFICIT)
+WRITE_CALLS = """
+    UPDATE margin_margincall c
+    SET state = n.state, amount = n.amount, last_result_id = n.last_result_id,
+        ended_at = n.ended_at, end_reason = n.end_reason
+    FROM unnest(%s::bigint[], %s::text[], %s::numeric[], %s::bigint[], %s::timestamptz[],
+                %s::text[]) AS n(id, state, amount, last_result_id, ended_at, end_reason)
+    WHERE c.id = n.id
+"""
 
 
 class StaleCallError(Exception):
@@ -57,8 +65,13 @@ class Settled:
     events: list[CallEvent] = field(default_factory=list)
 
 
-def settle_run(run: MarginRun) -> Settled:
-    """Make the open calls say what a run says; call inside an act, once per run."""
+def settle_run(run: MarginRun, *, besides: Collection[int] = ()) -> Settled:
+    """Make the open calls say what a run says; call inside an act, once per run.
+
+    Args:
+        besides: buckets in which something took effect that the run does not know of; their calls
+            stay as that left them, until a run knows of it.
+    """
     spoken_of = MarginResult.objects.filter(run=run).values("scope")
     calls = {
         call.scope_id: call
@@ -74,29 +87,57 @@ def settle_run(run: MarginRun) -> Settled:
             | Q(state__in=CALLED)
             | Q(flags__overlap=["below_mta", *INELIGIBLE])
         )
-        .select_related("scope__bucket__account__client", "agreement_version")
         .order_by("scope__bucket__account__code", "scope__bucket__code")
     )
-    paid_in = _scopes_with_postings_since(calls.values())
+    _look_up(results)
+    paid_in = _scopes_with_postings_since(
+        calls[result.scope_id]
+        for result in results
+        if result.scope_id in calls and not amount_called(result, is_open=True)
+    )
     settled = Settled()
     settled.below_minimum = sum("below_mta" in result.flags for result in results)
     fresh: list[MarginResult] = []
+    carried: list[MarginCall] = []
+    waiting = set(Scope.objects.filter(bucket__in=besides).values_list("pk", flat=True))
     for result in results:
-        if CALL_WAITS in result.flags:
-            continue  # neither made nor changed on a price that permits no call
+        if CALL_WAITS in result.flags or result.scope_id in waiting:
+            continue  # neither made nor changed where price or knowledge do not permit it
         call = calls.get(result.scope_id)
         if call is not None:
             _carry_on(call, result, run=run, paid_in=paid_in, settled=settled)
+            carried.append(call)
         elif result.call_amount > 0:
             fresh.append(result)
-    MarginCall.objects.bulk_update(
-        calls.values(), ["state", "amount", "last_result", "ended_at", "end_reason"]
-    )
+    _write(carried)
     _issue(fresh, run=run, settled=settled)
     copy_rows(settled.events)
-    settled.tasks_opened = _settle_tasks(run, results)
+    settled.tasks_opened = settle_tasks(run, results)
     block_negative_accounts(results, run=run)
     return settled
+
+
+def _look_up(results: Sequence[MarginResult]) -> None:
+    """Give results their terms, and those that a person may have to look at the names they need."""
+    versions = AgreementVersion.objects.in_bulk({each.agreement_version_id for each in results})
+    for each in results:
+        each.agreement_version = versions[each.agreement_version_id]
+    named = [
+        each
+        for each in results
+        if each.state in NAMED or each.equity < 0 or not set(INELIGIBLE).isdisjoint(each.flags)
+    ]
+    prefetch_related_objects(named, "scope__bucket__account__client")
+
+
+def _write(calls: Iterable[MarginCall]) -> None:
+    """Bring the rows of calls to what they have become, in one statement."""
+    rows = [
+        (c.pk, str(c.state), c.amount, c.last_result_id, c.ended_at, c.end_reason) for c in calls
+    ]
+    if rows:
+        with refusals(), connection.cursor() as cursor, connection.wrap_database_errors:
+            cursor.execute(WRITE_CALLS, [list(column) for column in zip(*rows, strict=True)])
 
 
 def _scopes_with_postings_since(calls: Iterable[MarginCall]) -> set[int]:
@@ -122,7 +163,7 @@ def _issue(results: Sequence[MarginResult], *, run: MarginRun, settled: Settled)
     calls = [
         MarginCall(
             number=f"{prefix}{number + place:04d}",
-            scope=result.scope,
+            scope_id=result.scope_id,
             kind=MarginCall.Kind.MAINTENANCE,
             state=MarginCall.State.ISSUED,
             amount=result.call_amount,
@@ -145,7 +186,7 @@ def _issue(results: Sequence[MarginResult], *, run: MarginRun, settled: Settled)
             to_state=call.state,
             occurred_at=run.as_of,
             amount_after=call.amount,
-            text=_why(call.last_result),
+            text=why(call.last_result),
             run=run,
         )
         for call in calls
@@ -182,7 +223,7 @@ def _carry_on(
             occurred_at=run.as_of,
             amount_before=before,
             amount_after=after,
-            text=_why(result),
+            text=why(result),
             run=run,
         )
     )
@@ -215,112 +256,6 @@ def _end(call: MarginCall, *, run: MarginRun, came_in: bool) -> str:
         call.state, call.end_reason = MarginCall.State.CANCELLED, "price_recovered"
     call.ended_at = run.as_of
     return str(call.state)
-
-
-def _why(result: MarginResult) -> str:
-    """The figures behind a step, in one sentence."""
-    return (
-        f"{MarginState(result.state).label}: equity {result.equity:,.2f},"
-        f" initial margin {result.initial_margin:,.2f},"
-        f" maintenance margin {result.maintenance_margin:,.2f}"
-    )
-
-
-# ---------------------------------------------------------------- tasks
-
-
-def _settle_tasks(run: MarginRun, results: Iterable[MarginResult]) -> int:
-    """Open a task, with an owner, for whatever a person must look at; close what is over."""
-    needed = [
-        *_scope_tasks(run, results),
-        *market_tasks(run),
-        *_exception_tasks(run),
-        *_shortfall_tasks(run),
-        *transit_tasks(run),
-        *eligibility_tasks(run, results),
-    ]
-    at, left = run.as_of, _left_alone(run)
-    for kind in (
-        Task.Kind.LIQUIDATE,
-        Task.Kind.DEFICIT,
-        Task.Kind.PRICE,
-        Task.Kind.UNPRICED,
-        Task.Kind.NO_AGREEMENT,
-        Task.Kind.UNCOVERED,
-        Task.Kind.TRANSIT,
-        Task.Kind.ELIGIBILITY,
-        Task.Kind.DISLOCATION,
-        Task.Kind.FEED,
-    ):
-        keys = {each.key for each in needed if each.kind == kind} | left.get(kind, set())
-        close_tasks(kind, still_needed=keys, at=at, reason=f"No longer so in run {run.number}")
-    return open_tasks(needed, business_day=run.business_day, at=at)
-
-
-def _left_alone(run: MarginRun) -> dict[str, set[str]]:
-    """Open tasks, by kind, of which a run of some scopes says nothing."""
-    if run.purpose != INCREMENTAL:
-        return {}
-    spoken_of = MarginResult.objects.filter(run=run).values("scope")
-    kinds = (Task.Kind.LIQUIDATE, Task.Kind.DEFICIT, Task.Kind.UNPRICED, Task.Kind.NO_AGREEMENT)
-    found: dict[str, set[str]] = {}
-    for kind, key in (
-        Task.objects.filter(kind__in=kinds, closed_at__isnull=True)
-        .exclude(scope__in=spoken_of)
-        .values_list("kind", "key")
-    ):
-        found.setdefault(kind, set()).add(key)
-    return found
-
-
-def _scope_tasks(run: MarginRun, results: Iterable[MarginResult]) -> Iterable[Needed]:
-    kinds = {
-        MarginState.LIQUIDATE: Task.Kind.LIQUIDATE,
-        MarginState.DEFICIT: Task.Kind.DEFICIT,
-    }
-    for result in results:
-        kind = kinds.get(MarginState(result.state))
-        bucket = result.scope.bucket
-        if kind is None or bucket is None:
-            continue
-        yield Needed(
-            kind=kind,
-            key=f"scope:{bucket.account.code}:{bucket.code}",
-            subject=f"{bucket.account.code} {bucket.code} is at"
-            f" {MarginState(result.state).label.lower()}",
-            detail=_why(result),
-            due_at=run.as_of + TASK_DUE_FOR,
-            owner_role=RISK,
-            scope=result.scope,
-        )
-
-
-def _shortfall_tasks(run: MarginRun) -> Iterable[Needed]:
-    """Client money that lacks something is an incident until the firm has paid it in."""
-    for pool, asset, missing in Balance.objects.filter(
-        account__account_class="shortfall", amount__gt=0
-    ).values_list("account__pool__code", "account__asset__code", "amount"):
-        yield Needed(
-            kind=Task.Kind.UNCOVERED,
-            key=f"shortfall:{pool}:{asset}",
-            subject=f"{pool} lacks {missing:,.2f} {asset}",
-            detail="Nobody covered a loss. Withdrawals from the pool are frozen until the firm"
-            " pays it in.",
-            due_at=run.as_of + TASK_DUE_FOR,
-            owner_role=TREASURY,
-        )
-
-
-def _exception_tasks(run: MarginRun) -> Iterable[Needed]:
-    for each in run.exceptions.select_related("account"):
-        yield Needed(
-            kind=Task.Kind.NO_AGREEMENT if each.reason == "no_agreement" else Task.Kind.UNPRICED,
-            key=f"scope:{each.account.code}:{each.bucket_code}",
-            subject=f"{each.account.code} {each.bucket_code} could not be margined",
-            detail=each.detail,
-            due_at=run.as_of + TASK_DUE_FOR,
-            owner_role=OPERATIONS,
-        )
 
 
 # ---------------------------------------------------------------- delivery and people

@@ -47,7 +47,13 @@ TABLES = (
     ),
     DigestedTable("margin_marketrule", key=("kind", "name", "version")),
     DigestedTable("margin_marketrow", key=("file_sha256", "line")),
-    DigestedTable("margin_price", key=("file_sha256", "line")),
+    DigestedTable(
+        "margin_pricefile",
+        key=("sha256",),
+        left_out={"content": "its sha256 stands for it", "received_at": BY_CLOCK},
+    ),
+    DigestedTable("margin_rejectedprice", key=("price_file_id", "line")),
+    DigestedTable("margin_price", key=("file_sha256", "line", "price_file_id")),
     DigestedTable(
         "margin_mark",
         key=("asset_id", "as_of", "revision"),
@@ -62,6 +68,7 @@ TABLES = (
         left_out={"horizon_id": "committed horizon"},
         said={name: OF_ROWS.format(column=name) for name in ("inputs_sha256", "result_sha256")},
     ),
+    DigestedTable("margin_remargin", key=("price_file_id", "since_id")),
     DigestedTable("margin_marginresult", key=("run_id", "scope_id")),
     DigestedTable(
         "margin_resultcomponent",

@@ -19,7 +19,7 @@ from margin.eligibility import (
 )
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.models import MarginResult, MarginRun, Task
-from margin.run_rows import whole_runs
+from margin.standing_results import standing_results
 from margin.worklist import RISK, Needed
 
 DUE_FOR: Final = timedelta(hours=8)
@@ -74,8 +74,8 @@ def eligibility_tasks(run: MarginRun, results: Iterable[MarginResult]) -> Iterat
     """A task for every scope whose account a run found not to be eligible for its model."""
     for result in results:
         reasons = [flag for flag in FLAGS if flag in result.flags]
-        bucket = result.scope.bucket
-        if not reasons or bucket is None:
+        bucket = result.scope.bucket if reasons else None
+        if bucket is None:
             continue
         terms = result.agreement_version
         yield Needed(
@@ -93,8 +93,7 @@ def eligibility_tasks(run: MarginRun, results: Iterable[MarginResult]) -> Iterat
 
 def _newest_equity(account_ids: list[int]) -> dict[int, Decimal]:
     """By account its equity in the newest run; an account that no run computed has none."""
-    run = whole_runs().order_by("-as_of", "-pk").first()
-    found = MarginResult.objects.filter(run=run, scope__bucket__account__in=account_ids)
+    found = standing_results().filter(scope__bucket__account__in=account_ids)
     return dict(found.values_list("scope__bucket__account").annotate(total=Sum("equity")))
 
 

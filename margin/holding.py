@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 
 from accounts.models import Bucket
 from ledger.models import Balance
 from margin.engine.gate import Standing
 from margin.engine.marks import PRICE_STATES
-from margin.marks import newest_marks
+from margin.marks import known_marks
 from margin.releases import InitialMarginGate
 
 ZERO = Decimal(0)
@@ -70,7 +69,7 @@ def bad_price(*held: ScopeBalances) -> tuple[str, str] | None:
     names = {code for each in held for code, amount in each.claims.items() if amount} | {
         code for each in held for code, (quantity, _) in each.positions.items() if quantity
     }
-    for code, mark in newest_marks(date.max).items():
+    for code, mark in known_marks().items():
         if code in names and not PRICE_STATES[mark.state].withdraw:
             return code, mark.state.lower()
     return None

@@ -9,6 +9,7 @@ from accounts.figures import plain
 from accounts.models import Role
 from margin.feeds import breached
 from margin.models import MarginRun, Mark, Price, Task
+from margin.run_rows import INSIDE_DAYS
 from margin.worklist import Needed
 
 DUE_FOR: Final = timedelta(hours=1)
@@ -41,9 +42,16 @@ def market_tasks(run: MarginRun) -> Iterator[Needed]:
     marks = list(
         Mark.objects.standing().filter(as_of=run.as_of).select_related("asset").order_by("pk")
     )
-    yield from (_price_task(run, mark) for mark in marks if mark.state not in QUIET)
+    is_inside = run.purpose in INSIDE_DAYS
+    yield from (
+        _price_task(run, mark)
+        for mark in marks
+        if mark.state not in QUIET and not (is_inside and is_unspoken(mark))
+    )
     yield from _dislocations(run, marks)
     for feed in breached(run.business_day):
+        if is_inside and feed.is_silent:
+            continue  # its day is not over
         assert feed.rules is not None, "a feed without rules promises nothing"
         late = f"{feed.late} prices came later than {feed.rules.seconds_most:g} seconds."
         yield Needed(
@@ -55,6 +63,25 @@ def market_tasks(run: MarginRun) -> Iterator[Needed]:
             due_at=run.as_of + DUE_FOR,
             owner_role=Role.OPERATIONS.value,
         )
+
+
+def is_unspoken(mark: Mark) -> bool:
+    """Whether nobody said anything of it: nobody promised prices of everything inside a day."""
+    return mark.state in CARRIED and not mark.used and not mark.dropped
+
+
+def market_left_alone(run: MarginRun) -> dict[str, set[str]]:
+    """Open tasks of the market, by kind, of which a run inside a day says nothing."""
+    if run.purpose not in INSIDE_DAYS:
+        return {}
+    marks = Mark.objects.standing().filter(as_of=run.as_of).select_related("asset")
+    unspoken = {mark.asset.code for mark in marks if is_unspoken(mark)}
+    feeds = Task.objects.filter(kind=Task.Kind.FEED, closed_at__isnull=True)
+    return {
+        Task.Kind.PRICE: {f"price:{code}" for code in unspoken},
+        Task.Kind.DISLOCATION: {f"dislocation:{code}" for code in unspoken},
+        Task.Kind.FEED: set(feeds.values_list("key", flat=True)),
+    }
 
 
 def _price_task(run: MarginRun, mark: Mark) -> Needed:

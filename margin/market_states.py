@@ -184,7 +184,8 @@ def _carries(rules: Mapping[str, InForce], moment: Moment) -> dict[str, Carry]:
 def _closes(assets: Sequence[int], *, before: date) -> dict[int, list[Decimal]]:
     """The last composed mark of every day, oldest first; what was carried or set is no close."""
     rows = (
-        Mark.objects.filter(
+        Mark.objects.of_days()
+        .filter(
             asset_id__in=assets,
             business_day__lt=before,
             business_day__gte=before - CLOSES_OVER,

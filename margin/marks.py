@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from accounts.bulk import copy_rows
 from ledger.models import Asset
@@ -15,8 +15,9 @@ from margin.engine.marks import MarkPolicy, PriceObservation, compose_marks
 from margin.engine.price_quality import QualifiedMark
 from margin.market_rules import InForce, rules_in_force
 from margin.market_states import Moment, mark_fields, qualified_marks
-from margin.models import Mark, MarketRule, Price, PriceOverride
+from margin.models import Mark, MarketRule, Price, PriceFile, PriceOverride
 from margin.models.market import BASE as BASE
+from margin.models.market import MarkQuerySet
 
 POLICY = MarkPolicy()
 OVERRIDDEN = "overridden"
@@ -44,9 +45,17 @@ def priced_names() -> frozenset[str]:
 
 
 def record_prices_of(
-    received: Sequence[ReceivedPrice], *, business_day: date, file_sha256: str
+    received: Sequence[ReceivedPrice],
+    *,
+    business_day: date,
+    file_sha256: str,
+    price_file: PriceFile | None = None,
 ) -> None:
-    """Keep prices as received, whatever they are worth; call inside an act."""
+    """Keep prices as received, whatever they are worth; call inside an act.
+
+    Args:
+        price_file: the file of an instant inside the day they came in; None for a day's prices.
+    """
     assets = {asset.code: asset for asset in priced_assets()}
     copy_rows(
         [
@@ -58,6 +67,7 @@ def record_prices_of(
                 business_day=business_day,
                 file_sha256=file_sha256,
                 line=row.line,
+                price_file=price_file,
             )
             for row in received
         ]
@@ -65,19 +75,35 @@ def record_prices_of(
 
 
 def newest_marks(before: date, *, besides: str | None = None) -> dict[str, Mark]:
-    """The newest mark of every priced asset of a day before this one.
+    """The newest day's mark of every priced asset of a day before this one.
+
+    What was taken at instants inside days does not count: a day stands on the day before it.
 
     Args:
         besides: a state in which marks do not count.
     """
-    rows = (
-        Mark.objects.filter(business_day__lt=before)
-        .exclude(state=besides or "")
-        .select_related("asset")
-        .order_by("asset_id", "-as_of", "-revision")
-        .distinct("asset_id")
+    return _newest(Mark.objects.of_days().filter(business_day__lt=before), besides=besides)
+
+
+def known_marks(*, before: datetime | None = None, besides: str | None = None) -> dict[str, Mark]:
+    """The newest mark of every priced asset there is, of a day or of an instant inside one.
+
+    Args:
+        before: only marks of earlier instants.
+        besides: a state in which marks do not count.
+    """
+    rows = Mark.objects.all() if before is None else Mark.objects.filter(as_of__lt=before)
+    return _newest(rows, besides=besides)
+
+
+def _newest(rows: MarkQuerySet, *, besides: str | None) -> dict[str, Mark]:
+    """The newest of each asset, looked up asset by asset: there may be a great many of each."""
+    of_asset = rows.exclude(state=besides or "").filter(asset=OuterRef("pk"))
+    newest = Asset.objects.annotate(
+        mark=Subquery(of_asset.order_by("-as_of", "-revision").values("pk")[:1])
     )
-    return {mark.asset.code: mark for mark in rows}
+    found = Mark.objects.filter(pk__in=newest.values("mark")).select_related("asset")
+    return {mark.asset.code: mark for mark in found.order_by("asset_id")}
 
 
 def compose_day(*, business_day: date, as_of: datetime, file_sha256: str) -> list[Mark]:
@@ -85,22 +111,42 @@ def compose_day(*, business_day: date, as_of: datetime, file_sha256: str) -> lis
 
     An asset with rules in force is marked by them, any other as house rules v1 say.
     """
-    prices = list(
-        Price.objects.filter(file_sha256=file_sha256, business_day=business_day)
+    prices = (
+        Price.objects.filter(
+            file_sha256=file_sha256, business_day=business_day, price_file__isnull=True
+        )
         .select_related("asset")
         .order_by("line")
     )
-    by_line = {price.line: price for price in prices}
     # What people set ends when it expires, so it is never carried.
     previous = newest_marks(business_day, besides=Mark.State.OVERRIDDEN)
+    by_line = {price.line: price for price in prices}
+    return compose(by_line, previous=previous, business_day=business_day, as_of=as_of)
+
+
+def compose(
+    by_line: Mapping[int, Price],
+    *,
+    previous: Mapping[str, Mark],
+    business_day: date,
+    as_of: datetime,
+) -> list[Mark]:
+    """Compose and keep the mark of every asset that had one before; call inside an act.
+
+    Args:
+        by_line: prices by a number that orders those of one source and instant.
+        previous: the marks before, by asset code, which stay where too few sources are left.
+    """
     rules = {
         code: found
         for code, found in rules_in_force(business_day, MarketRule.Kind.PRICE).items()
         if code in previous
     }
     observed: dict[str, list[PriceObservation]] = defaultdict(list)
-    for p in prices:
-        row = PriceObservation(p.asset.code, p.source, p.observed_at, p.price, p.line)
+    for line, p in by_line.items():
+        if p.asset.code not in previous:
+            continue  # it has no mark to go on from yet
+        row = PriceObservation(p.asset.code, p.source, p.observed_at, p.price, line)
         observed[p.asset.code].append(row)
     plain = compose_marks(
         [row for code, rows in observed.items() if code not in rules for row in rows],

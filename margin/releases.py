@@ -20,7 +20,7 @@ from margin.engine.gate import Standing, scope_equity_and_initial, surcharge_of
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import AssetTerms
 from margin.engine.marks import PRICE_STATES
-from margin.marks import BASE, newest_marks
+from margin.marks import BASE, known_marks, newest_marks
 from margin.model_registry import UsedModel
 from margin.models import Mark, ModelDecision
 from margin.parameters import engine_terms
@@ -116,9 +116,10 @@ class InitialMarginGate:
     def newest(cls) -> "InitialMarginGate":
         """The gate of now: the newest marks there are, the terms in force today.
 
-        Where the book is ahead of the clock, those of its newest day.
+        Marks of an instant inside the day count from the moment their file is taken, whether or
+        not a run has used them yet. Where the book is ahead of the clock, those of its newest day.
         """
-        found = newest_marks(date.max)
+        found = known_marks()
         days = [mark.business_day for mark in found.values()]
         return cls._of(found, day=max([timezone.now().date(), *days]))
 

@@ -32,9 +32,9 @@ from margin.models import MarginRun, Mark
 from margin.run_rows import INCREMENTAL
 from margin.terms import terms_in_force
 
-# Buckets of ledger accounts with entries that the new horizon knows and the old one did not, or
-# that took effect since.
-POSTED = """
+# Buckets of ledger accounts with entries that the new horizon knows and the old one did not, and of
+# those with entries that took effect since.
+POSTED_SINCE = """
     SELECT DISTINCT a.bucket_id
     FROM ledger_horizon old
     JOIN ledger_entry e ON e.xid >= pg_snapshot_xmin(old.snapshot)
@@ -42,11 +42,14 @@ POSTED = """
     JOIN ledger_posting p ON p.entry_id = e.id
     JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.bucket_id IS NOT NULL
     WHERE old.id = %(old)s
-    UNION
+"""
+IN_EFFECT_SINCE = """
     SELECT a.bucket_id FROM ledger_entry e JOIN ledger_posting p ON p.entry_id = e.id
     JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.bucket_id IS NOT NULL
     WHERE e.effective_at > %(as_of)s
 """
+# Either of them: what stood before may not stand now.
+POSTED = " UNION ".join((POSTED_SINCE, IN_EFFECT_SINCE))
 
 # Whether a row that says which scopes there are, or under which terms, has changed since.
 TABLES = (
@@ -175,11 +178,26 @@ def _require_same_ground(standing: Standing, day: date, *, horizon_id: int) -> N
         raise WholeRunNeededError("terms, agreements or scopes are not what they were")
 
 
+def posted_since(horizon_id: int) -> set[int]:
+    """Buckets into or out of which something was posted that a horizon does not know."""
+    return _buckets(POSTED_SINCE, {"old": horizon_id})
+
+
+def posted_until_now(as_of: datetime) -> set[int]:
+    """Buckets in which something took effect between an instant and now."""
+    return _buckets(f"{IN_EFFECT_SINCE} AND e.effective_at <= clock_timestamp()", {"as_of": as_of})
+
+
+def _buckets(query: str, arguments: Mapping[str, int | datetime]) -> set[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, arguments)
+        return {bucket for (bucket,) in cursor.fetchall()}
+
+
 def _posted(read: ColumnInputs) -> Ints:
     """Buckets into or out of which something was posted since a book was read."""
-    with connection.cursor() as cursor:
-        cursor.execute(POSTED, {"old": read.horizon_id, "as_of": read.as_of})
-        return np.array(sorted(bucket for (bucket,) in cursor.fetchall()), dtype=np.int64)
+    found = _buckets(POSTED, {"old": read.horizon_id, "as_of": read.as_of})
+    return np.array(sorted(found), dtype=np.int64)
 
 
 def united(one: ColumnInputs, other: ColumnInputs) -> ColumnInputs:

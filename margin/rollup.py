@@ -5,10 +5,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from django.db.models import QuerySet
+
 from accounts.figures import WIDE
 from accounts.models import Bucket, Client, MarginAccount
 from ledger.models import Balance
-from margin.models import MarginResult, MarginRun
+from margin.models import MarginResult
 
 ZERO = Decimal(0)
 
@@ -62,20 +64,26 @@ class Node:
 
 
 def client_tree(
-    client: Client, accounts: Collection[MarginAccount], *, run: MarginRun | None
+    client: Client,
+    accounts: Collection[MarginAccount],
+    *,
+    results: QuerySet[MarginResult],
 ) -> Node:
     """The tree of a client over these accounts; an account whose parent is not among them stands
     at the top.
+
+    Args:
+        results: one of each scope at most.
     """
     buckets: dict[int, list[Bucket]] = defaultdict(list)
     for bucket in Bucket.objects.filter(account__in=accounts).order_by("code"):
         buckets[bucket.account_id].append(bucket)
     held = _held(accounts)
-    results = {
+    of_buckets = {
         result.scope.bucket_id: result
-        for result in MarginResult.objects.filter(
-            run=run, scope__bucket__account__in=accounts
-        ).select_related("scope", "agreement_version")
+        for result in results.filter(scope__bucket__account__in=accounts).select_related(
+            "scope", "agreement_version"
+        )
     }
     shown = {account.pk for account in accounts}
     beneath: dict[int | None, list[MarginAccount]] = defaultdict(list)
@@ -83,7 +91,7 @@ def client_tree(
         beneath[account.parent_id if account.parent_id in shown else None].append(account)
 
     def of_bucket(bucket: Bucket) -> Node:
-        result = results.get(bucket.pk)
+        result = of_buckets.get(bucket.pk)
         sums = Sums(held=held.get(bucket.pk, {}))
         if result is not None:
             sums = Sums(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Final, Protocol
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from ledger.models import Asset
@@ -15,14 +16,37 @@ from margin.models import MarginRun, Mark
 from margin.parameters import engine_terms
 from margin.terms import TermsInForce
 
-# What a run is made for: everything at the end of a day, or what something has touched since.
+# What a run is made for: everything at the end of a day, everything at an instant inside one, or
+# what something has touched since the run before.
 END_OF_DAY: Final = "end-of-day"
+INTRADAY: Final = "intraday"
 INCREMENTAL: Final = "incremental"
+INSIDE_DAYS: Final = (INTRADAY, INCREMENTAL)
+# What is done one after another by all processes together.
+TAKING: Final = "take prices"
+SETTLING: Final = "make and settle margin runs"
 
 
 def whole_runs() -> "QuerySet[MarginRun]":
     """Runs that speak of every scope."""
     return MarginRun.objects.exclude(purpose=INCREMENTAL)
+
+
+def day_runs() -> "QuerySet[MarginRun]":
+    """Runs of days, whatever was run at instants inside them."""
+    return MarginRun.objects.exclude(purpose__in=INSIDE_DAYS)
+
+
+def settled_runs() -> "QuerySet[MarginRun]":
+    """Runs that say how scopes stand, the newest last: of days, and of what came inside them."""
+    purposes = (END_OF_DAY, *INSIDE_DAYS)
+    return MarginRun.objects.filter(purpose__in=purposes, restates=None).order_by("pk")
+
+
+def one_after_another(what: str) -> None:
+    """Wait for whoever else does it now, and let others wait until the act ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [what])
 
 
 class Priced(Protocol):

@@ -6,16 +6,17 @@ from accounts.models import GroupMember
 from ledger.blocks import block_outflows, is_automatic
 from ledger.models import BlockRule, BlockSweep, OutflowBlock
 from margin.models import MarginResult, MarginRun
+from margin.standing_results import standing_runs
 
 MAY_BE_NEGATIVE = BlockRule.Cause.NEGATIVE
 
 
 def swept_results(block: OutflowBlock, run: MarginRun) -> "list[MarginResult]":
-    """What a run says of every scope that the block covers."""
+    """What a run says of every scope that the block covers, and of the newest what came since."""
     account = "scope__bucket__account"
-    found = MarginResult.objects.filter(
-        run=run, **{f"{account}__legal_entity": block.legal_entity_id}
-    )
+    runs = standing_runs()
+    said = runs.results() if runs.whole == run else MarginResult.objects.filter(run=run)
+    found = said.filter(**{f"{account}__legal_entity": block.legal_entity_id})
     if block.client_id is not None:
         found = found.filter(**{f"{account}__client": block.client_id})
     if block.group_id is not None:
@@ -47,8 +48,10 @@ def block_negative_accounts(results: Iterable[MarginResult], *, run: MarginRun) 
     made = 0
     automatic: dict[int, bool] = {}
     for result in results:
+        if result.equity >= 0:
+            continue
         bucket = result.scope.bucket
-        if bucket is None or result.equity >= 0:
+        if bucket is None:
             continue
         account = bucket.account
         firm = account.legal_entity_id

@@ -58,6 +58,19 @@ MARKS = Query(
     """,
 )
 
+# A price file's run is of its instant, and nothing was touched where there is none.
+REMARGINS = Query(
+    "price_files_are_run_at_their_instant",
+    "margin_remargin",
+    """
+    SELECT 'margin_remargin', g.id::text,
+           format('%%s is of %%s, its run of %%s', f.name, f.as_of, r.as_of)
+    FROM margin_remargin g JOIN margin_pricefile f ON f.id = g.price_file_id
+    JOIN margin_marginrun r ON r.id = g.run_id
+    WHERE r.as_of <> f.as_of OR r.purpose NOT IN ('intraday', 'incremental')
+    """,
+)
+
 # A step begins where the one before it ended; the call stands where its last step left it.
 CALLS = Query(
     "calls_stand_where_their_steps_left_them",
@@ -82,7 +95,7 @@ CALLS = Query(
 
 def check_margin(cursor: CursorWrapper) -> list[Check]:
     """Results, runs, marks and calls."""
-    return [query.run(cursor, {}) for query in (TOTALS, RUNS, MARKS, CALLS)]
+    return [query.run(cursor, {}) for query in (TOTALS, RUNS, MARKS, REMARGINS, CALLS)]
 
 
 CHECKS: tuple[CheckFunction, ...] = (check_margin, check_columns)

@@ -28,12 +28,11 @@ class Needed:
 def open_tasks(needed: Iterable[Needed], *, business_day: date, at: datetime) -> int:
     """Open the tasks that are not open yet; returns how many. Call inside an act."""
     wanted = {(each.kind, each.key): each for each in needed}
-    known = {
-        (task.kind, task.key)
-        for task in Task.objects.filter(
+    known = set(
+        Task.objects.filter(
             closed_at__isnull=True, kind__in={kind for kind, _ in wanted}
-        )
-    }
+        ).values_list("kind", "key")
+    )
     owners = _Owners()
     tasks = [
         Task(

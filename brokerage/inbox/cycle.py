@@ -25,6 +25,7 @@ from ledger.exact import EXACT
 from ledger.horizons import store_horizon
 from ledger.models import StatementFile
 from ledger.periods import closed_through
+from margin.models import PriceFile
 
 ACTOR = Actor.job("inbox-cycle")
 
@@ -167,6 +168,12 @@ def _admit(folder: DayFolder, *, as_of: datetime | None) -> _Admission:
         _check_period(folder.business_day, firm)
     _check_order(folder.business_day, opening_day=opening_day)
     instant = _as_of(folder.business_day, as_of_time, as_of)
+    if PriceFile.objects.filter(as_of=instant).exists():
+        raise DayRefusedError(
+            f"prices were taken as of {instant:%Y-%m-%dT%H:%M:%SZ} before; measure the day at"
+            " another instant",
+            file=str(folder.business_day),
+        )
     return _Admission(firm, reference, reference_path, instant)
 
 

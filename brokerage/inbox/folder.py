@@ -102,7 +102,7 @@ def read_folder(day: Path, *, size_limit: int) -> DayFolder:
         _check_directory(folder, name=name)
     files = {name: read_file(path / name, name=name, size_limit=size_limit) for name in FILES}
     for name, header in HEADERS.items():
-        _check_csv(files[name], name=name, header=header)
+        check_csv(files[name], name=name, header=header)
     return DayFolder(
         path=path, business_day=business_day, files=files, content_sha256=content_sha256(files)
     )
@@ -150,7 +150,7 @@ def _check_directory(path: Path, *, name: str) -> None:
         raise FolderRefusedError("this is not a folder", file=name)
 
 
-def _check_csv(data: bytes, *, name: str, header: tuple[str, ...]) -> None:
+def check_csv(data: bytes, *, name: str, header: tuple[str, ...]) -> None:
     """Refuse a file that is not text, or whose columns are not the expected ones in their order."""
     text = decode_utf8(data, name=name)
     nul = text.find("\0")

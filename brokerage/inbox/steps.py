@@ -37,6 +37,7 @@ from margin.column_runs import read_for_run, record_columns
 from margin.marks import ReceivedPrice, compose_day, priced_names, record_prices_of
 from margin.models import MarginRun
 from margin.releases import InitialMarginGate
+from margin.run_rows import SETTLING, one_after_another
 from margin.runs import record_run
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def apply_events(context: DayContext) -> dict[str, Any]:
 def run_margin(context: DayContext) -> dict[str, Any]:
     """Compute every requirement from the pinned inputs and keep the results."""
     assert context.inputs is not None, "the inputs were read before the act"
+    one_after_another(SETTLING)
     day = context.day.day
     if isinstance(context.inputs, ReadInputs):
         run = record_run(context.inputs, business_day=day, purpose=END_OF_DAY)
@@ -168,6 +170,7 @@ def run_margin(context: DayContext) -> dict[str, Any]:
 
 def settle_calls(context: DayContext) -> dict[str, Any]:
     """Issue, raise, lower or end calls as the run says, and open tasks where a person is needed."""
+    one_after_another(SETTLING)
     run = MarginRun.objects.filter(business_day=context.day.day, purpose=END_OF_DAY).latest("pk")
     settled = settle_run(run)
     return {

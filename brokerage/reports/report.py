@@ -26,7 +26,7 @@ from ledger.times import (
     shown,
 )
 from margin.models import MarginRun
-from margin.run_rows import whole_runs
+from margin.run_rows import day_runs
 
 Row = Sequence[object]
 FORMATS = ("csv", "json")
@@ -204,7 +204,7 @@ def _origin(reading: DayReading) -> dict[str, Any]:
 def newest_run(reading: DayReading) -> MarginRun:
     """The end-of-day run of the day, the newest one that was known."""
     runs = (
-        whole_runs()
+        day_runs()
         .filter(business_day=reading.business_day.day, purpose="end-of-day")
         .select_related("horizon")
     )

@@ -1,7 +1,7 @@
 """Margin scopes by state: how many stand how, against the day before, and over the last days."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -17,10 +17,17 @@ from accounts.roles import DeskRequest
 from accounts.states import STATES
 from margin.marks import BASE
 from margin.models import MarginResult, MarginRun, MarginState
-from margin.screens.visible import CALL_ACCOUNT, entity_here, exceptions_here, of_accounts
+from margin.run_rows import END_OF_DAY, settled_runs
+from margin.screens.visible import (
+    CALL_ACCOUNT,
+    entity_here,
+    exceptions_here,
+    of_accounts,
+    standing_here,
+)
+from margin.standing_results import standing_runs
 
 DAYS_SHOWN = 4
-END_OF_DAY = "end-of-day"
 ZERO = Decimal(0)
 # States that the board of calls lists; the others stand among the accounts.
 CALLED = frozenset({MarginState.CALL, MarginState.LIQUIDATE, MarginState.DEFICIT})
@@ -58,9 +65,13 @@ class Scopes:
     Attributes:
         left_out: scopes the run could not compute.
         under_margined: what all scopes together lack of initial margin.
+        run: the run of the day, of which the bars are.
+        since: the run of the newest prices taken since the newest day, at which all but the bars
+            stands; None where none were, and on past days.
     """
 
     run: MarginRun
+    since: MarginRun | None
     counts: list[StateCount]
     before: date | None
     bars: list[DayBar]
@@ -89,6 +100,13 @@ def runs_until(day: date) -> list[MarginRun]:
     return list(reversed(runs[:DAYS_SHOWN]))
 
 
+def is_run_again(day_run: MarginRun) -> bool:
+    """Whether scopes of the newest day stand at prices taken since; one query."""
+    later = settled_runs().filter(pk__gt=day_run.pk).order_by()
+    purposes = set(later.values_list("purpose", flat=True).distinct())
+    return bool(purposes) and END_OF_DAY not in purposes
+
+
 def scopes_by_state(request: DeskRequest, day: date) -> Scopes | None:
     """The panel of a day; None before its run. The queries do not grow with scopes."""
     runs = runs_until(day)
@@ -99,7 +117,15 @@ def scopes_by_state(request: DeskRequest, day: date) -> Scopes | None:
     counts, called = counted(results.values_list("run_id", "state").annotate(
         n=Count("pk"), amount=Sum("call_amount")))  # fmt: skip
     run = runs[-1]
-    sums = results.filter(run=run).aggregate(
+    now = results.filter(run=run)
+    shown: Mapping[str, int] = counts[run.pk]
+    since: MarginRun | None = None
+    if is_run_again(run):
+        standing = standing_runs()
+        now, since = standing_here(request, standing), standing.newest
+        states = now.order_by().values_list("state").annotate(n=Count("pk"))
+        shown = defaultdict(int, dict(states))
+    sums = now.aggregate(
         n=Count("pk"),
         calls=Count("pk", filter=Q(call_amount__gt=0)),
         lacking=Sum(
@@ -109,11 +135,12 @@ def scopes_by_state(request: DeskRequest, day: date) -> Scopes | None:
     before = runs[-2] if len(runs) > 1 else None
     return Scopes(
         run=run,
+        since=since,
         counts=[
             StateCount(
                 state=state.value,
-                count=counts[run.pk][state],
-                change=None if before is None else counts[run.pk][state] - counts[before.pk][state],
+                count=shown[state],
+                change=None if before is None else shown[state] - counts[before.pk][state],
                 address=address_of(state),
             )
             for state in MarginState

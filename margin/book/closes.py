@@ -18,13 +18,18 @@ class Close(NamedTuple):
     price: Decimal
 
 
-# The last mark of every asset and day; in a run only what its horizon knew.
+# The last mark of every asset and day; in a run only what its horizon knew. Of marks at instants
+# inside days only those of the instant that is asked about.
 CLOSES = """
     SELECT DISTINCT ON (m.asset_id, m.business_day) m.asset_id, m.business_day, m.price
     FROM margin_mark m
-    WHERE m.as_of <= %(as_of)s AND m.business_day > (
+    WHERE m.as_of <= %(as_of)s AND (m.as_of = %(as_of)s OR NOT EXISTS (
+        SELECT FROM margin_pricefile f WHERE f.as_of = m.as_of))
+      AND m.business_day > (
         SELECT coalesce(min(d.business_day), '-infinity'::date) - 1 FROM (
-            SELECT DISTINCT business_day FROM margin_mark WHERE as_of <= %(as_of)s
+            SELECT DISTINCT c.business_day FROM margin_mark c
+            WHERE c.as_of <= %(as_of)s AND (c.as_of = %(as_of)s OR NOT EXISTS (
+                SELECT FROM margin_pricefile f WHERE f.as_of = c.as_of))
             ORDER BY 1 DESC LIMIT %(days)s) d)
       AND (%(horizon)s::bigint IS NULL OR pg_visible_in_snapshot(m.xid, (
           SELECT h.snapshot FROM ledger_horizon h WHERE h.id = %(horizon)s)))

@@ -11,6 +11,7 @@ from margin.models.calls import (
 from margin.models.eligibility import ClientEligibility, EligibilityRule
 from margin.models.external import ExternalBreak, ExternalComponent, ExternalMargin
 from margin.models.market import Mark, MarketRow, MarketRule, Price, PriceOverride
+from margin.models.price_files import PriceFile, RejectedPrice, Remargin
 from margin.models.proposals import MarginProposal
 from margin.models.registry import Contract, ModelDecision, ParameterSet
 from margin.models.runs import (
@@ -49,7 +50,10 @@ __all__ = [
     "ModelDecision",
     "ParameterSet",
     "Price",
+    "PriceFile",
     "PriceOverride",
+    "RejectedPrice",
+    "Remargin",
     "ResultComponent",
     "RunBlock",
     "RunException",

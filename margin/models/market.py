@@ -1,17 +1,21 @@
 """Prices as they came, and the marks composed from them; append-only."""
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from accounts.fields import ClockTime, CurrentTransaction, ExactField, TransactionIdField
 from ledger.models import Asset
+from margin.models.price_files import PriceFile
 
 # What everything is measured in, and so worth one of itself.
 BASE = "USD"
 
 
 class Price(models.Model):
-    """One price of one source, as received, whatever it is worth."""
+    """One price of one source, as received, whatever it is worth.
+
+    `price_file` is the file of an instant inside a day that it came in; None for a day's prices.
+    """
 
     id = models.BigAutoField(primary_key=True)
     asset = models.ForeignKey(Asset, models.PROTECT, related_name="+")
@@ -22,11 +26,16 @@ class Price(models.Model):
     business_day = models.DateField()
     file_sha256 = models.CharField(max_length=64)
     line = models.PositiveIntegerField()
+    price_file = models.ForeignKey(PriceFile, models.PROTECT, null=True, related_name="prices")
     xid = TransactionIdField(db_default=CurrentTransaction())
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(name="price_line_is_unique", fields=["file_sha256", "line"]),
+            models.UniqueConstraint(
+                name="price_line_is_unique",
+                fields=["file_sha256", "line", "price_file"],
+                nulls_distinct=False,
+            ),
         ]
         indexes = [models.Index(name="price_by_day", fields=["business_day", "asset"])]
 
@@ -175,6 +184,11 @@ class MarkQuerySet(models.QuerySet["Mark"]):
     def standing(self) -> "MarkQuerySet":
         """One of each asset and instant: the last that was said of it."""
         return self.filter(correction__isnull=True)
+
+    def of_days(self) -> "MarkQuerySet":
+        """The marks of days, without those of instants inside a day."""
+        inside = PriceFile.objects.filter(as_of=OuterRef("as_of"))
+        return self.filter(~Exists(inside))
 
 
 class Mark(models.Model):

@@ -36,7 +36,8 @@ from margin.screens.holdings import Holdings, holdings_of
 from margin.screens.scenarios import scenario_table
 from margin.screens.statement import NEWEST_SHOWN, lines_of, statement_lines, statement_listing
 from margin.screens.then import account_then
-from margin.screens.visible import CALL_ACCOUNT, account_or_404, newest_run, of_accounts
+from margin.screens.visible import CALL_ACCOUNT, account_or_404, of_accounts
+from margin.standing_results import StandingRuns, standing_runs
 
 TABS = {
     "overview": "Overview",
@@ -71,15 +72,15 @@ def account_page(request: DeskRequest, code: str, *, times: Times) -> HttpRespon
     tab = request.GET.get("tab", "overview")
     if tab not in TABS:
         raise Http404("There is no such page.")
-    run = newest_run()
-    results = results_of(account, run)
+    runs = standing_runs()
+    run, results = runs.newest, results_of(account, runs)
     context: dict[str, Any] = {
         "account": account,
         "times": times,
         "run": run,
         "worst": max(results, key=lambda each: SEVERITY[each.state]) if results else None,
         "agreement": account_terms(account.pk, day=day_of(run)),
-        "siblings": siblings(request, account, run),
+        "siblings": siblings(request, account, runs),
         "tab": tab,
         "tabs": [(key, word, f"{request.path}?tab={key}") for key, word in TABS.items()],
         "explanation": explanation(request, results),
@@ -101,9 +102,9 @@ def day_of(run: MarginRun | None) -> date:
     return run.business_day if run else timezone.now().date()
 
 
-def results_of(account: MarginAccount, run: MarginRun | None) -> list[MarginResult]:
-    """What the newest run says of the account's scopes, in the order of their buckets."""
-    found = MarginResult.objects.filter(run=run, scope__bucket__account=account)
+def results_of(account: MarginAccount, runs: StandingRuns) -> list[MarginResult]:
+    """How the account's scopes stand now, in the order of their buckets."""
+    found = runs.results().filter(scope__bucket__account=account)
     return list(
         found.select_related(
             "run", "scope__bucket__account", "agreement_version__agreement", "parameter_set"
@@ -112,7 +113,7 @@ def results_of(account: MarginAccount, run: MarginRun | None) -> list[MarginResu
 
 
 def siblings(
-    request: DeskRequest, account: MarginAccount, run: MarginRun | None
+    request: DeskRequest, account: MarginAccount, runs: StandingRuns
 ) -> list[tuple[str, str]]:
     """Code and worst state of the client's other accounts that the person may see; one query."""
     if account.client_id is None:
@@ -122,9 +123,9 @@ def siblings(
         output_field=IntegerField(),
     )
     worst = (
-        MarginResult.objects.filter(
+        runs.results()
+        .filter(
             of_accounts(request.roles, [account.legal_entity_id], path=CALL_ACCOUNT),
-            run=run,
             scope__bucket__account__client=account.client_id,
         )
         .exclude(scope__bucket__account=account)

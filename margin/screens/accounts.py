@@ -32,9 +32,9 @@ from margin.screens.visible import (
     MARGIN_MOVED,
     entity_here,
     exceptions_here,
-    newest_run,
-    results_here,
+    standing_here,
 )
+from margin.standing_results import standing_runs
 
 FLAGS = {
     INSUFFICIENT_MARK: "Price insufficient",
@@ -135,10 +135,10 @@ class HasFlag:
 def account_list(request: DeskRequest) -> HttpResponse:
     """The scopes, as a page, as its live region, or as a file."""
     entity = entity_here(request)
-    run = newest_run()
+    runs = standing_runs()
     listing = Listing(
         request,
-        drawn_results(results_here(request, run)),
+        drawn_results(standing_here(request, runs)),
         name="accounts",
         columns=COLUMNS,
         filters=[
@@ -165,9 +165,9 @@ def account_list(request: DeskRequest) -> HttpResponse:
         return listing.export()
     context = {
         "listing": listing,
-        "run": run,
+        "run": runs.newest,
         "rows": [scope_row(result) for result in listing.page],
-        "left_out": exceptions_here(request, run).count(),
+        "left_out": exceptions_here(request, runs.whole).count(),
         "pause": listing.address(live=["off"]),
         "resume": listing.address(live=[]),
     }

@@ -40,9 +40,9 @@ from margin.screens.visible import (
     calls_here,
     entity_here,
     exceptions_here,
-    newest_run,
-    results_here,
+    standing_here,
 )
+from margin.standing_results import standing_runs
 
 ACKNOWLEDGE = "call.acknowledge"
 TIMES = frozenset({"due", "issued"})
@@ -193,8 +193,7 @@ def board_listing(request: DeskRequest) -> Listing[MarginCall]:
 
 def board_columns() -> list[Column]:
     """The columns, times under the label of the desk's zone."""
-    run = newest_run()
-    zone = zone_label(run.as_of if run else timezone.now())
+    zone = zone_label(standing_runs().as_of or timezone.now())
     return [
         replace(column, label=f"{column.label}, {zone}") if column.key in TIMES else column
         for column in COLUMNS
@@ -304,14 +303,14 @@ def totals_of(calls: "QuerySet[MarginCall]") -> Totals:
 
 
 def checked(request: DeskRequest) -> Checked:
-    """How many scopes the newest run looked at; three queries."""
-    run = newest_run()
-    counts = results_here(request, run).aggregate(
+    """How many scopes were looked at, and as of when the newest of them."""
+    runs = standing_runs()
+    counts = standing_here(request, runs).aggregate(
         n=Count("pk"), small=Count("pk", filter=Q(flags__contains=[BELOW_MTA]))
     )
     return Checked(
-        run=run,
+        run=runs.newest,
         scopes=counts["n"],
-        left_out=exceptions_here(request, run).count(),
+        left_out=exceptions_here(request, runs.whole).count(),
         below_minimum=counts["small"],
     )

@@ -8,7 +8,8 @@ from accounts.models import Client, MarginAccount
 from accounts.roles import DeskRequest, require
 from ledger.models import Asset
 from margin.rollup import client_tree
-from margin.screens.visible import NO_PAGE, entity_here, newest_run, of_accounts
+from margin.screens.visible import NO_PAGE, entity_here, of_accounts
+from margin.standing_results import standing_runs
 
 
 @require_GET
@@ -23,8 +24,8 @@ def client_page(request: DeskRequest, code: str) -> HttpResponse:
     accounts = list(MarginAccount.objects.filter(mine, client=client))
     if not accounts:
         raise Http404(NO_PAGE)
-    run = newest_run()
-    tree = client_tree(client, accounts, run=run)
+    runs = standing_runs()
+    tree = client_tree(client, accounts, results=runs.results())
     scales = dict(Asset.objects.values_list("code", "scale"))
     lines = [
         (level, node, [(asset, amount, scales[asset]) for asset, amount in node.sums.held.items()])
@@ -32,7 +33,7 @@ def client_page(request: DeskRequest, code: str) -> HttpResponse:
     ]
     context = {
         "client": client,
-        "run": run,
+        "run": runs.newest,
         "lines": lines,
         "is_limited": request.roles.desks("read", entity.pk) is not None,
     }

@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+
+from django.db.models import Q, Subquery, Value
+from django.db.models.functions import Coalesce
 
 from accounts.clock import shown_day
 from accounts.drawing import Chart, chart
 from accounts.figures import grouped
 from margin.levels import levels_of
 from margin.models import MarginResult
+from margin.run_rows import INSIDE_DAYS
 
 DAYS_SHOWN = 30
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,10 @@ def scope_history(scope_id: int, *, until: datetime | None = None) -> ScopeHisto
     results = MarginResult.objects.filter(scope=scope_id).select_related("run", "agreement_version")
     if until is not None:
         results = results.filter(run__as_of__lte=until)
+    # Of a day that is over its own run counts; what was run inside days, only behind the last one.
+    of_days = results.exclude(run__purpose__in=INSIDE_DAYS).order_by("-run__as_of")
+    last = Coalesce(Subquery(of_days.values("run__as_of")[:1]), Value(LONG_AGO))
+    results = results.filter(~Q(run__purpose__in=INSIDE_DAYS) | Q(run__as_of__gt=last))
     newest = results.order_by("-run__business_day", "-run__as_of", "-run").distinct(
         "run__business_day"
     )

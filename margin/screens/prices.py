@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from django.db.models import ExpressionWrapper, F, Max, OuterRef, QuerySet, Subquery, Value
+from django.db.models import ExpressionWrapper, F, Max, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import NullIf
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -151,10 +151,16 @@ def day_links(request: HttpRequest) -> DayLinks:
 
 
 def marks_of_day(day: date | None) -> "QuerySet[Mark]":
-    """The newest marks of a day, each with the change from the mark before it."""
+    """The newest marks of a day, each with the change from the mark before it.
+
+    Of a day that is over its own, whatever came inside it.
+    """
     if day is None:
         return with_change(Mark.objects.none())
-    newest = Mark.objects.filter(business_day=day).aggregate(at=Max("as_of"))["at"]
+    marks = Mark.objects.filter(business_day=day)
+    is_over = Mark.objects.filter(business_day__gt=day).exists()
+    own = marks.of_days().aggregate(at=Max("as_of"))["at"] if is_over else None
+    newest = own or marks.aggregate(at=Max("as_of"))["at"]
     return with_change(Mark.objects.standing().filter(business_day=day, as_of=newest))
 
 
@@ -246,10 +252,17 @@ def price_page(request: DeskRequest, code: str) -> HttpResponse:
 
 
 def source_rows(mark: Mark) -> list[SourceRow]:
-    """The day's prices as they came, those behind the mark first."""
+    """The day's prices as they came, those behind the mark first.
+
+    Of those taken inside the day only what the mark says something of: there may be thousands.
+    """
     used = {each["price_id"] for each in mark.used}
     reasons = {each["price_id"]: each["reason"] for each in mark.dropped}
-    prices = Price.objects.filter(asset=mark.asset_id, business_day=mark.business_day)
+    prices = Price.objects.filter(
+        Q(business_day=mark.business_day, price_file__isnull=True)
+        | Q(pk__in=used | reasons.keys()),
+        asset=mark.asset_id,
+    )
     rows = [
         SourceRow(
             price,

@@ -13,6 +13,7 @@ from accounts.models import Bucket, LegalEntity, MarginAccount
 from accounts.roles import DeskRequest, Roles
 from margin.models import MarginCall, MarginResult, MarginRun, RunException, Task
 from margin.run_rows import whole_runs
+from margin.standing_results import StandingRuns
 
 NO_PAGE = "There is no such page."
 # What makes a list of margin load itself again.
@@ -98,7 +99,7 @@ def scope_name(result: MarginResult) -> str:
 
 
 def newest_run() -> MarginRun | None:
-    """The run that lists show."""
+    """The newest run of everything; what was touched since is in `standing_here`."""
     return whole_runs().order_by("-as_of", "-pk").first()
 
 
@@ -107,6 +108,12 @@ def results_here(request: DeskRequest, run: MarginRun | None) -> "QuerySet[Margi
     here = [entity_here(request).pk]
     mine = of_accounts(request.roles, here, path=CALL_ACCOUNT)
     return MarginResult.objects.filter(mine, run=run)
+
+
+def standing_here(request: DeskRequest, runs: StandingRuns) -> "QuerySet[MarginResult]":
+    """How the scopes of a list stand now: the newest result of each."""
+    here = [entity_here(request).pk]
+    return runs.results().filter(of_accounts(request.roles, here, path=CALL_ACCOUNT))
 
 
 def exceptions_here(request: DeskRequest, run: MarginRun | None) -> "QuerySet[RunException]":

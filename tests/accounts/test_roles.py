@@ -40,6 +40,7 @@ MATRIX = {
     "job.cancel": "yes yes no no no no no",
     "report.export": "yes yes yes yes yes yes no",
     "external.import": "yes yes no no no no no",
+    "price.take": "yes yes no no no no no",
     "model.audit": "no yes no yes no yes no",
 }
 READING = {

@@ -58,7 +58,7 @@ def test_a_roll_up_is_the_sum_of_its_parts(pair: tuple[MarginAccount, MarginAcco
     assert parent.client is not None
     run = MarginRun.objects.latest("pk")
     accounts = list(MarginAccount.objects.filter(client=parent.client))
-    tree = client_tree(parent.client, accounts, run=run)
+    tree = client_tree(parent.client, accounts, results=MarginResult.objects.filter(run=run))
     results = MarginResult.objects.filter(run=run, scope__bucket__account__in=accounts)
     said = results.aggregate(
         equity=Sum("equity"), initial=Sum("initial_margin"), maintenance=Sum("maintenance_margin")
@@ -119,7 +119,7 @@ def test_two_strategies_of_one_client_margin_separately(
     parent, child = pair
     assert parent.client is not None
     run = MarginRun.objects.latest("pk")
-    tree = client_tree(parent.client, [parent, child], run=run)
+    tree = client_tree(parent.client, [parent, child], results=run.results.all())
     models = {node.code: (node.model, node.sums.initial) for _, node in tree.lines()}
     assert models[parent.code][0] == models[child.code][0] == "house-rules"
     results = MarginResult.objects.filter(run=run, scope__bucket__account__in=[parent.pk, child.pk])

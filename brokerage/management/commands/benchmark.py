@@ -9,7 +9,7 @@ from brokerage.benchmarks import BENCHMARKS
 from brokerage.benchmarks.scratch import BenchmarkRefusedError, is_scratch, run_in_scratch
 
 # Of these the number of accounts can be said.
-SIZED = ("margin", "what_if")
+SIZED = ("margin", "price_to_browser", "what_if")
 
 
 class Command(BaseCommand):
@@ -22,7 +22,9 @@ class Command(BaseCommand):
         parser.add_argument("name", choices=sorted(BENCHMARKS))
         parser.add_argument("--json", action="store_true", help="print one object")
         parser.add_argument("--quick", action="store_true", help="a minute's worth")
-        parser.add_argument("--accounts", type=int, help="of margin, what_if: so many accounts")
+        parser.add_argument(
+            "--accounts", type=int, help="so many accounts, where a benchmark has them"
+        )
 
     def handle(self, *args: object, **options: Any) -> None:  # noqa: ANN401
         name, quick, accounts = options["name"], options["quick"], options["accounts"]

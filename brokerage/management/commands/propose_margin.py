@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.audit import Actor
 from margin.dynamic import propose
-from margin.models import MarginRun
+from margin.run_rows import day_runs
 
 
 class Command(BaseCommand):
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="as one JSON object")
 
     def handle(self, *args: object, run: str | None, json: bool, **options: object) -> None:
-        runs = MarginRun.objects.order_by("-as_of", "-pk")
+        runs = day_runs().order_by("-as_of", "-pk")
         found = (runs if run is None else runs.filter(number=run)).first()
         if found is None:
             raise CommandError(
