@@ -17,6 +17,7 @@ import numpy as np
 from margin.engine.books import Books, Change
 from margin.engine.given import Float
 from margin.engine.market import Index, Kind, Market
+from margin.engine.option_equity import OptionEquity, all_options
 
 NOTHING_BINDS: Final = -1
 P = TypeVar("P")
@@ -145,6 +146,7 @@ class Model(Generic[P]):
         laws: those beside ALWAYS that hold.
         breaks: those that do not, each with a counter-example.
         source: where the method was published.
+        option_equity: what of its options a scope's equity counts beside the requirement.
     """
 
     name: str
@@ -157,6 +159,7 @@ class Model(Generic[P]):
     source: str
     breaks: Mapping[Law, Counterexample] = field(default_factory=dict)
     kinds: frozenset[Kind] = frozenset(Kind)
+    option_equity: Callable[[P], OptionEquity] = all_options
     whole_contracts: bool = False
 
 
