@@ -107,6 +107,7 @@ STATES: dict[str, dict[str, Shown]] = {
         "eligibility": Shown("watch", "note", "Eligibility"),
         "dislocation": Shown("call", "split", "Dislocation"),
         "feed": Shown("watch", "clock", "Late feed"),
+        "option_expiry": Shown("liq", "clock", "Expiry"),
     },
 }
 

@@ -32,8 +32,8 @@ MANIFEST: Final = "manifest.json"
 FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)
 # What changes how a requirement is computed; each takes two people.
 ACTIONS: Final = (
-    "model.parameters", "model.decide", "contract.set", "parameter.haircut", "parameter.terms",
-    "price.override", "agreement.version", "eligibility.rule",
+    "model.parameters", "model.decide", "contract.set", "option.list", "parameter.haircut",
+    "parameter.terms", "price.override", "agreement.version", "eligibility.rule",
 )  # fmt: skip
 APPROVAL_COLUMNS: Final = (
     "number", "action", "subject", "reason", "asked_by", "asked_at", "decided_by", "decision",

@@ -66,17 +66,18 @@ def apply_trade(
 
     Args:
         signed_quantity: positive buys, negative sells; not 0.
-        price: per unit, above 0.
+        price: per unit, above 0; 0 only where nothing is opened, as an option may settle at.
         realised_scale: decimals of the settlement asset, to which realised is rounded half-even.
 
     Raises:
-        ValueError: the quantity is 0, or the price is not above 0.
+        ValueError: the quantity is 0, or the price is not above 0 where something is opened.
     """
-    if not signed_quantity or not price > 0:
-        raise ValueError(f"no trade: {signed_quantity} at {price}")
     before, average = position.quantity, Fraction(position.average_cost)
-    after = _exact_sum(before, signed_quantity)
     closed = _closed_part(before, signed_quantity)
+    only_closes = closed == signed_quantity.copy_negate()
+    if not signed_quantity or not (price > 0 or (price == 0 and only_closes)):
+        raise ValueError(f"no trade: {signed_quantity} at {price}")
+    after = _exact_sum(before, signed_quantity)
     realised = Fraction(closed) * (Fraction(price) - average)
     return TradeEffect(
         quantity_after=after,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
-from margin.book import ReadInputs, ScopeRow
+from margin.book import ReadInputs, ScopeRow, without_uncarried
 from margin.book.arrays import market_of
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.house_rules import evaluate
@@ -18,6 +18,7 @@ from margin.runs import Computed, arrays_of, computed
 
 HOUSE: tuple[str, str] = (HOUSE_RULES, "v1")
 ModelKey = tuple[str, str]
+NO_OPTIONS = "House rules have no requirement for options."
 
 
 class Alternative(NamedTuple):
@@ -76,10 +77,14 @@ def alternatives_of(read: ReadInputs) -> list[list[Alternative]]:
 
 def _by_house_rules(read: ReadInputs) -> Sequence[Alternative]:
     result = evaluate(arrays_of(read))
+    optioned = {held.scope for held in read.positions if held.asset_id in read.options}
+    production = ModelDecision.Standing.PRODUCTION.value
     return [
-        Alternative(
+        Alternative(HOUSE, production, None, None, NO_OPTIONS)
+        if place in optioned
+        else Alternative(
             HOUSE,
-            ModelDecision.Standing.PRODUCTION.value,
+            production,
             result.initial_margin[place],
             result.maintenance_margin[place],
         )
@@ -119,7 +124,7 @@ def previewed(read: ReadInputs, *, places: Sequence[int], key: ModelKey) -> Comp
         models=models,
         shadows={},
     )
-    return computed(alone)
+    return computed(without_uncarried(alone))
 
 
 def _under(row: ScopeRow, key: ModelKey) -> ScopeRow:

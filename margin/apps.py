@@ -54,6 +54,7 @@ class MarginConfig(AppConfig):
             market_rules,
             mode_switch,
             model_registry,
+            option_listing,
             overrides,
             parameters,
             retention,
@@ -66,6 +67,7 @@ class MarginConfig(AppConfig):
         mark_corrections.register()
         market_rules.register()
         model_registry.register()
+        option_listing.register()
         overrides.register()
         parameters.register()
         retention.register()

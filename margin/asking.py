@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from accounts.models import AgreementVersion
 from margin.book import BASE, MODEL_NOT_IN_USE, UNPRICED, Holding, ReadInputs
 from margin.book.arrays import NOTHING_MOVED, MarketRows, market_rows
-from margin.engine.exact import ZERO
+from margin.book.options import OptionPrice
+from margin.engine.exact import ZERO, exact
 from margin.engine.rejected import RejectedInputError
 from margin.model_registry import UsedModel, parameters_in_force
 from margin.models import ModelDecision
@@ -147,6 +148,15 @@ class AskedMarket:
             raise ModelRefusedError(REJECTED, detail)
         return sorted(answers, key=lambda charge: charge.scope)
 
+    def option(self, code: str) -> OptionPrice:
+        """What an option that is held is worth."""
+        return self.read.options[self.ids[code]]
+
+    def option_value(self, code: str, quantity: Decimal) -> Decimal:
+        """What so many contracts of an option are worth to their side, signed."""
+        with exact():
+            return self.option(code).value(quantity)
+
     def _rows(self, held: Sequence[Mapping[str, Decimal]]) -> list[Holding]:
         return [
             Holding(scope, self.ids[code], amount, None, NO_ACCOUNT, 0)
@@ -165,5 +175,7 @@ class AskedMarket:
             ):
                 for code in (code for code, amount in amounts.items() if amount and code != BASE):
                     pk = self.ids.get(code)
+                    if pk in self.read.options:
+                        continue
                     if pk not in self.read.marks or pk not in known:
                         raise ModelRefusedError(UNPRICED, f"{code} has no mark or no terms.")

@@ -42,7 +42,7 @@ def request_contract(
 
     Args:
         asset: a derivative without a contract.
-        form: "perpetual", "future" or "option".
+        form: "perpetual" or "future"; options are listed (`margin.option_listing`).
         underlying: what it moves with, anything that has marks.
         multiplier: units of the underlying in one contract, above 0.
         legal_entity: where it is asked and decided; a contract holds for all.
@@ -117,7 +117,7 @@ def _check_carried(form: str, *, multiplier: Decimal, is_inverse: bool) -> None:
     A contract that pays otherwise would be required one thing and be worth another.
     """
     if form == Contract.Form.OPTION:
-        raise AskRefusedError("form", "The book does not carry options yet.")
+        raise AskRefusedError("form", "An option is listed at once with what it is written on.")
     if multiplier != 1:
         raise AskRefusedError("multiplier", "The book counts derivatives in units: one is one.")
     if is_inverse:

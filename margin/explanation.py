@@ -17,6 +17,7 @@ from margin.engine.components import OF_DOUBT, OF_MONEY, Component, ComponentKin
 from margin.engine.explain import Explanation, Figures, Node, Reference, explain
 from margin.model_trees import model_trees
 from margin.models import Bracket, Haircut, MarginResult, MarginRun, Mark, ResultComponent
+from margin.option_references import option_references
 from margin.parts import parts_of
 from margin.references import mark_reference, valid_mark_before
 
@@ -203,7 +204,9 @@ def references(part: StoredPart) -> list[Reference]:
         found.append(mark_reference(row.mark, asset=part.component.asset, valid=part.valid_mark))
     if row.haircut is not None and part.component.kind in OF_MONEY:
         found += _haircut_references(part, row.haircut)
-    if part.component.kind == ComponentKind.CROWDING and part.component.detail is not None:
+    if part.component.kind == ComponentKind.OPTION:
+        found += option_references(part.component, asset_id=row.asset_id)
+    elif part.component.kind == ComponentKind.CROWDING and part.component.detail is not None:
         found.append({"what": row.kind, **dict(part.component.detail.facts)})
     elif row.instrument_terms is not None and part.component.kind not in OF_DOUBT:
         found.append(_terms_reference(part))

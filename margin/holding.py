@@ -76,8 +76,12 @@ def bad_price(*held: ScopeBalances) -> tuple[str, str] | None:
 
 
 def unpriced(gate: InitialMarginGate, *held: ScopeBalances) -> str | None:
-    """The first asset held that has no mark or no terms, so that nothing can be said of it."""
+    """The first asset held that has no mark or no terms, so that nothing can be said of it.
+
+    Of options the model of the scope says itself whether they have a price.
+    """
     names = {code for each in held for code, amount in each.claims.items() if amount} | {
         code for each in held for code, (quantity, _) in each.positions.items() if quantity
     }
-    return next((n for n in sorted(names) if n not in gate.marks or n not in gate.terms), None)
+    known = (gate.marks.keys() & gate.terms.keys()) | gate.options
+    return next((n for n in sorted(names) if n not in known), None)

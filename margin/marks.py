@@ -1,7 +1,7 @@
 """Prices in, marks out: rows are kept as they came, marks are composed from them."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -15,12 +15,13 @@ from margin.engine.marks import MarkPolicy, PriceObservation, compose_marks
 from margin.engine.price_quality import QualifiedMark
 from margin.market_rules import InForce, rules_in_force
 from margin.market_states import Moment, mark_fields, qualified_marks
-from margin.models import Mark, MarketRule, Price, PriceFile, PriceOverride
+from margin.models import Contract, Mark, MarketRule, Price, PriceFile, PriceOverride
 from margin.models.market import BASE as BASE
 from margin.models.market import MarkQuerySet
 
 POLICY = MarkPolicy()
 OVERRIDDEN = "overridden"
+ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +138,24 @@ def compose(
         by_line: prices by a number that orders those of one source and instant.
         previous: the marks before, by asset code, which stay where too few sources are left.
     """
+    over = _expired(as_of)
+    previous = {code: mark for code, mark in previous.items() if code not in over}
     rules = {
         code: found
         for code, found in rules_in_force(business_day, MarketRule.Kind.PRICE).items()
         if code in previous
     }
     observed: dict[str, list[PriceObservation]] = defaultdict(list)
-    for line, p in by_line.items():
-        if p.asset.code not in previous:
-            continue  # it has no mark to go on from yet
+    for line, p in ((line, p) for line, p in by_line.items() if p.asset.code not in over):
         row = PriceObservation(p.asset.code, p.source, p.observed_at, p.price, line)
         observed[p.asset.code].append(row)
     plain = compose_marks(
-        [row for code, rows in observed.items() if code not in rules for row in rows],
+        [
+            row
+            for code, rows in observed.items()
+            if code in previous and code not in rules
+            for row in rows
+        ],
         as_of=as_of,
         names=sorted(previous.keys() - rules.keys()),
         previous={code: mark.price for code, mark in previous.items()},
@@ -165,6 +171,7 @@ def compose(
     )
     found: dict[str, ComposedMark | QualifiedMark] = {each.instrument: each for each in plain}
     composed = [(found | ruled)[code] for code in sorted(previous)]
+    first = _first_marks(observed, besides=previous.keys(), by_line=by_line, at=at)
     return copy_rows(
         [
             _overridden(mark, overrides[before.asset_id], by_line=by_line, at=at)
@@ -172,7 +179,43 @@ def compose(
             else _composed(mark, before, by_line=by_line, at=at, rule=rules.get(mark.instrument))
             for mark, before in ((mark, previous[mark.instrument]) for mark in composed)
         ]
+        + first
     )
+
+
+def _expired(as_of: datetime) -> set[str]:
+    """Codes of options that are over: nothing marks them any more."""
+    rows = Contract.objects.filter(form=Contract.Form.OPTION, expires_at__lte=as_of)
+    return set(rows.values_list("asset__code", flat=True))
+
+
+def _first_marks(
+    observed: Mapping[str, Sequence[PriceObservation]],
+    *,
+    besides: Collection[str],
+    by_line: Mapping[int, Price],
+    at: tuple[date, datetime],
+) -> list[Mark]:
+    """Marks of options that have none yet; where the sources make none, there is none."""
+    business_day, as_of = at
+    options = Asset.objects.filter(is_option=True, code__in=observed.keys() - set(besides))
+    assets = {asset.code: asset for asset in options}
+    rows = [row for code in assets for row in observed[code]]
+    nothing = dict.fromkeys(assets, ZERO)
+    marks = compose_marks(rows, as_of=as_of, names=sorted(assets), previous=nothing, policy=POLICY)
+    return [
+        Mark(
+            asset=assets[mark.instrument],
+            as_of=as_of,
+            business_day=business_day,
+            price=mark.price,
+            state=mark.state,
+            used=[{"source": r.source, "price_id": by_line[r.line].pk} for r in mark.used_prices],
+            dropped=[_dropped(by_line[each.line], each.reason) for each in mark.dropped],
+        )
+        for mark in marks
+        if mark.state == Mark.State.VALID
+    ]
 
 
 def overrides_in_force(at: datetime) -> dict[int, PriceOverride]:

@@ -1,7 +1,7 @@
 """The trees behind a requirement that a portfolio model made: recomputed from the run's inputs."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -14,6 +14,7 @@ from margin.engine.explain import ExplanationError, Node, Reference
 from margin.engine.parameters import Field, parameter_fields
 from margin.engine.rejected import RejectedInputError
 from margin.models import MarginResult, Mark, ParameterSet
+from margin.option_references import contract_reference
 from margin.portfolio import portfolio_trees
 from margin.references import mark_reference, parameter_reference, valid_mark_before
 
@@ -95,9 +96,10 @@ def model_trees(result: MarginResult) -> ModelTrees | None:
     fields = {
         each.path: each for each in parameter_fields(read.models[used.model, used.code].parameters)
     }
+    rows = _Rows(used, marks, fields, _options(read))
     return ModelTrees(
-        initial_margin=_referring(initial, used, marks, fields),
-        maintenance_margin=_referring(maintenance, used, marks, fields),
+        initial_margin=_referring(initial, rows),
+        maintenance_margin=_referring(maintenance, rows),
         used=used,
         binding=result.binding,
         marks=marks,
@@ -147,8 +149,8 @@ def _marks(read: ReadInputs, trees: Iterable[Node]) -> dict[str, PricedBy]:
     named = {str(each["price"]) for tree in trees for each in _inputs(tree) if each.get("price")}
     found = {}
     for pk, mark in read.marks.items():
-        code = read.assets[pk].code
-        if code in named:
+        code, option = read.assets[pk].code, read.options.get(pk)
+        if code in named and (option is None or option.is_own):
             is_valid = mark.state == Mark.State.VALID
             found[code] = PricedBy(mark, None if is_valid else valid_mark_before(mark))
     return found
@@ -160,28 +162,51 @@ def _inputs(node: Node) -> Iterator[Reference]:
         yield from _inputs(below)
 
 
-def _referring(
-    node: Node,
-    used: ParameterSet,
-    marks: Mapping[str, PricedBy],
-    fields: Mapping[str, Field],
-) -> Node:
-    """The node with its inputs named by the rows they are, and all beneath it."""
+def _options(read: ReadInputs) -> dict[str, Sequence[Reference]]:
+    """What options are, and how they were priced, by code."""
+    return {
+        read.assets[pk].code: (
+            contract_reference(
+                read.contracts[pk],
+                asset=read.assets[pk].code,
+                underlying=read.assets[read.contracts[pk].underlying_id].code,
+            ),
+            {"what": "option_value", **dict(price.facts)},
+        )
+        for pk, price in read.options.items()
+    }
 
-    def row(said: Reference) -> Reference:
-        if "price" in said and said["price"] in marks:
-            found = marks[said["price"]]
-            return mark_reference(found.mark, asset=said["price"], valid=found.valid)
-        if "parameter" in said:
+
+class _Rows(NamedTuple):
+    """Rows that references of a tree lead to."""
+
+    used: ParameterSet
+    marks: Mapping[str, PricedBy]
+    fields: Mapping[str, Field]
+    options: Mapping[str, Sequence[Reference]]
+
+    def of(self, said: Reference) -> Iterator[Reference]:
+        """The rows that a reference names; itself where it names none."""
+        price = said.get("price")
+        if price in self.options or price in self.marks:
+            yield from self.options.get(str(price), ())
+            if price in self.marks:
+                found = self.marks[str(price)]
+                yield mark_reference(found.mark, asset=str(price), valid=found.valid)
+        elif "parameter" in said:
             path = str(said["parameter"])
-            return parameter_reference(used, path=path, found=field_at(fields, path))
-        return said
+            yield parameter_reference(self.used, path=path, found=field_at(self.fields, path))
+        else:
+            yield said
 
+
+def _referring(node: Node, rows: _Rows) -> Node:
+    """The node with its inputs named by the rows they are, and all beneath it."""
     return replace(
         node,
-        inputs=tuple(map(row, node.inputs)),
-        children=tuple(_referring(each, used, marks, fields) for each in node.children),
-        beside=tuple(_referring(each, used, marks, fields) for each in node.beside),
+        inputs=tuple(row for each in node.inputs for row in rows.of(each)),
+        children=tuple(_referring(each, rows) for each in node.children),
+        beside=tuple(_referring(each, rows) for each in node.beside),
     )
 
 

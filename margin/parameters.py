@@ -183,6 +183,8 @@ def check_brackets(asset: Asset, brackets: Sequence[tuple[Decimal, Decimal, Deci
     floors = [floor for floor, _, _ in brackets]
     if asset.kind == AssetKind.MONEY:
         raise AskRefusedError("asset", f"{asset.code} is money; it has a haircut.")
+    if asset.is_option:
+        raise AskRefusedError("asset", f"{asset.code} is an option; a portfolio model margins it.")
     if not brackets or floors[0] != 0 or floors != sorted(set(floors)):
         raise AskRefusedError("brackets", "Floors rise from 0.")
     if asset.kind == AssetKind.SECURITY and len(brackets) != 1:

@@ -14,12 +14,14 @@ from accounts.models import AgreementVersion
 from ledger.models import Asset
 from margin.asking import AskedMarket, ModelRefusedError, Quantities, model_of
 from margin.book import UNPRICED, read_ground
+from margin.book.options import NO_OPTION_RULES, takes_options
 from margin.crowding import crowded_sides
-from margin.engine.exact import ONE, exact
+from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.gate import Standing, scope_equity_and_initial, surcharge_of
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import AssetTerms
 from margin.engine.marks import PRICE_STATES
+from margin.engine.option_equity import counted
 from margin.marks import BASE, known_marks, newest_marks
 from margin.model_registry import UsedModel
 from margin.models import Mark, ModelDecision
@@ -68,6 +70,25 @@ class Portfolios:
             for charge in self._market.charges(used, scopes)
         ]
 
+    def option_equity(
+        self, agreement: AgreementVersion, held: Mapping[str, tuple[Decimal, Decimal]]
+    ) -> Decimal:
+        """What options add to equity beside the model; call after it was asked about them.
+
+        Raises:
+            ModelRefusedError: one is not priced by itself, and nothing leaves on such a price.
+        """
+        counts = takes_options(self._models[agreement.pk])
+        market = self._market
+        for code in sorted(held):
+            if not market.option(code).is_own:
+                raise ModelRefusedError(UNPRICED, f"{code} has no price of its own.")
+        values = {code: market.option_value(code, quantity) for code, (quantity, _) in held.items()}
+        said = [values[code] for code in sorted(values)]
+        with exact():
+            chosen = zip(said, counted(said, counts=counts), strict=True)
+            return sum((value for value, does in chosen if does), ZERO)
+
     @cached_property
     def _any_decided(self) -> bool:
         return ModelDecision.objects.filter(standing=ModelDecision.Standing.PRODUCTION).exists()
@@ -97,6 +118,7 @@ class InitialMarginGate:
         contingencies: by asset code, the share of value that its doubted price adds.
         unfit: asset codes whose price is in a state that permits no withdrawal.
         crowding: what crowded sides of the newest run add to initial margin, by code and sign.
+        options: codes of those that are listed.
     """
 
     marks: Mapping[str, Decimal]
@@ -106,6 +128,7 @@ class InitialMarginGate:
     contingencies: Mapping[str, Decimal] = field(default_factory=dict)
     unfit: frozenset[str] = frozenset()
     crowding: Mapping[tuple[str, int], Decimal] = field(default_factory=dict)
+    options: frozenset[str] = frozenset()
 
     @classmethod
     def at_marks_before(cls, day: date) -> "InitialMarginGate":
@@ -126,10 +149,10 @@ class InitialMarginGate:
     @classmethod
     def _of(cls, newest: Mapping[str, Mark], *, day: date) -> "InitialMarginGate":
         marks = {code: mark.price for code, mark in newest.items()} | {BASE: ONE}
-        in_force = terms_in_force(day)
+        in_force, assets = terms_in_force(day), list(Asset.objects.all())
         terms = {
             asset.code: found
-            for asset in Asset.objects.all()
+            for asset in assets
             if (found := engine_terms(in_force, asset_id=asset.pk, kind=asset.kind)) is not None
         }
         said = "\n".join(f"{code} {marks[code].normalize():f}" for code in sorted(marks))
@@ -145,6 +168,7 @@ class InitialMarginGate:
                 code for code, mark in newest.items() if not PRICE_STATES[mark.state].withdraw
             ),
             crowding=crowded_sides(),
+            options=frozenset(asset.code for asset in assets if asset.is_option),
         )
 
     def is_under_model(self, account_id: int) -> bool:
@@ -169,10 +193,15 @@ class InitialMarginGate:
             ModelRefusedError: a portfolio model decides and does not say what it requires.
         """
         agreement = None if account_id is None else self.portfolios.agreement_of(account_id)
+        options = {code: held for code, held in positions.items() if self._is_option(code, held)}
+        positions = {code: held for code, held in positions.items() if code not in options}
+        if options and agreement is None:
+            detail = f"House rules have no requirement for {min(options)}."
+            raise ModelRefusedError(NO_OPTION_RULES, detail)
         if agreement is not None:
-            quantities = {code: quantity for code, (quantity, _) in positions.items()}
+            held = {code: quantity for code, (quantity, _) in {**positions, **options}.items()}
             [(initial, maintenance)] = self.portfolios.require(
-                agreement, [Quantities(claims, quantities, loan)]
+                agreement, [Quantities(claims, held, loan)]
             )
         house = scope_equity_and_initial(
             claims=claims,
@@ -187,5 +216,9 @@ class InitialMarginGate:
         if agreement is None:
             return house
         crowded = surcharge_of(positions, marks=self.marks, crowding=self.crowding)
+        worth = self.portfolios.option_equity(agreement, options) if options else ZERO
         with exact():
-            return Standing(house.equity, initial + crowded, maintenance)
+            return Standing(house.equity + worth, initial + crowded, maintenance)
+
+    def _is_option(self, code: str, held: tuple[Decimal, Decimal]) -> bool:
+        return bool(held[0]) and code in self.options

@@ -8,6 +8,8 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from ledger.models import Asset
+from margin.book import ReadInputs
+from margin.book.options import terms_of
 from margin.engine.exact import ONE
 from margin.engine.inputs import AssetRow
 from margin.market_states import doubt_of
@@ -76,6 +78,22 @@ def asset_rows(read: Priced) -> Iterator[AssetRow]:
             yield AssetRow(
                 asset.code, terms, mark.price, is_doubted, overridden, doubt=doubt_of(mark)
             )
+
+
+def option_assets(read: ReadInputs) -> Iterator[AssetRow]:
+    """Every option held, by code; one that is not priced by itself sets off no liquidation."""
+    for pk, price in sorted(read.options.items(), key=lambda each: read.assets[each[0]].code):
+        contract, mark = read.contracts[pk], read.marks.get(pk)
+        beneath = read.assets[contract.underlying_id].code
+        is_valid = price.is_own and mark is not None and mark.state == Mark.State.VALID
+        yield AssetRow(
+            read.assets[pk].code,
+            terms_of(contract, underlying=beneath),
+            price.middle,
+            insufficient=not is_valid,
+            overridden=price.is_own and mark is not None and mark.state == Mark.State.OVERRIDDEN,
+            doubt=price.doubt or (None if mark is None else doubt_of(mark)),
+        )
 
 
 def next_number(business_day: date) -> str:

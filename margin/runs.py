@@ -8,6 +8,7 @@ from typing import Final
 
 from accounts.bulk import copy_rows
 from margin.book import BASE, Holding, ReadInputs, read_inputs
+from margin.book.options import HeldOption, option_rows, takes_options
 from margin.book.proof import unproved_balances
 from margin.column_runs import column_hashes
 from margin.crowding import surcharges
@@ -26,10 +27,12 @@ from margin.engine.house_rules import MODEL, VERSION, HouseRulesResult, evaluate
 from margin.engine.inputs import (
     ClaimRow,
     HouseRulesInput,
+    OptionRow,
     PositionRow,
     ScopeRow,
     house_rules_input,
 )
+from margin.engine.option_equity import OptionEquity
 from margin.models import (
     MarginResult,
     MarginRun,
@@ -38,7 +41,7 @@ from margin.models import (
     ShadowResult,
 )
 from margin.portfolio import Charge, Charged, Refusal, charge_rows, charged, models_sha256
-from margin.run_rows import asset_rows, next_number
+from margin.run_rows import asset_rows, next_number, option_assets
 
 NO_CHARGES: Final[Mapping[int, Charge]] = MappingProxyType({})
 
@@ -152,7 +155,7 @@ def arrays_of(read: ReadInputs, charges: Mapping[int, Charge] = NO_CHARGES) -> H
     names = [_scope_name(row.account, row.bucket) for row in read.scopes]
     loans = {held.scope: held.amount for held in read.loans}
     return house_rules_input(
-        assets=list(asset_rows(read)),
+        assets=[*asset_rows(read), *option_assets(read)],
         scopes=[
             ScopeRow(
                 name=name,
@@ -179,8 +182,25 @@ def arrays_of(read: ReadInputs, charges: Mapping[int, Charge] = NO_CHARGES) -> H
         ],
         charges=charge_rows(charges, names),
         surcharges=surcharges(read, names=names) if read.crowding else (),
+        options=_option_rows(read) if read.options else (),
         currency=BASE,
     )
+
+
+def _option_rows(read: ReadInputs) -> list[OptionRow]:
+    """What positions in options are worth, and which of them equity counts."""
+
+    def counts(scope: int) -> OptionEquity:
+        key = read.scopes[scope].model_key
+        assert key is not None, "house rules know no option"
+        return takes_options(read.models[key])
+
+    held = [
+        HeldOption(n, row.scope, row.asset_id, row.amount)
+        for n, row in enumerate(read.positions)
+        if row.asset_id in read.options
+    ]
+    return option_rows(held, prices=read.options, counts=counts)
 
 
 def _scope_name(account: str, bucket: str) -> str:
@@ -300,6 +320,8 @@ def _component_row(
     terms = read.terms.instruments.get(asset_id)
     haircut = read.terms.haircuts.get(asset_id)
     mark = read.marks.get(asset_id)
+    option = read.options.get(asset_id)
+    own = mark if option is None or option.is_own else None
     return ResultComponent(
         result=row,
         ordinal=ordinal,
@@ -307,7 +329,7 @@ def _component_row(
         kind=component.kind.name.lower(),
         asset_id=asset_id,
         amount=component.amount,
-        mark_id=None if mark is None else mark.pk,
+        mark_id=None if own is None else own.pk,
         haircut_id=None if haircut is None else haircut.pk,
         instrument_terms_id=None if terms is None else terms.pk,
         ledger_account_id=None if held is None else held.ledger_account_id,

@@ -12,6 +12,13 @@ from typing import Final
 from accounts.models import AgreementVersion
 from ledger.positions import Position
 from margin.asking import AskedMarket, ModelRefusedError, Quantities
+from margin.book.options import (
+    NO_OPTION_RULES,
+    HeldOption,
+    OptionPrice,
+    option_rows,
+    takes_options,
+)
 from margin.engine.collateral import CollateralTerms, bends, bends_of_others
 from margin.engine.components import Component
 from margin.engine.exact import ZERO, exact
@@ -22,6 +29,7 @@ from margin.engine.inputs import (
     AssetTerms,
     ClaimRow,
     Doubt,
+    OptionRow,
     PerpetualTerms,
     PositionRow,
     ScopeRow,
@@ -121,6 +129,7 @@ class Ground:
         doubts: what else there is to say of prices.
         crowding: the rate of crowded sides, by code and sign.
         asked: the market that portfolio models are asked about; None where none is.
+        options: what options are worth to each side.
     """
 
     kinds: Mapping[str, str]
@@ -131,6 +140,7 @@ class Ground:
     crowding: Mapping[tuple[str, int], Decimal] = field(default_factory=dict)
     doubts: Mapping[str, Doubt] = field(default_factory=dict)
     asked: AskedMarket | None = None
+    options: Mapping[str, OptionPrice] = field(default_factory=dict)
 
     @property
     def contingencies(self) -> Mapping[str, Decimal]:
@@ -151,7 +161,8 @@ def side_of(
 
     Args:
         used: the portfolio model that decides; house rules where None.
-        has_points: whether liquidation points are looked for.
+        has_points: whether liquidation points are looked for; where options are held there are
+            none, as equity is not linear in a price then.
 
     Raises:
         ModelRefusedError: the model does not say what it requires.
@@ -175,6 +186,8 @@ def side_of(
         binding="" if charge is None else charge.binding,
     )
     if not has_points:
+        return side
+    if used is not None and any(code in ground.options for code, _ in held.nonzero):
         return side
     if used is not None:
         return replace(side, liquidation=_model_points(side, ground, agreement, used))
@@ -233,8 +246,34 @@ def _evaluated(
                 and (rate := ground.crowding.get((code, 1 if quantity > 0 else -1)))
             ],
             charges=[] if charge is None else charge_rows({0: charge}, [SCOPE]),
+            options=_options(held, ground, charge),
             currency=BASE,
         )
+    )
+
+
+def _options(held: Holding, ground: Ground, charge: Charge | None) -> list[OptionRow]:
+    """What options held are worth, and which of them equity counts beside the model.
+
+    Raises:
+        ModelRefusedError: `no_option_rules`.
+    """
+    rows = [
+        HeldOption(place, 0, place, quantity)
+        for place, (code, quantity) in enumerate(held.nonzero)
+        if code in ground.options
+    ]
+    if not rows:
+        return []
+    codes = [code for code, _ in held.nonzero]
+    if charge is None:
+        detail = f"House rules have no requirement for {codes[rows[0].position]}."
+        raise ModelRefusedError(NO_OPTION_RULES, detail)
+    counts = takes_options(charge.used)
+    return option_rows(
+        rows,
+        prices={each.asset_id: ground.options[codes[each.asset_id]] for each in rows},
+        counts=lambda _: counts,
     )
 
 

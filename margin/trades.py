@@ -42,7 +42,8 @@ class TradeOutcome:
 
     Attributes:
         effect: on the position.
-        cash: what the pool's money changes by: the price of a security, the realised profit.
+        cash: what the pool's money changes by: the price of a security or an option, the realised
+            profit.
         fee: what is charged; less than asked where the bucket has no more.
         claim_change: what the bucket's money changes by.
         shortfall: the part of a loss that the bucket cannot pay; 0 or more.
@@ -73,6 +74,25 @@ def security_trade(
     if (trade.quantity < 0 and spare_position + trade.quantity < 0) or (
         change < 0 and spare_claim + change < 0
     ):
+        raise TradeRefusedError("claim_below_zero")
+    return TradeOutcome(effect, cash, trade.fee, change, ZERO)
+
+
+def option_trade(trade: Trade, *, position: Position, spare_claim: Decimal) -> TradeOutcome:
+    """A trade of an option: its premium changes hands in full, and either side may be sold.
+
+    Args:
+        trade: at the price of one contract: premium times units of the underlying.
+        position: before it.
+        spare_claim: money that is not pledged.
+
+    Raises:
+        TradeRefusedError: `claim_below_zero`: the bucket cannot pay premium and fee.
+    """
+    effect = _effect(trade, position=position, is_security=True)
+    cash = -half_even(trade.quantity * trade.price, FEE_SCALE)
+    change = cash - trade.fee
+    if change < 0 and spare_claim + change < 0:
         raise TradeRefusedError("claim_below_zero")
     return TradeOutcome(effect, cash, trade.fee, change, ZERO)
 

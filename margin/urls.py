@@ -84,6 +84,7 @@ urlpatterns: list[URLPattern] = [
     path("margin/external/", external.external_page, name="external"),
     path("margin/external/new/", external.external_new, name="external-new"),
     path("margin/contracts/", contracts.contract_list, name="contracts"),
+    path("margin/options/new/", contracts.option_new, name="option-new"),
     path("margin/contracts/<path:code>/", contracts.contract_new, name="contract-new"),
     path("margin/models/<slug:name>/", models.model_page, name="model"),
     path("margin/models/<slug:name>/parameters/", models.parameters_new, name="parameters-new"),

@@ -27,7 +27,7 @@ from margin.holding import balances_of
 from margin.market_states import doubt_of
 from margin.marks import BASE
 from margin.model_registry import UsedModel
-from margin.models import Contract, Mark
+from margin.models import Mark
 from margin.parameters import engine_terms
 from margin.scope_standing import NOTHING, Ground, Holding, Side, side_of
 from margin.terms import terms_in_force
@@ -37,6 +37,14 @@ from margin.trades import (
     TradeRefusedError,
     derivative_trade,
     security_trade,
+)
+from margin.what_if_options import (
+    at_prices,
+    option_traded,
+    options_among,
+    revalued,
+    with_options,
+    wrong_volatility,
 )
 
 # How house rules take a scope: nothing is required of a cash account.
@@ -134,11 +142,15 @@ def what_if(bucket: Bucket, change: Change, *, has_points: bool = True) -> WhatI
         raise WhatIfRefusedError("no_agreement", detail)
     try:
         used = models_of(agreement, change, day=day)
-        ground, assets = ground_at(as_of, codes=held.assets | change.assets, day=day)
-        _check(change, ground)
+        codes = held.assets | change.assets
+        options = options_among(codes)
+        ground, assets = ground_at(as_of, codes=codes - options.keys(), day=day)
+        assets |= options
         if any(used):
-            besides = [assets[code].pk for code in held.assets | change.assets]
+            besides = [assets[code].pk for code in codes]
             ground = replace(ground, asked=asked_market(as_of, day=day, used=used, besides=besides))
+        ground = with_options(ground, options)
+        _check(change, ground)
         moved = _moved(ground, change)
         holding, notes = _after(bucket, held, change, moved, assets)
         mode = bucket.account.mode
@@ -149,6 +161,8 @@ def what_if(bucket: Bucket, change: Change, *, has_points: bool = True) -> WhatI
             after = _side(holding, moved, agreement, mode, used[1], has_points)
     except ModelRefusedError as refused:
         raise WhatIfRefusedError(refused.rule, refused.detail) from refused
+    if options and has_points:
+        notes.append("Liquidation points are not searched while options are held.")
     return WhatIf(bucket, agreement, as_of, change, ground, now, after, tuple(notes))
 
 
@@ -273,14 +287,26 @@ def ground_at(
 def _moved(ground: Ground, change: Change) -> Ground:
     """The ground with what is thought of; a price that is given is no carried one."""
     haircuts = {code: MoneyTerms(haircut) for code, haircut in change.haircuts.items()}
+    asked = None if ground.asked is None else _asked_after(ground.asked, change)
+    options = at_prices(ground.options, change.prices)
+    if options and ground.asked is not None and asked is not None:
+        now, then = ground.asked.ready.market, asked.ready.market
+        others = revalued(options, now=now, then=then, said=change.prices)
+        asked = asked.moved(prices={code: float(each.middle) for code, each in others.items()})
+        options |= others
     return replace(
         ground,
-        marks={**ground.marks, **change.prices},
+        marks={
+            **ground.marks,
+            **change.prices,
+            **{code: price.middle for code, price in options.items()},
+        },
         terms={**ground.terms, **haircuts},
         carried=ground.carried - change.prices.keys(),
         overridden=ground.overridden - change.prices.keys(),
         doubts={c: doubt for c, doubt in ground.doubts.items() if c not in change.prices},
-        asked=None if ground.asked is None else _asked_after(ground.asked, change),
+        asked=asked,
+        options=options,
     )
 
 
@@ -310,25 +336,12 @@ def _check(change: Change, ground: Ground) -> None:
     for code, haircut in change.haircuts.items():
         if not 0 <= haircut <= 1:
             raise WhatIfRefusedError("invalid", f"The haircut of {code} is a share from 0 to 1.")
-    _check_volatilities(change)
+    wrong = wrong_volatility(change.volatilities)
+    if wrong is not None:
+        raise WhatIfRefusedError("invalid", wrong)
     if change.mode not in (None, *MODES):
         detail = f"A scope is not thought of as {change.mode}: only as {' or '.join(MODES)}."
         raise WhatIfRefusedError("invalid", detail)
-
-
-def _check_volatilities(change: Change) -> None:
-    """Only options have one, and it is above 0."""
-    options = set(
-        Contract.objects.filter(
-            form=Contract.Form.OPTION, asset__code__in=change.volatilities
-        ).values_list("asset__code", flat=True)
-        if change.volatilities
-        else ()
-    )
-    for code, volatility in change.volatilities.items():
-        if code not in options or volatility <= 0:
-            detail = f"{code} has no volatility." if volatility > 0 else "A volatility is above 0."
-            raise WhatIfRefusedError("invalid", detail)
 
 
 def _after(
@@ -367,6 +380,13 @@ def _traded(
     trade = Trade(thought.quantity, price, thought.fee)
     position, claim = positions.get(thought.asset, NOTHING), claims.get(BASE, ZERO)
     try:
+        if thought.asset in ground.options:
+            return option_traded(
+                trade,
+                price=ground.options[thought.asset],
+                position=position,
+                spare_claim=claim - _pledged(bucket, assets[BASE]),
+            )
         if ground.kinds[thought.asset] == AssetKind.SECURITY:
             return security_trade(
                 trade,

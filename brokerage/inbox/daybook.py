@@ -16,6 +16,8 @@ from ledger.debts import pledged_lots
 from ledger.models import Asset, Balance, Location, LocationAsset, MoveGuard, Pool
 from ledger.positions import Position
 from ledger.posting import AccountKey, Leg, open_accounts
+from margin.models import Contract
+from margin.option_listing import listed_options, may_hold_options
 
 ZERO = Decimal(0)
 FLAT = Position(quantity=ZERO, average_cost=ZERO)
@@ -41,6 +43,7 @@ class DayBook:
     """Balances by what they mean, with the counts of postings behind them.
 
     Claims, positions and loans are positive here as people say them; custody is what is held.
+    `options` are those that are listed, `optioned` the accounts whose model knows options.
     """
 
     assets: dict[str, Asset]
@@ -59,6 +62,8 @@ class DayBook:
     pledged: dict[tuple[int, str], Decimal] = field(default_factory=dict)
     apart: frozenset[int] = frozenset()
     blocked: frozenset[str] = frozenset()
+    options: dict[str, Contract] = field(default_factory=dict)
+    optioned: frozenset[int] = frozenset()
 
     # ------------------------------------------------------------------ reading
 
@@ -206,6 +211,7 @@ def read_day_book(day: date) -> DayBook:
     pools = {p.code: p for p in Pool.objects.all()}
     locations = {place.code: place for place in Location.objects.select_related("pool")}
     place_codes = {place.pk: place.code for place in locations.values()}
+    options = listed_options() if any(a.is_option for a in assets.values()) else {}
     book = DayBook(
         assets=assets,
         pools=pools,
@@ -238,6 +244,8 @@ def read_day_book(day: date) -> DayBook:
             Client.objects.filter(is_individually_segregated=True).values_list("pk", flat=True)
         ),
         blocked=blocked_accounts(),
+        options=options,
+        optioned=may_hold_options(day) if options else frozenset(),
     )
     for account_class, asset, bucket, location, amount, seq, average in Balance.objects.values_list(
         "account__account_class",

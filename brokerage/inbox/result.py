@@ -11,10 +11,12 @@ from ledger.exact import EXACT
 from ledger.models import Balance, Break
 from ledger.segregation import PoolAsset
 from margin.models import MarginResult, MarginState, Mark
+from margin.option_listing import listed_options
 
 FORMAT = "golden-day/1"
 PRICE_DECIMALS = 8
 CASH_DECIMALS = 2
+ONE = Decimal(1)
 
 
 def printed(value: Decimal, decimals: int) -> str:
@@ -138,8 +140,19 @@ def _loans() -> list[dict[str, str]]:
     ]
 
 
-def _positions(marks: Mapping[int, Decimal]) -> list[dict[str, str]]:
+def _positions(marks: Mapping[int, Decimal]) -> list[dict[str, str | None]]:
+    """Positions; of an option, cost and gain are of whole contracts, none without a mark."""
     rows = _owned("position", "amount", "average_cost", "account__scale", "account__asset_id")
+    options = {each.asset_id: each.multiplier for each in listed_options().values()}
+
+    def gain(amount: Decimal, average: Decimal, asset_id: int) -> str | None:
+        mark = marks.get(asset_id) if asset_id in options else marks[asset_id]
+        if mark is None:
+            return None
+        price = EXACT.multiply(mark, options.get(asset_id, ONE))
+        held = amount.copy_negate()
+        return printed(EXACT.multiply(held, EXACT.subtract(price, average)), PRICE_DECIMALS)
+
     return [
         {
             "account": account,
@@ -147,10 +160,7 @@ def _positions(marks: Mapping[int, Decimal]) -> list[dict[str, str]]:
             "instrument": instrument,
             "quantity": printed(amount.copy_negate(), scale),
             "average_cost": printed(average, PRICE_DECIMALS),
-            "unrealised": printed(
-                EXACT.multiply(amount.copy_negate(), EXACT.subtract(marks[asset_id], average)),
-                PRICE_DECIMALS,
-            ),
+            "unrealised": gain(amount, average, asset_id),
         }
         for account, bucket, instrument, amount, average, scale, asset_id in rows
     ]

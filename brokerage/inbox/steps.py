@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accounts.audit import Actor, acting
 from accounts.bulk import copy_rows
+from brokerage.expiry import settle_expired
 from brokerage.inbox.daybook import read_day_book
 from brokerage.inbox.events import decide_events, in_order, post_events
 from brokerage.inbox.folder import BANK_FILES
@@ -147,7 +148,10 @@ def apply_events(context: DayContext) -> dict[str, Any]:
         progress=lambda done, total: context.progress.report(done, total, "Apply events"),
     )
     refused = sum(bool(item.refusal) for item in decided)
+    over = settle_expired(day=day.day, as_of=day.as_of)
+    expired = {"expired": len(over.settlements), "waiting": len(over.waiting)}
     return {
+        **(expired if over.settlements or over.waiting else {}),
         "trade_rows": trades.row_count,
         "transfer_rows": transfers.row_count,
         "rejected": len(trades.rejected) + len(transfers.rejected),

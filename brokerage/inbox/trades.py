@@ -1,6 +1,7 @@
 """Trades of house rules v1: what an execution moves, and when it is refused."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 
 from brokerage.inbox.daybook import ZERO, BucketInfo, DayBook, Move
@@ -9,12 +10,14 @@ from brokerage.inbox.rows import TradeRow
 from ledger.models import Asset
 from ledger.positions import Position, TradeEffect
 from ledger.posting import LossParts, plain
+from margin.option_listing import contract_price
 from margin.trades import (
     FEE_SCALE,
     Trade,
     TradeOutcome,
     TradeRefusedError,
     derivative_trade,
+    option_trade,
     security_trade,
 )
 
@@ -35,6 +38,8 @@ def decide_trade(trade: TradeRow, *, book: DayBook) -> Decision:
     _check_allowed(trade, bucket=bucket, instrument=instrument, book=book)
     if instrument.kind == "security":
         return _decide_security(trade, bucket=bucket, instrument=instrument, book=book)
+    if instrument.is_option:
+        return decide_option(trade, bucket=bucket, book=book)
     return _decide_derivative(trade, bucket=bucket, instrument=instrument, book=book)
 
 
@@ -100,7 +105,7 @@ def _trade(row: TradeRow) -> Trade:
     return Trade(quantity=signed, price=row.price, fee=row.fee_usd)
 
 
-def _position_moves(
+def position_moves(
     trade: TradeRow, *, bucket: BucketInfo, effect: TradeEffect, book: DayBook
 ) -> Iterator[Move]:
     """The contracts: to the client's position and to the location's custody."""
@@ -128,6 +133,12 @@ def _custody(
         location=location,
         reference=reference,
     )
+
+
+def venue_cash(location: str, amount: Decimal, *, book: DayBook) -> Iterator[Move]:
+    """Money that a venue pays, or is paid."""
+    if amount:
+        yield _custody(location, CASH, amount, book=book)
 
 
 def _claim(bucket: BucketInfo, amount: Decimal, *, book: DayBook) -> Iterator[Move]:
@@ -161,7 +172,7 @@ def _decide_security(
     signed, cash, bank = _trade(trade).quantity, outcome.cash, CASH_BANK[bucket.owner_class]
     if book.held(bank, CASH) + cash < 0 or book.held(trade.location, trade.instrument) + signed < 0:
         raise RefusedEventError("custody_below_zero")
-    moves = list(_position_moves(trade, bucket=bucket, effect=outcome.effect, book=book))
+    moves = list(position_moves(trade, bucket=bucket, effect=outcome.effect, book=book))
     if cash:
         moves.append(_custody(bank, CASH, cash, book=book, reference=trade.trade_id))
     moves.extend(_claim(bucket, outcome.claim_change, book=book))
@@ -170,6 +181,43 @@ def _decide_security(
     if not cash:
         details["bank_movement"] = bank  # a trade for 0.00 is still expected at the bank
     return Decision(kind="security_trade", moves=tuple(moves), details=details)
+
+
+def decide_option(trade: TradeRow, *, bucket: BucketInfo, book: DayBook) -> Decision:
+    """The entry of a trade in an option: contracts one way, premium the other.
+
+    Raises:
+        RefusedEventError: `unknown_reference`, `option_expired`, `model_without_options`,
+            `claim_below_zero`, `custody_below_zero`.
+    """
+    contract = book.options.get(trade.instrument)
+    if contract is None:
+        raise RefusedEventError("unknown_reference")
+    assert contract.expires_at is not None, "an option expires"
+    if trade.executed_at >= contract.expires_at:
+        raise RefusedEventError("option_expired")
+    if bucket.account_id not in book.optioned:
+        raise RefusedEventError("model_without_options")
+    asked = _trade(trade)
+    price = contract_price(contract, trade.price)
+    try:
+        outcome = option_trade(
+            replace(asked, price=price),
+            position=book.position(bucket, trade.instrument),
+            spare_claim=book.spare(bucket, CASH),
+        )
+    except TradeRefusedError as refused:
+        raise RefusedEventError(refused.rule) from refused
+    if book.held(trade.location, CASH) + outcome.cash < 0:
+        raise RefusedEventError("custody_below_zero")
+    contracts, custody = position_moves(trade, bucket=bucket, effect=outcome.effect, book=book)
+    moves = [replace(contracts, price=price), custody]
+    if outcome.cash:
+        moves.append(_custody(trade.location, CASH, outcome.cash, book=book))
+    moves.extend(_claim(bucket, outcome.claim_change, book=book))
+    moves.extend(_fee(bucket, outcome.fee, book=book))
+    details = {"fee": plain(outcome.fee), "premium": plain(outcome.cash)}
+    return Decision(kind="option_trade", moves=tuple(moves), details=details)
 
 
 def _decide_derivative(
@@ -183,7 +231,7 @@ def _decide_derivative(
         )
     except TradeRefusedError as refused:
         raise RefusedEventError(refused.rule) from refused
-    moves = list(_position_moves(trade, bucket=bucket, effect=outcome.effect, book=book))
+    moves = list(position_moves(trade, bucket=bucket, effect=outcome.effect, book=book))
     details = {"fee": plain(outcome.fee)}
     if outcome.effect.realised is not None:
         if book.held(trade.location, CASH) + outcome.cash < 0:
@@ -191,7 +239,7 @@ def _decide_derivative(
         if outcome.cash:
             moves.append(_custody(trade.location, CASH, outcome.cash, book=book))
         if outcome.shortfall:
-            return _settle_loss(trade, bucket=bucket, outcome=outcome, moves=moves, book=book)
+            return settle_loss(trade, bucket=bucket, outcome=outcome, moves=moves, book=book)
         details["realised"] = plain(outcome.cash)
         if outcome.fee < trade.fee_usd:
             details["waived"] = plain(trade.fee_usd - outcome.fee)
@@ -200,7 +248,7 @@ def _decide_derivative(
     return Decision(kind="derivative_trade", moves=tuple(moves), details=details)
 
 
-def _settle_loss(
+def settle_loss(
     trade: TradeRow,
     *,
     bucket: BucketInfo,

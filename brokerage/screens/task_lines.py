@@ -84,6 +84,11 @@ def task_lines(request: DeskRequest, run: MarginRun | None, marks: Sequence[Mark
         address=f"{reverse('margin:tasks')}?{urlencode({'kind': Task.Kind.UNCOVERED.value})}",
     )
     lines += several(
+        by_kind.get(Task.Kind.EXPIRY, ()),
+        words="options are over and not settled",
+        address=f"{reverse('margin:tasks')}?{urlencode({'kind': Task.Kind.EXPIRY.value})}",
+    )
+    lines += several(
         by_kind.get(Task.Kind.TRANSIT, ()),
         words="payments on their way for too long",
         address=reverse("ledger:transit"),

@@ -35,13 +35,18 @@ class AssetKind(models.TextChoices):
 
 
 class Asset(models.Model):
-    """Anything the book counts. Instruments are assets, so a position is a balance; append-only."""
+    """Anything the book counts. Instruments are assets, so a position is a balance; append-only.
+
+    An option is a derivative that is paid for at once. The book counts its contracts, and a price
+    in the book is what one contract costs.
+    """
 
     code = models.CharField(max_length=40, unique=True)
     kind = models.CharField(max_length=10, choices=AssetKind)
     scale = models.PositiveSmallIntegerField()
     price_scale = models.PositiveSmallIntegerField(null=True)
     settles_in = models.ForeignKey("self", models.PROTECT, null=True, related_name="+")
+    is_option = models.BooleanField(default=False, db_default=False)
     xid = TransactionIdField(db_default=CurrentTransaction())
 
     class Meta:
@@ -49,6 +54,10 @@ class Asset(models.Model):
             models.CheckConstraint(
                 name="derivative_settles_in_money",
                 condition=~Q(kind="derivative") | Q(settles_in__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="option_is_a_derivative",
+                condition=Q(is_option=False) | Q(kind="derivative"),
             ),
         ]
 

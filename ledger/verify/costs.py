@@ -35,7 +35,8 @@ UNPRICED = Query(
     FROM ledger_posting p
     JOIN ledger_ledgeraccount a ON a.id = p.account_id AND a.account_class = 'position'
     JOIN ledger_entry e ON e.id = p.entry_id AND e.kind_id <> 'opening'
-    WHERE p.price IS NULL OR p.price <= 0
+    WHERE p.price IS NULL OR p.price < 0
+       OR p.price = 0 AND e.kind_id NOT IN ('option_settlement', 'reversal')
     """,
 )
 

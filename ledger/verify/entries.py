@@ -113,9 +113,10 @@ CUSTODY = Query(
         SELECT p.entry_id, e.kind_id, coalesce(t.settles_in_id, p.asset_id) AS money,
                coalesce(sum(p.amount) FILTER (WHERE a.account_class = 'custody'
                                               AND a.asset_kind = 'money'), 0) AS moved,
-               coalesce(sum(CASE a.asset_kind
-                   WHEN 'derivative' THEN coalesce(p.realised, 0)
-                   WHEN 'security' THEN ledger.half_even(p.amount * p.price, m.scale) END)
+               coalesce(sum(CASE
+                   WHEN a.asset_kind = 'security' OR t.is_option
+                   THEN ledger.half_even(p.amount * p.price, m.scale)
+                   WHEN a.asset_kind = 'derivative' THEN coalesce(p.realised, 0) END)
                    FILTER (WHERE a.account_class = 'position'), 0) AS said
         FROM ledger_posting p
         JOIN ledger_entry e ON e.id = p.entry_id
@@ -192,13 +193,17 @@ LOSSES = Query(
     FROM ledger_loss l
     JOIN ledger_posting p ON p.entry_id = l.entry_id
     JOIN ledger_ledgeraccount a ON a.id = p.account_id
+    JOIN ledger_asset t ON t.id = p.asset_id
+    LEFT JOIN ledger_asset m ON m.id = t.settles_in_id
     GROUP BY l.entry_id, l.insurance, l.house, l.uncovered, l.realised, l.bucket_id
     HAVING l.insurance <> coalesce(-sum(p.amount) FILTER (
                WHERE a.account_class = 'custody' AND a.owner_class = 'INSURANCE'), 0)
         OR l.house <> coalesce(-sum(p.amount) FILTER (
                WHERE a.account_class = 'custody' AND a.owner_class = 'HOUSE'), 0)
         OR l.uncovered <> coalesce(sum(p.amount) FILTER (WHERE a.account_class = 'shortfall'), 0)
-        OR l.realised IS DISTINCT FROM sum(p.realised) FILTER (WHERE a.account_class = 'position')
+        OR l.realised IS DISTINCT FROM sum(
+               CASE WHEN t.is_option THEN ledger.half_even(p.amount * p.price, m.scale)
+                    ELSE p.realised END) FILTER (WHERE a.account_class = 'position')
         OR NOT coalesce(bool_and(a.bucket_id = l.bucket_id) FILTER (
                WHERE a.account_class IN ('claim', 'position')), false)
         OR NOT coalesce(bool_and(p.balance_after = 0) FILTER (

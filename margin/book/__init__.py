@@ -1,18 +1,17 @@
 """The border to the engine: what a run reads, as rows that lead back and as arrays of floats."""
 
 from margin.book.ground import read_ground
+from margin.book.held import Holding, ScopeRow, Unmargined
 from margin.book.rows import (
     BASE,
     MODEL_NOT_IN_USE,
     NO_AGREEMENT,
     UNPRICED,
-    Holding,
     ReadInputs,
-    ScopeRow,
-    Unmargined,
     read_inputs,
     read_with_models,
     without_scopes,
+    without_uncarried,
 )
 
 __all__ = [
@@ -28,4 +27,5 @@ __all__ = [
     "read_inputs",
     "read_with_models",
     "without_scopes",
+    "without_uncarried",
 ]

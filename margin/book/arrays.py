@@ -121,9 +121,10 @@ def market_rows(read: ReadInputs) -> MarketRows:
     can keep a model from its answer. Where they hold money alone, everything with a mark.
 
     A forward is the mark of a future, of options the price of the underlying carried by the curve
-    of their currency, and that price itself for anything else. Nothing is assumed where nothing is
-    known: rates, volumes and open interest are 0, options have the volatility 0, and a model that
-    needs more refuses. What is worth nothing or less is left out.
+    of their currency, and that price itself for anything else. Where nobody quotes the volatility
+    of an option its own price implies it, or else the rules assume one, which is not trusted.
+    Nothing else is assumed where nothing is known: rates, volumes and open interest are 0, and a
+    model that needs more refuses. What is worth nothing or less is left out, but for options.
 
     Raises:
         RejectedInputError: an instrument cannot be what it says.
@@ -138,9 +139,7 @@ def market_rows(read: ReadInputs) -> MarketRows:
         underlyings=tuple(codes[pk] for pk in underlyings),
         marks=np.array([row.price for row in rows], dtype=np.float64),
         spot_rows=_spot_rows(rows, underlyings),
-        confidences=np.array(
-            [_confidence(read.marks[row.asset.pk]) for row in rows], dtype=np.float64
-        ),
+        confidences=np.array([_confidence_in(read, row.asset) for row in rows], dtype=np.float64),
         carried=partial(_carried, read, rows, data),
         daily_volumes=np.array([data.volumes.get(pk, 0.0) for pk in underlyings]),
         open_interests=np.array([data.open_interests.get(row.asset.pk, 0.0) for row in rows]),
@@ -193,7 +192,19 @@ def _carried(
         if surface is not None:
             said = surface.volatilities(rows[n].strike, years=years[n], forwards=forwards[n])
             volatilities[n], is_flagged[n] = said.middle[0], bool(said.is_flagged[0])
+            continue
+        option = read.options.get(rows[n].asset.pk)
+        if option is not None and option.volatility is not None:
+            volatilities[n], is_flagged[n] = option.volatility
     return rates, forwards, volatilities, is_flagged
+
+
+def _confidence_in(read: ReadInputs, asset: Asset) -> float:
+    """How far the price of an asset is trusted; an option without a mark of its own not at all."""
+    option = read.options.get(asset.pk)
+    if option is not None and not option.is_own:
+        return 0.0
+    return _confidence(read.marks[asset.pk])
 
 
 def _confidence(mark: Mark) -> float:
@@ -239,14 +250,25 @@ def _rows(read: ReadInputs) -> "list[Row]":
         (
             asset
             for pk, asset in read.assets.items()
-            if pk in read.marks
+            if _price(read, asset) is not None
             and asset.code != BASE
-            and read.marks[pk].price > 0
             and (not wanted or pk in wanted)
         ),
         key=lambda asset: asset.code,
     )
     return [_row(read, asset) for asset in priced]
+
+
+def _price(read: ReadInputs, asset: Asset) -> float | None:
+    """What one of an asset is worth; None where nothing says, or nothing or less.
+
+    An option may be worth nothing. One that nobody here holds has no price.
+    """
+    if asset.is_option:
+        option = read.options.get(asset.pk)
+        return None if option is None else float(option.middle)
+    mark = read.marks.get(asset.pk)
+    return None if mark is None or mark.price <= 0 else float(mark.price)
 
 
 def _held_by_models(read: ReadInputs) -> set[int]:
@@ -271,7 +293,8 @@ def _held_by_models(read: ReadInputs) -> set[int]:
 
 
 def _row(read: ReadInputs, asset: Asset) -> Row:
-    contract, price = read.contracts.get(asset.pk), float(read.marks[asset.pk].price)
+    contract, price = read.contracts.get(asset.pk), _price(read, asset)
+    assert price is not None, "only what has a price is a row"
     if contract is None:
         kinds = {
             AssetKind.MONEY: Kind.SPOT,

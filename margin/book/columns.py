@@ -17,6 +17,7 @@ from django.db import connection, transaction
 
 from accounts.models import AgreementVersion, Bucket
 from ledger.models import Asset, Horizon
+from margin.book.held import Unmargined
 from margin.book.packed_book import (
     ASSET_BITS,
     NOW_OF,
@@ -33,7 +34,6 @@ from margin.book.rows import (
     BASE,
     NO_AGREEMENT,
     UNPRICED,
-    Unmargined,
     has_terms,
     marks_at,
     unpriced_words,

@@ -10,6 +10,7 @@ from accounts.models import AgreementVersion
 from ledger.models import Asset
 from margin.book.closes import closes_until
 from margin.book.market_data import read_market
+from margin.book.options import option_prices
 from margin.book.rows import ReadInputs
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.model_registry import decisions_in_force
@@ -54,21 +55,28 @@ def read_ground(
         besides: assets that models are asked about though no scope of theirs holds them yet.
         looks_back: whether a model that is asked needs closes; reading five years takes longest.
     """
+    assets = {asset.pk: asset for asset in Asset.objects.all()}
+    contracts = {each.asset_id: each for each in Contract.objects.all()}
+    market = read_market(horizon_id=None, as_of=as_of, day=day)
+    asked = held_by_models(day) | frozenset(besides)
     return ReadInputs(
         horizon_id=NO_HORIZON,
         as_of=as_of,
         business_day=day,
-        assets={asset.pk: asset for asset in Asset.objects.all()},
+        assets=assets,
         scopes=[],
         claims=[],
         positions=[],
         loans=[],
         marks=dict(marks),
         terms=terms_in_force(day),
-        contracts={each.asset_id: each for each in Contract.objects.all()},
+        contracts=contracts,
         closes=closes_until(as_of) if looks_back else [],
-        market=read_market(horizon_id=None, as_of=as_of, day=day),
-        asked=held_by_models(day) | frozenset(besides),
+        market=market,
+        asked=asked,
+        options=option_prices(
+            asked, assets=assets, contracts=contracts, marks=marks, market=market
+        ),
     )
 
 

@@ -53,13 +53,17 @@ class MarketData:
         curve = self.curves.get(currency)
         return spots if curve is None else forward_price(spots, curve=curve, years=years)
 
+    def policy(self, code: str) -> SurfacePolicy:
+        """When a quote of an underlying is good, and what holds where none is."""
+        standard = FIRST_RULES[MarketRule.Kind.SURFACE]
+        assert isinstance(standard, SurfacePolicy)
+        return self.policies.get(code, standard)
+
     def surface(self, underlying: int, *, code: str, spot: float, currency: int) -> Surface | None:
         """The volatilities of an underlying; None where nobody quoted any."""
         rows = self.quotes.get(underlying, ())
         if not rows:
             return None
-        standard = FIRST_RULES[MarketRule.Kind.SURFACE]
-        assert isinstance(standard, SurfacePolicy)
         quotes = _quotes(rows, as_of=self.as_of)
         carried = self.forwards(currency, np.full(len(quotes.years), spot), quotes.years)
         return surface_of(
@@ -67,7 +71,7 @@ class MarketData:
                 strikes=quotes.strikes, years=quotes.years, forwards=carried,
                 bids=quotes.bids, asks=quotes.asks, ages=quotes.ages,
             ),
-            policy=self.policies.get(code, standard),
+            policy=self.policy(code),
         )  # fmt: skip
 
 

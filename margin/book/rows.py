@@ -6,20 +6,20 @@ Rows keep the ids by which a result leads back to its prices, parameters, agreem
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connection, transaction
 
 from accounts.agreed_terms import terms_in_force as agreements_in_force
-from accounts.models import AgreementVersion, Scope
+from accounts.models import Scope
 from ledger.models import Asset, Horizon
 from margin.book.averages import restated_averages
 from margin.book.closes import Close, closes_until
+from margin.book.held import Holding, ScopeRow, Unmargined
 from margin.book.market_data import MarketData, read_market
+from margin.book.options import OptionPrice, option_prices, uncarried
 from margin.eligibility import Eligibility, eligibility_in_force
 from margin.engine.crowding import CrowdingPolicy
-from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.policies import CROWDING
 from margin.known import known_at
 from margin.model_registry import UsedModel, models_decided
@@ -43,44 +43,6 @@ RESTATED_BALANCES = BALANCES.replace("balances_at", "balances_restated")
 Decided = tuple[dict[tuple[str, str], UsedModel], dict[tuple[str, str], str]]
 
 
-class ScopeRow(NamedTuple):
-    """A scope of the run, in the order of its array axis."""
-
-    scope_id: int
-    bucket_id: int
-    account_id: int
-    account: str
-    bucket: str
-    is_cash_account: bool
-    agreement: AgreementVersion
-
-    @property
-    def model_key(self) -> tuple[str, str] | None:
-        """Model and code of parameters; None under house rules."""
-        model, code = self.agreement.model, self.agreement.parameters
-        return None if model == HOUSE_RULES else (model, code)
-
-
-class Holding(NamedTuple):
-    """A claim, position or loan of a scope, and the posting that left it so."""
-
-    scope: int  # place on the axis of scopes
-    asset_id: int
-    amount: Decimal  # as people say it: what the scope has, or owes, is positive
-    average_cost: Decimal | None
-    ledger_account_id: int
-    account_seq: int
-
-
-class Unmargined(NamedTuple):
-    """A scope that cannot be computed, and why."""
-
-    account_id: int
-    bucket: str
-    reason: str
-    detail: str
-
-
 @dataclass(frozen=True, slots=True)
 class ReadInputs:
     """The inputs of one run as they were read.
@@ -94,6 +56,7 @@ class ReadInputs:
             eligibility: who may be under a model. All are read where a model is used.
         crowding: policies in force, by asset id.
         asked: assets that models are asked about beyond what the scopes here hold.
+        options: what options that are held are worth, by asset id.
     """
 
     horizon_id: int
@@ -115,6 +78,7 @@ class ReadInputs:
     market: MarketData | None = None
     asked: frozenset[int] = frozenset()
     crowding: Mapping[int, tuple[ParameterSet, CrowdingPolicy]] = field(default_factory=dict)
+    options: Mapping[int, OptionPrice] = field(default_factory=dict)
 
 
 def read_inputs(*, horizon_id: int, as_of: datetime, is_restated: bool = False) -> ReadInputs:
@@ -211,7 +175,32 @@ def _read(*, horizon_id: int, as_of: datetime, is_restated: bool) -> ReadInputs:
     )
     if shadows or any(row.model_key for row in scopes):
         inputs = _with_models(inputs, models, shadows)
-    return _without_unpriced(inputs)
+    return _without_unpriced(_with_options(inputs))
+
+
+def _with_options(inputs: ReadInputs) -> ReadInputs:
+    """The inputs with the worth of options held, and without scopes whose rules know none."""
+    held = {h.asset_id for h in inputs.positions if inputs.assets[h.asset_id].is_option}
+    if not held:
+        return inputs
+    contracts = inputs.contracts
+    if not contracts:
+        known = known_at(Contract.objects.all(), inputs.horizon_id)
+        contracts = {each.asset_id: each for each in known}
+    market = inputs.market or read_market(
+        horizon_id=inputs.horizon_id, as_of=inputs.as_of, day=inputs.business_day
+    )
+    found = option_prices(
+        held, assets=inputs.assets, contracts=contracts, marks=inputs.marks, market=market
+    )
+    return without_uncarried(replace(inputs, contracts=contracts, options=found))
+
+
+def without_uncarried(inputs: ReadInputs) -> ReadInputs:
+    """Take out scopes that hold an option under rules that know none."""
+    held = {h.scope for h in inputs.positions if inputs.assets[h.asset_id].is_option}
+    said = {n: uncarried(inputs.scopes[n], models=inputs.models) for n in sorted(held)}
+    return without_scopes(inputs, {n: why for n, why in said.items() if why is not None})
 
 
 def marks_at(horizon_id: int, *, as_of: datetime) -> dict[int, Mark]:
@@ -318,7 +307,11 @@ def _without_unpriced(inputs: ReadInputs) -> ReadInputs:
     missing: dict[int, str] = {}
     for held in _priced(inputs):
         asset = inputs.assets[held.asset_id]
-        if held.asset_id not in inputs.marks or not has_terms(inputs.terms, asset):
+        if asset.is_option:
+            is_bare = held.asset_id not in inputs.options
+        else:
+            is_bare = held.asset_id not in inputs.marks or not has_terms(inputs.terms, asset)
+        if is_bare:
             missing.setdefault(held.scope, asset.code)
     return without_scopes(
         inputs,
@@ -335,8 +328,10 @@ def _without_unpriced(inputs: ReadInputs) -> ReadInputs:
 
 
 def has_terms(terms: TermsInForce, asset: Asset) -> bool:
-    """Whether the rules say how an asset counts."""
-    return asset.pk in (terms.haircuts if asset.kind == "money" else terms.instruments)
+    """Whether house rules say how an asset counts; they know no option."""
+    return not asset.is_option and asset.pk in (
+        terms.haircuts if asset.kind == "money" else terms.instruments
+    )
 
 
 def unpriced_words(account: str, bucket: str, asset: str, *, as_of: datetime) -> str:

@@ -34,6 +34,7 @@ class ComponentKind(IntEnum):
     MM_DOUBT = 15
     MM_DOUBT_MONEY = 16
     CROWDING = 17
+    OPTION = 18
 
 
 TOTALS: Final = ("equity", "initial_margin", "maintenance_margin")
@@ -56,6 +57,7 @@ TOTAL_OF: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.MM_DOUBT: "maintenance_margin",
     ComponentKind.MM_DOUBT_MONEY: "maintenance_margin",
     ComponentKind.CROWDING: "initial_margin",
+    ComponentKind.OPTION: "equity",
 }
 # What doubted prices add.
 OF_DOUBT: Final = frozenset(
@@ -88,11 +90,13 @@ class Component(NamedTuple):
         quantity: claim, contracts, shares or loan; signed.
         price: the mark used.
         average_cost: of a perpetual's unrealised profit.
-        rate: haircut or requirement rate.
+        rate: haircut or requirement rate; of an option units in one contract, 0 where its value
+            does not count in equity.
         bracket: index from 0, of a perpetual's requirement.
         deduction: of that bracket.
         row: index of the claim or position it came from; of the scope, for a loan.
-        detail: slice by slice, of money whose haircut has tiers; what makes a side crowded.
+        detail: slice by slice, of money whose haircut has tiers; what makes a side crowded; how
+            an option was priced.
     """
 
     kind: ComponentKind

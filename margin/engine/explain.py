@@ -33,6 +33,7 @@ GROUP_LABELS: Final[Mapping[ComponentKind, str]] = {
     ComponentKind.MM_DOUBT: "Doubt about prices of positions",
     ComponentKind.MM_DOUBT_MONEY: "Doubt about prices of money",
     ComponentKind.CROWDING: "Crowding",
+    ComponentKind.OPTION: "Options",
 }
 TOTAL_LABELS: Final = {
     "equity": "Equity",
@@ -197,6 +198,8 @@ def product(component: Component) -> str:
             return f"{quantity} {TIMES} ({price} {MINUS} {figure(component.average_cost)})"
         case ComponentKind.LOAN:
             return f"{MINUS}{quantity}"
+        case ComponentKind.OPTION:
+            return _option(component)
         case ComponentKind.IM_MODEL | ComponentKind.MM_MODEL:
             return "as the model says"
     assert component.rate is not None
@@ -204,6 +207,14 @@ def product(component: Component) -> str:
     written = [size, price, figure(component.rate)]
     deduction = f" {MINUS} {figure(component.deduction)}" if component.deduction else ""
     return f" {TIMES} ".join(written) + deduction
+
+
+def _option(component: Component) -> str:
+    """Contracts times units times premium, or that the requirement counts it."""
+    quantity, price = figure(component.quantity), figure(component.price)
+    if not component.rate:
+        return f"{quantity} contracts at {price} count in the requirement"
+    return f" {TIMES} ".join([quantity, figure(component.rate), price])
 
 
 def _sliced(component: Component, quantity: str, price: str) -> str:

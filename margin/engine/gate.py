@@ -8,7 +8,14 @@ from typing import Final, NamedTuple
 from margin.engine.brackets import one_bracket_requirement
 from margin.engine.collateral import CollateralTerms, counted
 from margin.engine.exact import ONE, ZERO, exact
-from margin.engine.inputs import AssetTerms, InputError, MoneyTerms, PerpetualTerms, SecurityTerms
+from margin.engine.inputs import (
+    AssetTerms,
+    InputError,
+    MoneyTerms,
+    OptionTerms,
+    PerpetualTerms,
+    SecurityTerms,
+)
 
 NO_CONTINGENCIES: Final[Mapping[str, Decimal]] = MappingProxyType({})
 NOBODY: Final[Mapping[tuple[str, int], Decimal]] = MappingProxyType({})
@@ -130,5 +137,7 @@ def _position(
                 one_bracket_requirement(notional, terms.initial),
                 one_bracket_requirement(notional, terms.maintenance),
             )
+        case OptionTerms():
+            raise InputError("option_is_valued", asset)
         case MoneyTerms() | CollateralTerms():
             raise InputError("position_is_an_instrument", asset)

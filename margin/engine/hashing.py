@@ -21,6 +21,7 @@ from margin.engine.inputs import (
     AssetTerms,
     HouseRulesInput,
     MoneyTerms,
+    OptionTerms,
     PerpetualTerms,
     SecurityTerms,
 )
@@ -33,6 +34,7 @@ MODEL_MODULES: Final = (
     "exact.py",
     "house_rules.py",
     "inputs.py",
+    "option_parts.py",
     "states.py",
     "tiered_money.py",
 )
@@ -136,6 +138,17 @@ def inputs_hash(inputs: HouseRulesInput) -> str:
             for row in inputs.surcharges
         ]
         tables = {**tables, "surcharges": crowded}
+    if inputs.options:
+        valued = [
+            (
+                inputs.scopes[inputs.position_scopes[row.position]],
+                inputs.assets[inputs.position_assets[row.position]],
+                row.price,
+                row.counts,
+            )
+            for row in inputs.options
+        ]
+        tables = {**tables, "options": valued}
     return content_sha256(tables)
 
 
@@ -197,6 +210,10 @@ def terms_rows(terms: AssetTerms) -> list[Sequence[Value]]:
             initial, maintenance = terms.initial, terms.maintenance
             brackets = zip(initial.floors, initial.rates, maintenance.rates, strict=True)
             return [("perpetual", *bracket) for bracket in brackets]
+        case OptionTerms():
+            right = "call" if terms.is_call else "put"
+            written = (terms.underlying, terms.strike, right, terms.expires_at)
+            return [("option", terms.multiplier, *written)]
 
 
 def _collateral_rows(terms: CollateralTerms) -> list[Sequence[Value]]:

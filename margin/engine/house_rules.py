@@ -2,7 +2,7 @@
 
 equity = money claims x mark x (1 - haircut, or tiers of it: `margin.engine.collateral`)
          + securities x mark
-         + perpetuals x (mark - average cost) - loan.
+         + perpetuals x (mark - average cost) - loan + options as `option_parts` counts them.
 Requirements: a share of market value for securities, brackets on notional for perpetuals; none
 for cash accounts. States: `margin.engine.states`.
 """
@@ -25,6 +25,7 @@ from margin.engine.components import (
 )
 from margin.engine.exact import ONE, ZERO, Exact, Flag, Index, column, exact, round_up
 from margin.engine.inputs import AssetKind, HouseRulesInput, MoneyTerms, SecurityTerms
+from margin.engine.option_parts import option_parts
 from margin.engine.states import (
     CENTS,
     State,
@@ -115,6 +116,7 @@ def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
             *tiered_money(inputs),
             *_securities(inputs),
             *_perpetuals(inputs),
+            *option_parts(inputs),
             _loans(inputs),
         ]
         names, charges = _charges(inputs)

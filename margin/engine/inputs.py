@@ -33,6 +33,7 @@ class AssetKind(IntEnum):
     MONEY = 0
     SECURITY = 1
     PERPETUAL = 2
+    OPTION = 3
 
 
 class Bracket(NamedTuple):
@@ -66,7 +67,24 @@ class PerpetualTerms:
     maintenance: RateSchedule
 
 
-AssetTerms = MoneyTerms | CollateralTerms | SecurityTerms | PerpetualTerms
+@dataclass(frozen=True, slots=True)
+class OptionTerms:
+    """An option; house rules have no requirement for it, a portfolio model says it.
+
+    Attributes:
+        multiplier: units of the underlying in one contract.
+        underlying: its name.
+        strike, is_call, expires_at: as its contract says.
+    """
+
+    multiplier: Decimal
+    underlying: str
+    strike: Decimal
+    is_call: bool
+    expires_at: str
+
+
+AssetTerms = MoneyTerms | CollateralTerms | SecurityTerms | PerpetualTerms | OptionTerms
 
 
 def perpetual_terms(brackets: Sequence[Bracket]) -> PerpetualTerms:
@@ -176,6 +194,22 @@ class SurchargeRow(NamedTuple):
     facts: tuple[Fact, ...] = ()
 
 
+class OptionRow(NamedTuple):
+    """What a position in an option is worth.
+
+    Attributes:
+        position: its index.
+        price: premium per unit of the underlying, of the side that the scope is on.
+        counts: whether equity counts it; the requirement does where it does not.
+        facts: how it was priced, for people.
+    """
+
+    position: int
+    price: Decimal
+    counts: bool
+    facts: tuple[Fact, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HouseRulesInput:
     """The arrays behind one run.
@@ -201,6 +235,7 @@ class HouseRulesInput:
         charges: what portfolio models require; none where there is no such scope.
         doubts: by index of the asset; none where prices are not doubted.
         surcharges: what crowded sides add; none where no policy is in force.
+        options: what each option position is worth to its side; none where none is held.
     """
 
     assets: tuple[str, ...]
@@ -226,6 +261,7 @@ class HouseRulesInput:
     charges: tuple[ChargeRow, ...] = ()
     doubts: Mapping[int, Doubt] = field(default_factory=lambda: MappingProxyType({}))
     surcharges: tuple[SurchargeRow, ...] = ()
+    options: tuple[OptionRow, ...] = ()
 
 
 def house_rules_input(
@@ -236,6 +272,7 @@ def house_rules_input(
     positions: Sequence[PositionRow] = (),
     charges: Sequence[ChargeRow] = (),
     surcharges: Sequence[SurchargeRow] = (),
+    options: Sequence[OptionRow] = (),
     currency: str = "USD",
 ) -> HouseRulesInput:
     """The arrays of such rows; the order of rows is kept, so row N of `claims` is claim N.
@@ -243,7 +280,7 @@ def house_rules_input(
     Raises:
         InputError: `name_is_listed_once`, `balance_is_listed_once`, `name_is_known`,
             `claim_is_money`, `position_is_an_instrument`, `loan_is_not_negative`,
-            `currency_is_one`, `charged_once`.
+            `currency_is_one`, `charged_once`, `option_is_valued`.
         ValueError: a number is not a finite Decimal.
     """
     asset_index = _indexed([row.name for row in assets])
@@ -276,11 +313,13 @@ def house_rules_input(
         charges=tuple(charges),
         doubts={n: row.doubt for n, row in enumerate(assets) if row.doubt is not None},
         surcharges=tuple(surcharges),
+        options=tuple(options),
     )
     for charge in charges:
         if not inputs.is_cash_account[_known(scope_index, charge.scope)]:
             raise InputError("charged_once", charge.scope)
     _check_kinds(inputs)
+    _check_options(inputs)
     return inputs
 
 
@@ -293,6 +332,8 @@ def kind_of(terms: AssetTerms) -> AssetKind:
             return AssetKind.SECURITY
         case PerpetualTerms():
             return AssetKind.PERPETUAL
+        case OptionTerms():
+            return AssetKind.OPTION
 
 
 def _indexed(names: Sequence[str]) -> dict[str, int]:
@@ -323,6 +364,13 @@ def _located(
         places[place] = None
     pairs = np.array(list(places), dtype=np.intp).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]
+
+
+def _check_options(inputs: HouseRulesInput) -> None:
+    """Every position in an option has its value, and nothing else has one."""
+    held = np.flatnonzero(inputs.kinds[inputs.position_assets] == AssetKind.OPTION).tolist()
+    if sorted(row.position for row in inputs.options) != held:
+        raise InputError("option_is_valued", "a position in an option has a value, once")
 
 
 def _check_kinds(inputs: HouseRulesInput) -> None:

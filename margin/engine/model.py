@@ -17,6 +17,7 @@ import numpy as np
 from margin.engine.books import Books, Change
 from margin.engine.given import Float
 from margin.engine.market import Index, Kind, Market
+from margin.engine.option_equity import OptionEquity, all_options
 
 NOTHING_BINDS: Final = -1
 P = TypeVar("P")
@@ -157,6 +158,7 @@ class Model(Generic[P]):
         source: where the method was published.
         looks_back: whether a requirement rests on returns of past days; a market without any gives
             the same where it does not.
+        option_equity: what of its options a scope's equity counts beside the requirement.
     """
 
     name: str
@@ -170,6 +172,7 @@ class Model(Generic[P]):
     breaks: Mapping[Law, Counterexample] = field(default_factory=dict)
     kinds: frozenset[Kind] = frozenset(Kind)
     looks_back: Callable[[P], bool] = of_today
+    option_equity: Callable[[P], OptionEquity] = all_options
     whole_contracts: bool = False
 
 

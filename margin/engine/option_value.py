@@ -12,6 +12,7 @@ from margin.engine.explain import figure_of
 from margin.engine.given import Float
 from margin.engine.market import Index, Market
 from margin.engine.model import Part, in_order
+from margin.engine.option_equity import OptionEquity
 
 # What is left of a sum of this share of its largest term is rounding.
 NOISE: Final = 1e-12
@@ -21,13 +22,21 @@ class OptionValue(StrEnum):
     """What the requirement makes of the net market value of a scope's options.
 
     IN_EQUITY: nothing; equity counts it. LONG_ONLY: what is above 0 lessens the requirement. NET:
-    so does it, and what is below 0 adds to it. Only the first goes with an equity that counts
-    options itself.
+    so does it, and what is below 0 adds to it. `beside_option_value` says what equity then counts.
     """
 
     IN_EQUITY = "in_equity"
     LONG_ONLY = "long_only"
     NET = "net"
+
+
+def beside_option_value(counts: OptionValue) -> OptionEquity:
+    """What equity counts where a requirement counts option value so."""
+    return {
+        OptionValue.IN_EQUITY: OptionEquity.ALL,
+        OptionValue.LONG_ONLY: OptionEquity.DEBT,
+        OptionValue.NET: OptionEquity.NONE,
+    }[counts]
 
 
 def option_values(market: Market) -> Float:

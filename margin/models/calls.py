@@ -148,6 +148,7 @@ class Task(models.Model):
         ELIGIBILITY = "eligibility", "Account not eligible for its model"
         DISLOCATION = "dislocation", "One source far from the others"
         FEED = "feed", "Feed later than promised"
+        EXPIRY = "option_expiry", "Option over and not settled"
 
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=120)

@@ -66,6 +66,14 @@ class Contract(models.Model):
         FUTURE = "future", "Future"
         OPTION = "option", "Option"
 
+    class Style(models.TextChoices):
+        EUROPEAN = "european", "European"
+        AMERICAN = "american", "American"
+
+    class Settlement(models.TextChoices):
+        CASH = "cash", "Cash"
+        PHYSICAL = "physical", "Physical"
+
     asset = models.OneToOneField(Asset, models.PROTECT, primary_key=True, related_name="contract")
     form = models.CharField(max_length=10, choices=Form)
     underlying = models.ForeignKey(Asset, models.PROTECT, related_name="+")
@@ -74,6 +82,8 @@ class Contract(models.Model):
     expires_at = models.DateTimeField(null=True)
     strike = ExactField(null=True)
     is_call = models.BooleanField(null=True)
+    style = models.CharField(max_length=10, choices=Style, blank=True, db_default="")
+    settlement = models.CharField(max_length=10, choices=Settlement, blank=True, db_default="")
     xid = TransactionIdField(db_default=CurrentTransaction())
 
     class Meta:
@@ -90,5 +100,10 @@ class Contract(models.Model):
                 name="only_options_have_a_strike",
                 condition=Q(form="option", strike__gt=0, is_call__isnull=False, is_inverse=False)
                 | (~Q(form="option") & Q(strike__isnull=True, is_call__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="only_options_have_a_style",
+                condition=(Q(form="option") & ~Q(style="") & ~Q(settlement=""))
+                | (~Q(form="option") & Q(style="", settlement="")),
             ),
         ]

@@ -17,6 +17,7 @@ from accounts.listing import Listing
 from accounts.live import live_answer
 from accounts.models import MarginAccount, OwnerClass
 from accounts.roles import DeskRequest, require
+from margin.book.options import CARRIED, EXPIRED, MODELLED
 from margin.eligibility import BELOW_MINIMUM_EQUITY, CLIENT_NOT_APPROVED
 from margin.engine.house_rules import (
     BELOW_MTA,
@@ -50,6 +51,9 @@ FLAGS = {
     "too_uncertain_mark": "Price too uncertain",
     "market_closed_mark": "Market closed",
     "doubted_mark": "Price doubted",
+    MODELLED: "Option priced by volatility",
+    CARRIED: "Option price carried",
+    EXPIRED: "Option over, not settled",
 }
 
 COLUMNS = (

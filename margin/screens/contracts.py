@@ -12,19 +12,23 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.clock import desk_zone
 from accounts.roles import REQUEST, DeskRequest, may, require
-from accounts.screens.asking import AskForm, Question, amount_field, ask
-from ledger.models import Asset, AssetKind
+from accounts.screens.asking import AskForm, Question, amount_field, ask, text_field
+from ledger.models import Asset, AssetKind, Location
 from margin.contracts import SET, request_contract
+from margin.marks import BASE
 from margin.models import Contract
+from margin.option_listing import LIST, POOLS, SCALE_MOST, OptionToList, request_option
 from margin.screens.visible import NO_PAGE, entity_here
 
-RIGHTS = [("", "no option"), ("call", "Call"), ("put", "Put")]
+RIGHTS = [("call", "Call"), ("put", "Put")]
+# What may be asked for here; options are listed on a page of their own.
+FORMS = [each for each in Contract.Form.choices if each[0] != Contract.Form.OPTION]
 
 
 class ContractForm(AskForm):
     """What a derivative is written on."""
 
-    form = forms.ChoiceField(label="Form", choices=Contract.Form.choices)
+    form = forms.ChoiceField(label="Form", choices=FORMS)
     underlying = forms.ModelChoiceField(
         Asset.objects.order_by("code"), to_field_name="code", label="Written on", empty_label=None
     )
@@ -34,13 +38,36 @@ class ContractForm(AskForm):
         label="Expires", required=False, help_text="By the clock of the desk; of futures, options.",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
     )  # fmt: skip
-    strike = forms.DecimalField(
-        label="Strike", required=False, max_digits=40, decimal_places=18, help_text="Of options.",
-        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+    field_order = ("form", "underlying", "multiplier", "is_inverse", "expires_at", "reason")
+
+
+class OptionForm(AskForm):
+    """An option to list."""
+
+    code = text_field("Code", required=True, length=40, hint="By which files name it; new.")
+    underlying = forms.ModelChoiceField(
+        Asset.objects.exclude(kind=AssetKind.DERIVATIVE).exclude(code=BASE).order_by("code"),
+        to_field_name="code", label="Written on", empty_label=None,
     )  # fmt: skip
-    right = forms.ChoiceField(label="Right", choices=RIGHTS, required=False)
+    right = forms.ChoiceField(label="Right", choices=RIGHTS)
+    strike = amount_field("Strike, USD")
+    multiplier = amount_field("Units in one contract")
+    expires_at = forms.DateTimeField(
+        label="Expires", help_text="By the clock of the desk.",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+    )  # fmt: skip
+    style = forms.ChoiceField(label="Style", choices=Contract.Style.choices)
+    settlement = forms.ChoiceField(label="Settlement", choices=Contract.Settlement.choices)
+    price_scale = forms.IntegerField(
+        label="Decimals of prices", min_value=0, max_value=SCALE_MOST, initial=4
+    )
+    locations = forms.ModelMultipleChoiceField(
+        Location.objects.none(), to_field_name="code", label="Carried by",
+        help_text="Venues, one for each pool.",
+    )  # fmt: skip
     field_order = (
-        "form", "underlying", "multiplier", "is_inverse", "expires_at", "strike", "right", "reason",
+        "code", "underlying", "right", "strike", "multiplier", "expires_at", "style", "settlement",
+        "price_scale", "locations", "reason",
     )  # fmt: skip
 
 
@@ -54,7 +81,12 @@ def contract_list(request: DeskRequest) -> HttpResponse:
         .order_by("code")
     )
     rows = [(asset, getattr(asset, "contract", None)) for asset in derivatives]
-    context = {"rows": rows, "can_set": may(request, f"{REQUEST}{SET}", entity_here(request))}
+    entity = entity_here(request)
+    context = {
+        "rows": rows,
+        "can_set": may(request, f"{REQUEST}{SET}", entity),
+        "can_list": may(request, f"{REQUEST}{LIST}", entity),
+    }
     return render(request, "margin/contracts.html", context)
 
 
@@ -63,7 +95,7 @@ def contract_list(request: DeskRequest) -> HttpResponse:
 def contract_new(request: DeskRequest, code: str) -> HttpResponse:
     """Ask that a derivative be known as written on something."""
     entity = entity_here(request)
-    asset = Asset.objects.filter(code=code, kind=AssetKind.DERIVATIVE).first()
+    asset = Asset.objects.filter(code=code, kind=AssetKind.DERIVATIVE, is_option=False).first()
     if asset is None:
         raise Http404(NO_PAGE)
     form = ContractForm(
@@ -74,16 +106,53 @@ def contract_new(request: DeskRequest, code: str) -> HttpResponse:
         return request_contract(
             asset=asset, form=typed["form"], underlying=typed["underlying"],
             multiplier=typed["multiplier"], is_inverse=typed["is_inverse"],
-            expires_at=_at_desk(typed["expires_at"]), strike=typed["strike"],
-            is_call=None if not typed["right"] else typed["right"] == "call",
-            legal_entity=entity, reason=typed["reason"], actor=request.actor,
-            request_id=request.request_id,
+            expires_at=_at_desk(typed["expires_at"]), legal_entity=entity,
+            reason=typed["reason"], actor=request.actor, request_id=request.request_id,
         )  # fmt: skip
 
     question = Question(
         action=SET, title=f"What {asset.code} is written on", back=reverse("margin:contracts"),
         back_label="Contracts",
         purpose="Portfolio models then move it with what it is written on. It is said once.",
+    )  # fmt: skip
+    return ask(request, form, question, entity=entity, do=do)
+
+
+@require_http_methods(["GET", "POST"])
+@require("read")
+def option_new(request: DeskRequest) -> HttpResponse:
+    """Ask that an option be listed."""
+    entity = entity_here(request)
+    form = OptionForm(
+        request.POST if request.method == "POST" else None, initial={"multiplier": Decimal(1)}
+    )
+    venues = Location.objects.filter(
+        pool__legal_entity=entity, pool__owner_class__in=POOLS, kind=Location.Kind.VENUE,
+        closed_on__isnull=True,
+    ).order_by("code")  # fmt: skip
+    places = form.fields["locations"]
+    assert isinstance(places, forms.ModelMultipleChoiceField)
+    places.queryset = venues
+
+    def do(typed: Any) -> Any:  # noqa: ANN401
+        expires_at = _at_desk(typed["expires_at"])
+        assert expires_at is not None, "the form asks for it"
+        option = OptionToList(
+            code=typed["code"], underlying=typed["underlying"], strike=typed["strike"],
+            is_call=typed["right"] == "call", expires_at=expires_at,
+            multiplier=typed["multiplier"], style=typed["style"], settlement=typed["settlement"],
+            price_scale=typed["price_scale"],
+        )  # fmt: skip
+        return request_option(
+            option, locations=list(typed["locations"]), legal_entity=entity,
+            reason=typed["reason"], actor=request.actor, request_id=request.request_id,
+        )  # fmt: skip
+
+    question = Question(
+        action=LIST, title="List an option", back=reverse("margin:contracts"),
+        back_label="Contracts",
+        purpose="It is then traded under its code, by accounts whose model knows options, and paid"
+        " out in cash when it is over.",
     )  # fmt: skip
     return ask(request, form, question, entity=entity, do=do)
 

@@ -17,6 +17,7 @@ from margin.engine.explain import GROUP_LABELS, TOTAL_LABELS, ExplanationError, 
 from margin.explanation import StoredPart, stored_parts
 from margin.model_trees import model_trees
 from margin.models import MarginResult
+from margin.option_references import option_words
 from margin.screens.drawer_links import (
     agreement_address,
     agreement_words,
@@ -138,7 +139,8 @@ def groups(parts: Sequence[StoredPart], *, day: date, result: MarginResult) -> t
 
 def leaf(part: StoredPart, *, day: date, result: MarginResult) -> Part:
     """One product with the rows its factors come from; a balance in the currency is no product."""
-    is_plain = part.component.kind == ComponentKind.LOAN or not part.row.mark_id
+    kind = part.component.kind
+    is_plain = kind == ComponentKind.LOAN or not (part.row.mark_id or kind == ComponentKind.OPTION)
     return Part(
         label=part.label,
         amount=part.row.amount,
@@ -162,7 +164,10 @@ def sources(part: StoredPart, *, day: date, result: MarginResult) -> list[Source
     if part.component.kind in OF_MONEY and row.haircut and row.mark:
         address = price_address(part.component.asset, day=day, anchor="terms")
         found.append(Source("Haircut", haircut_words(part, row.haircut), address))
-    if part.component.kind == ComponentKind.CROWDING and part.component.detail is not None:
+    if part.component.kind == ComponentKind.OPTION and part.component.detail is not None:
+        words = option_words(part.component.detail.facts)
+        found.append(Source("Option", words, reverse("margin:contracts")))
+    elif part.component.kind == ComponentKind.CROWDING and part.component.detail is not None:
         facts = part.component.detail.facts
         words = "; ".join(f"{name.replace('_', ' ')} {said}" for name, said in facts)
         found.append(Source("Crowding", words, reverse("margin:dynamic")))

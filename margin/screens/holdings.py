@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from accounts.figures import WIDE
+from accounts.clock import shown_instant
+from accounts.figures import WIDE, grouped
 from accounts.models import Bucket, MarginAccount
 from ledger.models import AccountClass, Asset, Balance
 from margin.engine.collateral import counted
 from margin.engine.exact import exact
 from margin.marks import BASE
-from margin.models import Mark
+from margin.models import Contract, Mark
 from margin.terms import TermsInForce, terms_in_force
 
 ONE = Decimal(1)
@@ -42,6 +43,18 @@ class PositionRow:
     mark: Mark | None
     unrealised: Decimal | None
     carried_from: date | None
+    contract: Contract | None = None
+
+    @property
+    def terms(self) -> str:
+        """Of an option, what it is, in a line; its cost is that of a whole contract."""
+        if self.contract is None or self.contract.strike is None:
+            return ""
+        assert self.contract.expires_at is not None, "an option expires"
+        right = "call" if self.contract.is_call else "put"
+        strike, units = grouped(self.contract.strike), grouped(self.contract.multiplier)
+        day = shown_instant(self.contract.expires_at, form="full")
+        return f"{right} {strike} on {self.contract.underlying.code}, {units} a contract, {day}"
 
     @property
     def is_uncertain(self) -> bool:
@@ -88,7 +101,7 @@ def holdings_of(account: MarginAccount, *, day: date) -> Holdings:
     balances = list(
         Balance.objects.filter(account__margin_account=account)
         .exclude(amount=0)
-        .select_related("account__bucket", "account__asset")
+        .select_related("account__bucket", "account__asset__contract__underlying")
         .order_by("account__bucket__code", "account__asset__code")
     )
     asset_ids = {balance.account.asset_id for balance in balances}
@@ -161,9 +174,11 @@ def position_row(balance: Balance, marks: dict[int, Mark], valid: dict[int, date
     """A position with what it would gain at the mark."""
     asset, quantity, cost = balance.account.asset, -balance.amount, balance.average_cost
     mark = marks.get(asset.pk)
+    contract = asset.contract if asset.is_option else None
     unrealised = None
     if mark is not None and cost is not None:
-        unrealised = WIDE.multiply(quantity, WIDE.subtract(mark.price, cost))
+        price = mark.price if contract is None else WIDE.multiply(mark.price, contract.multiplier)
+        unrealised = WIDE.multiply(quantity, WIDE.subtract(price, cost))
     return PositionRow(
         balance.account_id,
         bucket_of(balance),
@@ -173,6 +188,7 @@ def position_row(balance: Balance, marks: dict[int, Mark], valid: dict[int, date
         mark,
         unrealised,
         valid.get(asset.pk),
+        contract,
     )
 
 

@@ -48,6 +48,9 @@ def _sources(node: Node, trees: ModelTrees, day: date) -> Iterator[Source]:
             )
         elif said.get("what") == "parameter":
             yield _parameter_source(said, trees.used)
+        elif said.get("what") == "contract" and "strike" in said:
+            words = f"{said['right']} {said['strike']} on {said['underlying']}"
+            yield Source("Contract", words, reverse("margin:contracts"))
         elif "scenario" in said:
             yield Source("Scenario", str(said["scenario"]))
 

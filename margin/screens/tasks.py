@@ -44,7 +44,11 @@ EXCEPTION_COLUMNS = (
     Column("reason", "Reason", sort=("reason", "account__code")),
     Column("detail", "Detail"),
 )
-REASONS = {"no_agreement": "No agreement in force", "unpriced_position": "No mark or no terms"}
+REASONS = {
+    "no_agreement": "No agreement in force",
+    "no_option_rules": "Options under rules that know none",
+    "unpriced_position": "No mark or no terms",
+}
 
 
 @dataclass(frozen=True)

@@ -185,3 +185,13 @@ def test_the_closed_part_never_exceeds_either_side(fills: Fills) -> None:
         assert closed == 0 or (closed > 0) == (position.quantity > 0)
         assert effect.quantity_after == position.quantity + quantity
         position = after(effect)
+
+
+def test_what_closes_may_close_at_nothing() -> None:
+    held = Position(D(2), D(50))
+    assert trade(held, "-2", "0").realised == D(-100)
+    assert trade(held, "-1", "0").quantity_after == 1
+    with pytest.raises(ValueError, match="no trade"):
+        trade(held, "-3", "0")
+    with pytest.raises(ValueError, match="no trade"):
+        trade(held, "1", "0")

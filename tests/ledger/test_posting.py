@@ -92,13 +92,14 @@ KINDS: dict[str, tuple[tuple[str, Legs], ...]] = {
     ),
     "manual_journal": (("manual_journal", (("house_savings", "2"), ("house_equity", "-2"))),),
 }  # fmt: skip
-# The others: test_trades.py, test_releases.py, test_accrual.py and the book's own opening.
+# The others: test_trades.py, test_releases.py, test_accrual.py, the book's own opening, and
+# tests/margin/test_option_rules.py.
 ELSEWHERE = {
     "opening", "security_trade", "derivative_trade", "covered_loss", "uncovered_loss",
     "internal_trade", "deleveraging", "repay", "reversal", "position_move", "agreed_move",
     "segregation_move", "delegation", "mirroring", "mirror_settlement", "borrow_in_transit",
     "residual_deposit_in_transit", "shortfall_funding_in_transit", "borrow_interest",
-    "credit_interest",
+    "credit_interest", "option_trade", "option_settlement",
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from margin.engine.model import Model
 from margin.engine.models import (
+    correlation_offsets,
     delta,
     factors,
     greeks,
@@ -20,6 +21,7 @@ from margin.engine.models import (
 MODELS: Final[Mapping[str, Model[Any]]] = {
     model.name: model
     for model in (
+        correlation_offsets.MODEL,
         delta.MODEL,
         value_at_risk.EXPECTED_SHORTFALL,
         factors.MODEL,

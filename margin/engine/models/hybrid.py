@@ -28,6 +28,7 @@ from margin.engine.model import (
     in_order,
 )
 from margin.engine.models import (
+    correlation_offsets,
     delta,
     factors,
     greeks,
@@ -38,6 +39,7 @@ from margin.engine.models import (
     tiers,
     value_at_risk,
 )
+from margin.engine.option_equity import OptionEquity
 from margin.engine.parameters import check_parameters, parameter
 from margin.engine.rejected import RejectedInputError
 
@@ -45,6 +47,7 @@ from margin.engine.rejected import RejectedInputError
 COMBINABLE: Final[Mapping[str, Model[Any]]] = {
     model.name: model
     for model in (
+        correlation_offsets.MODEL,
         delta.MODEL,
         value_at_risk.EXPECTED_SHORTFALL,
         factors.MODEL,
@@ -322,6 +325,21 @@ def _looks_back(parameters: HybridParameters) -> bool:
     return any(COMBINABLE[each.model].looks_back(each.parameters) for each in combined)
 
 
+def _option_equity(parameters: HybridParameters) -> OptionEquity:
+    """What all its models say alike; equity is one number.
+
+    Raises:
+        RejectedInputError: they do not agree.
+    """
+    said = {
+        COMBINABLE[each.model].option_equity(each.parameters)
+        for each in (*parameters.children, *parameters.add_ons)
+    }
+    if len(said) > 1:
+        raise RejectedInputError("children: they do not agree how equity counts options")
+    return said.pop()
+
+
 MODEL: Final = Model(
     name="hybrid",
     version="v1",
@@ -370,4 +388,5 @@ MODEL: Final = Model(
     },
     source="Portfolio margin with a minimum charge and a floor by rule, as in FINRA rule 4210(g)"
     " and EMIR RTS 153/2013.",
+    option_equity=_option_equity,
 )

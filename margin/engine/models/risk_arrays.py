@@ -25,7 +25,7 @@ from margin.engine.model import (
 )
 from margin.engine.models.risk_array_parameters import STANDARD, RiskArrayParameters
 from margin.engine.models.risk_array_trees import trees
-from margin.engine.option_value import option_values, with_option_value
+from margin.engine.option_value import beside_option_value, option_values, with_option_value
 from margin.engine.risk_arrays import (
     SCAN_NAMES,
     CommodityPair,
@@ -226,4 +226,5 @@ MODEL: Final = Model(
             },
         )
     },
+    option_equity=lambda said: beside_option_value(said.option_value),
 )

@@ -26,7 +26,7 @@ from margin.engine.model import (
 )
 from margin.engine.models.scenario_parameters import STANDARD, Netting, ScenarioParameters
 from margin.engine.models.scenario_trees import trees
-from margin.engine.option_value import option_values, with_option_value
+from margin.engine.option_value import beside_option_value, option_values, with_option_value
 from margin.engine.scenario_columns import (
     ScenarioTerms,
     basis_outcome,
@@ -318,4 +318,5 @@ MODEL: Final = Model(
     },
     source="The published scenario margin of a crypto exchange (`scenario_portfolio`), for any"
     " market: a static discount counts the worse of asset and debt, a skew the worse of both ways.",
+    option_equity=lambda said: beside_option_value(said.option_value),
 )

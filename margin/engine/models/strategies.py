@@ -6,9 +6,9 @@ and single options, and each group requires what the rules say; the same at firs
 Nothing offsets across underlyings, nor between contracts of different sizes, and shares cover
 contracts of one size. Positions of other kinds, and parts of contracts, are refused by name.
 
-Requirements are those of the rules: equity counts shares at their price, less those sold short,
-and long options at their premium. Short options are in the requirement at their premium, unless
-the parameters say that equity deducts it.
+Requirements are those of the rules: equity counts shares at their price, less those sold short.
+Where equity also deducts what options sold are worth, as it has to where they are spread or
+covered, the parameters say so, and options sold alone do not require their premium besides.
 
 Groups are found one by one (an integer programme each); equal ones once. Axes: A scopes,
 P positions, I instruments, U underlyings.

@@ -46,6 +46,7 @@ from margin.engine.models.tiers_terms import (
 )
 from margin.engine.naked_option import naked_option_maintenance
 from margin.engine.open_interest import interest_rise
+from margin.engine.option_equity import beside_premium
 from margin.engine.parameters import check_parameters, parameter
 from margin.engine.rejected import RejectedInputError
 
@@ -342,4 +343,5 @@ MODEL: Final = Model(
             "Two positions in one instrument are small apart and great together.", {"seed": 1}
         ),
     },
+    option_equity=lambda said: beside_premium(is_required=said.options.premium_required),
 )

@@ -10,6 +10,7 @@ from typing import Any, Final
 from margin.engine.books import Books
 from margin.engine.market import Market
 from margin.engine.slow import (
+    correlation_offsets,
     delta,
     factors,
     greeks,
@@ -26,6 +27,7 @@ from margin.engine.slow import (
 Slow = Callable[[Market, Any, Books], list[tuple[float, float]]]
 
 SLOW: Final[Mapping[str, Slow]] = {
+    "correlation-offsets": correlation_offsets.requirements,
     "delta": delta.requirements,
     "expected-shortfall": value_at_risk.shortfall_requirements,
     "factors": factors.requirements,

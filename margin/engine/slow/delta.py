@@ -22,7 +22,7 @@ def _requirement(
     gross = 0.0
     for place, quantity in zip(*books.of(scope), strict=True):
         contract = contract_of(market, int(place))
-        value = float(quantity) * _delta_value(contract)
+        value = float(quantity) * delta_value(contract)
         net[contract.underlying] = net.get(contract.underlying, 0.0) + value
         gross += abs(value)
     directional = sum(parameters.shock * abs(value) for value in net.values())
@@ -30,7 +30,7 @@ def _requirement(
     return initial, parameters.maintenance_share * initial
 
 
-def _delta_value(contract: Contract) -> float:
+def delta_value(contract: Contract) -> float:
     """The slope by five points, good to the fourth order of the bump; exact where it is linear."""
     if contract.kind is not Kind.OPTION:
         return contract.value()

@@ -11,7 +11,7 @@ NAME = "run_says_one_thing_of_a_scope"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("margin", "0013_restatements")]
+    dependencies = [("margin", "0015_options")]
 
     operations = [
         migrations.RemoveConstraint("marginresult", NAME),

@@ -1,0 +1,45 @@
+"""What a run holds of its scopes: who they are, what they have, and who cannot be computed."""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from accounts.models import AgreementVersion
+from margin.engine.house_rules import MODEL as HOUSE_RULES
+
+
+class ScopeRow(NamedTuple):
+    """A scope of the run, in the order of its array axis."""
+
+    scope_id: int
+    bucket_id: int
+    account_id: int
+    account: str
+    bucket: str
+    is_cash_account: bool
+    agreement: AgreementVersion
+
+    @property
+    def model_key(self) -> tuple[str, str] | None:
+        """Model and code of parameters; None under house rules."""
+        model, code = self.agreement.model, self.agreement.parameters
+        return None if model == HOUSE_RULES else (model, code)
+
+
+class Holding(NamedTuple):
+    """A claim, position or loan of a scope, and the posting that left it so."""
+
+    scope: int  # place on the axis of scopes
+    asset_id: int
+    amount: Decimal  # as people say it: what the scope has, or owes, is positive
+    average_cost: Decimal | None
+    ledger_account_id: int
+    account_seq: int
+
+
+class Unmargined(NamedTuple):
+    """A scope that cannot be computed, and why."""
+
+    account_id: int
+    bucket: str
+    reason: str
+    detail: str
