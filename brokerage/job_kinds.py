@@ -165,6 +165,6 @@ JOB_KINDS: dict[str, JobKind] = {
 }
 
 __all__ = [
-    "INBOX_DAY", "INTEREST", "JOB_KINDS", "PRICES_FILE", "PROPOSE", "REMARGIN", "RESTATE", "RETENTION",
-    "VERIFY", "JobKind", "Progress",
+    "INBOX_DAY", "INTEREST", "JOB_KINDS", "PRICES_FILE", "PROPOSE", "REMARGIN", "RESTATE",
+    "RETENTION", "VERIFY", "JobKind", "Progress",
 ]  # fmt: skip

@@ -385,20 +385,16 @@ def _traded(
                 trade,
                 price=ground.options[thought.asset],
                 position=position,
-                spare_claim=claim - _pledged(bucket, assets[BASE]),
+                spare_claim=claim - pledged_in(bucket.pk, assets[BASE].pk),
             )
         if ground.kinds[thought.asset] == AssetKind.SECURITY:
             return security_trade(
                 trade,
                 position=position,
-                spare_position=position.quantity - _pledged(bucket, assets[thought.asset]),
-                spare_claim=claim - _pledged(bucket, assets[BASE]),
+                spare_position=position.quantity - pledged_in(bucket.pk, assets[thought.asset].pk),
+                spare_claim=claim - pledged_in(bucket.pk, assets[BASE].pk),
             )
         return derivative_trade(trade, position=position, claim=claim)
     except TradeRefusedError as refused:
         detail = f"The bucket cannot settle the trade of {thought.asset}."
         raise WhatIfRefusedError(refused.rule, detail) from refused
-
-
-def _pledged(bucket: Bucket, asset: Asset) -> Decimal:
-    return pledged_in(bucket.pk, asset.pk)

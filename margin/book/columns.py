@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from django.db import connection, transaction
@@ -215,7 +215,8 @@ def _everything(
     """Scopes as they were joined, and what all of them hold."""
     accounts = [accounts_on(pages) for pages in stretches("ledger_ledgeraccount")]
     balances = [balances_on(pages) for pages in stretches("ledger_balance")]
-    read = iter(read_apart(snapshot, [*scopes_now(terms_asked), *accounts, *balances, *then]))
+    jobs: list[Callable[[Ask], Any]] = [*scopes_now(terms_asked), *accounts, *balances, *then]
+    read = iter(read_apart(snapshot, jobs))
     scopes = scopes_of(list(islice(read, len(SCOPE_TABLES))))
     scales = np.zeros(max(assets, default=0) + 1, dtype=np.int64)
     for pk, asset in assets.items():

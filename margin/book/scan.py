@@ -133,7 +133,8 @@ def _balances(ask: Ask, pages: Pages) -> Amounts:
     except DataError:  # an amount beyond 64 bits
         decimals = COST_DECIMALS + 1
     if decimals > COST_DECIMALS:
-        return Amounts(*as_whole(ask(IN_UNITS, pages._asdict())), are_units=True)
+        ids, seqs, amounts, costs = as_whole(ask(IN_UNITS, pages._asdict()))
+        return Amounts(ids, seqs, amounts, costs, are_units=True)
     ids, seqs, amounts, costs = as_whole(columns)
     return Amounts(
         ids, seqs, amounts, np.where(np.abs(costs) < COSTS_MAX, costs, ODD), are_units=False
