@@ -362,7 +362,7 @@ def _after(
                 notes.append(f"Of the fee {thought.fee - outcome.fee:,.2f} {BASE} are waived.")
         for code, amount in change.money.items():
             claims[code] = claims.get(code, ZERO) + amount
-            if amount < 0 and claims[code] < _pledged(bucket, assets[code]):
+            if amount < 0 and claims[code] < pledged_in(bucket.pk, assets[code].pk):
                 detail = f"The bucket does not have so much {code} to give."
                 raise WhatIfRefusedError("claim_below_zero", detail)
     return Holding(claims, positions, held.loan), notes
