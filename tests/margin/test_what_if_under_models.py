@@ -133,7 +133,7 @@ def test_another_model_says_what_it_says_where_it_is_watched(firm: FirmUnderMode
         assert after.initial_margin == shadow.initial_margin
         assert after.maintenance_margin == shadow.maintenance_margin
         assert (after.binding, after.parameter_set) == (shadow.binding, str(shadow.parameter_set))
-    assert len(seen) == 7
+    assert len(seen) == 8
 
 
 def test_house_rules_instead_are_the_agreements_that_name_them(firm: FirmUnderModels) -> None:
