@@ -288,6 +288,7 @@ def _put_together(read: ColumnInputs, book: Book) -> ColumnInputs:
     if (np.diff(ids) < 0).any():
         order = np.argsort(ids, kind="stable")
         key, ids, seqs, units, costs = (each[order] for each in (key, ids, seqs, units, costs))
+    _require_no_options(key, read.assets)
     scope = finder(read.scopes.buckets, np.arange(len(read.scopes)))(key >> (ASSET_BITS + 1))
     is_loan = (key & 1).astype(bool)
     odd = _odd_balances(ids[((units == ODD) | (costs == ODD)) & (scope >= 0)], read)
@@ -314,6 +315,12 @@ def _put_together(read: ColumnInputs, book: Book) -> ColumnInputs:
             odd=odd,
         )
     )
+
+
+def _require_no_options(keys: Ints, assets: Mapping[int, Asset]) -> None:
+    held = np.unique((keys >> 1) & ((1 << ASSET_BITS) - 1))
+    if any(assets[pk].is_option for pk in held.tolist()):
+        raise NotInColumnsError("an option is held, whose worth takes more than a mark")
 
 
 def _at(places: Ints, values: Ints, count: int) -> Ints:

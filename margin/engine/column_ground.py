@@ -35,7 +35,7 @@ KNOWN: Final = {
         "is_cash_account", "loans", "call_levels", "liquidation_levels",
         "minimum_transfer_amounts", "claim_scopes", "claim_assets", "claim_amounts",
         "position_scopes", "position_assets", "quantities", "average_costs", "charges", "doubts",
-        "surcharges",
+        "surcharges", "options",
     ),
 }  # fmt: skip
 
