@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from margin.models import MarginResult, MarginRun
 from margin.run_rows import INCREMENTAL, settled_runs
@@ -32,17 +32,20 @@ class StandingRuns:
         """The instant of the newest prices that were run."""
         return None if self.newest is None else self.newest.as_of
 
-    def results(self) -> "QuerySet[MarginResult]":
-        """One result of each scope, the newest."""
-        if self.whole is None:
-            return MarginResult.objects.none()
-        if not self.since:
-            return MarginResult.objects.filter(run=self.whole)
-        ids = [run.pk for run in self.since]
-        again = MarginResult.objects.filter(scope=OuterRef("scope"), run__in=ids)
+    def results(self, **of: object) -> "QuerySet[MarginResult]":
+        """One result of each scope, the newest; those alone that fit these lookups.
+
+        What was run again is looked up once and not scope by scope, so that the plan does not
+        depend on how well the server knows a table that has just grown.
+        """
+        of_whole = MarginResult.objects.filter(run=self.whole, **of)
+        if self.whole is None or not self.since:
+            return of_whole
+        again = MarginResult.objects.filter(run__in=[run.pk for run in self.since], **of)
+        # Ids ascend with the runs, which are made one after another.
+        newest = again.order_by().values("scope").annotate(newest=Max("pk")).values("newest")
         return MarginResult.objects.filter(
-            Q(~Exists(again), run=self.whole)
-            | Q(~Exists(again.filter(run__gt=OuterRef("run"))), run__in=ids)
+            Q(~Q(scope__in=again.values("scope")), run=self.whole, **of) | Q(pk__in=newest)
         )
 
 

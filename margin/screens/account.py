@@ -104,7 +104,7 @@ def day_of(run: MarginRun | None) -> date:
 
 def results_of(account: MarginAccount, runs: StandingRuns) -> list[MarginResult]:
     """How the account's scopes stand now, in the order of their buckets."""
-    found = runs.results().filter(scope__bucket__account=account)
+    found = runs.results(scope__bucket__account=account)
     return list(
         found.select_related(
             "run", "scope__bucket__account", "agreement_version__agreement", "parameter_set"
@@ -123,11 +123,8 @@ def siblings(
         output_field=IntegerField(),
     )
     worst = (
-        runs.results()
-        .filter(
-            of_accounts(request.roles, [account.legal_entity_id], path=CALL_ACCOUNT),
-            scope__bucket__account__client=account.client_id,
-        )
+        runs.results(scope__bucket__account__client=account.client_id)
+        .filter(of_accounts(request.roles, [account.legal_entity_id], path=CALL_ACCOUNT))
         .exclude(scope__bucket__account=account)
         .annotate(severity=severity)
         .order_by("scope__bucket__account__code", "-severity")
