@@ -2,7 +2,7 @@
 
 The same rows as `margin.book.rows` reads one by one. A balance row that nobody wrote since the
 horizon is as the horizon knew it; the others, and those with entries that take effect later, are
-looked up in the history. Two connections read at one snapshot.
+looked up in the history.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -130,7 +130,7 @@ class ColumnInputs:
 
 
 class NotInColumnsError(Exception):
-    """A run that only rows can hold: models are used or watched, or people set a price."""
+    """A run that only rows can hold: models, options, crowds, or a price that people set."""
 
 
 def require_columns(marks: Mapping[int, Mark], *, day: date, horizon_id: int) -> None:
@@ -221,9 +221,8 @@ def _everything(
     scales = np.zeros(max(assets, default=0) + 1, dtype=np.int64)
     for pk, asset in assets.items():
         scales[pk] = asset.scale
-    now = joined(
-        list(islice(read, len(accounts))), list(islice(read, len(balances))), scales=scales
-    )
+    owners = list(islice(read, len(accounts)))
+    now = joined(owners, list(islice(read, len(balances))), scales=scales)
     unchanged = np.flatnonzero(~np.isin(now.ids, changed)) if changed else slice(None)
     parts = [[column[unchanged] for column in now], *read]
     return scopes, Book(*(np.concatenate(column) for column in zip(*parts, strict=True)))
