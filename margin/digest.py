@@ -53,7 +53,11 @@ TABLES = (
         left_out={"content": "its sha256 stands for it", "received_at": BY_CLOCK},
     ),
     DigestedTable("margin_rejectedprice", key=("price_file_id", "line")),
-    DigestedTable("margin_price", key=("file_sha256", "line", "price_file_id")),
+    DigestedTable(
+        "margin_price",
+        key=("file_sha256", "line"),
+        left_out={"price_file_id": "its file_sha256 names it, and books of before had none"},
+    ),
     DigestedTable(
         "margin_mark",
         key=("asset_id", "as_of", "revision"),
