@@ -14,7 +14,7 @@ from accounts.agreed_terms import terms_in_force as agreements_in_force
 from accounts.models import Scope
 from ledger.models import Asset, Horizon
 from margin.book.averages import restated_averages
-from margin.book.closes import Close, closes_until
+from margin.book.closes import Closes, closes_until
 from margin.book.held import Holding, ScopeRow, Unmargined
 from margin.book.market_data import MarketData, read_market
 from margin.book.options import OptionPrice, option_prices, uncarried
@@ -73,7 +73,7 @@ class ReadInputs:
     models: Mapping[tuple[str, str], UsedModel] = field(default_factory=dict)
     shadows: Mapping[tuple[str, str], UsedModel] = field(default_factory=dict)
     contracts: Mapping[int, Contract] = field(default_factory=dict)
-    closes: Sequence[Close] = ()
+    closes: Closes = field(default_factory=Closes)
     eligibility: Eligibility = NO_RULES
     market: MarketData | None = None
     asked: frozenset[int] = frozenset()

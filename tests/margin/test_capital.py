@@ -21,7 +21,7 @@ from ledger.times import one_snapshot
 from margin.aggregate import DIMENSIONS, LEVELS, of_some, roll_up, totals
 from margin.alternatives import HOUSE, alternatives_of, previewed, requirements
 from margin.book import ReadInputs, read_with_models
-from margin.book.rows import Close
+from margin.book.closes import Close, Closes
 from margin.efficiency import IdleRate, efficiency, idle_rate
 from margin.isolation import isolation
 from margin.models import MarginResult, MarginRun
@@ -248,7 +248,7 @@ def with_past(desk: Desk) -> ReadInputs:
         for n, move in enumerate(moves):
             price *= 1 + move
             closes.append(Close(pk, date.fromordinal(700_000 + n), D(str(float(price)))))
-    return replace(read, closes=closes)
+    return replace(read, closes=Closes(closes))
 
 
 def test_legs_that_lose_together_are_advised_to_stay_apart(with_past: ReadInputs) -> None:
