@@ -173,13 +173,17 @@ def test_a_corrected_mark_is_the_one_that_counts(days: list[Path]) -> None:
     assert replay(run.number).is_same
 
 
-def test_who_holds_what_has_no_price_is_an_exception_and_never_a_number(days: list[Path]) -> None:
+@pytest.mark.parametrize(("without", "leaves"), [("BTC-PERP", False), ("RUNE", True)])
+def test_who_holds_what_has_no_price_is_an_exception_and_never_a_number(
+    days: list[Path], without: str, leaves: bool
+) -> None:
     standing = stand()
-    as_of = marked_again("BTC", "0.9", without="BTC-PERP")
+    as_of = marked_again("BTC", "0.9", without=without)
     touched = read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
     run, whole = run_of(touched), whole_run(as_of)
     assert exceptions_said(run) == exceptions_said(whole) != []
     assert said(run) == {scope: said(whole)[scope] for scope in said(run)}
+    assert bool(said(run)) == leaves, "somebody else is run as ever"
     assert replay(run.number).is_same
 
 
