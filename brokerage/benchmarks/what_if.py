@@ -196,7 +196,7 @@ def _under(superuser: Connection, model: str, agreements: dict[str, int]) -> int
 
 
 def _timed(agreement: int, asked: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of each of so many scopes under an agreement, as they are asked about, and with points searched.
+    """Milliseconds of each of so many scopes under an agreement, plain and with points searched.
 
     The scopes are drawn from all there are; one more warms up.
     """
