@@ -57,7 +57,7 @@ def newest() -> MarginRun:
 
 def inputs(run: MarginRun) -> ReadInputs:
     with one_snapshot():
-        return read_with_models(horizon_id=run.horizon_id, as_of=run.as_of)
+        return read_with_models(run)
 
 
 def report_rows(name: str) -> list[dict[str, str]]:
