@@ -51,6 +51,7 @@ app.conf.beat_schedule = {
     "sweep jobs": every(5, "sweep_jobs"),
     "watch the inbox": every(30, "watch_inbox"),
     "watch for prices": every(2, "watch_prices"),
+    "watch that margin is checked": every(10, "watch_coverage"),
     "store the horizon": every(60, "store_horizon"),
     "keep checkpoints": every(300, "keep_checkpoints"),
     "accrue interest": every(300, "accrue_interest"),

@@ -18,6 +18,7 @@ from brokerage.job_kinds import RETENTION
 from brokerage.nightly import VERIFY, due_proof
 from brokerage.proposal_watch import ask_for_proposals
 from ledger import checkpoints, horizons
+from margin import coverage
 
 watched_prices = Watched()
 
@@ -65,6 +66,12 @@ def watch_prices() -> None:
     ask_for_newest()
     if settings.INBOX_FOLDER is not None:
         watched_prices.look(Path(settings.INBOX_FOLDER), now=timezone.now())
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def watch_coverage() -> None:
+    """Ask somebody to look where margin is not checked as often as was promised."""
+    coverage.watch_coverage()
 
 
 @shared_task  # type: ignore[untyped-decorator]
