@@ -20,7 +20,9 @@ NO_PAGE = "There is no such page."
 MARGIN_MOVED = "every 5s, desk:margin from:body"
 CALL_ACCOUNT = "scope__bucket__account"
 # What a task about no single scope is about: prices and jobs concern the whole desk.
-OF_THE_WHOLE_DESK = (Task.Kind.PRICE, Task.Kind.JOB, Task.Kind.TRANSIT, Task.Kind.EXPIRY)
+OF_THE_WHOLE_DESK = (
+    Task.Kind.PRICE, Task.Kind.JOB, Task.Kind.TRANSIT, Task.Kind.EXPIRY, Task.Kind.PAYMENT,
+)  # fmt: skip
 
 
 def of_accounts(roles: Roles, entities: Iterable[int], *, path: str, act: str = "read") -> Q:
