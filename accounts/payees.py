@@ -222,7 +222,7 @@ def describe_instruction(approval: Approval) -> Description:
         facts=(("Client", f"{client.code} {client.name}"), ("Asset", asked["asset_code"]),
                ("Instruction", asked["code"])),
         fields=tuple(
-            FieldChange(label, now.get(label, "–"), then.get(label, "–"))
+            FieldChange(label, now.get(label, "none"), then.get(label, "none"))
             for label in dict.fromkeys([*now, *then])
         ),
         note=f"Compare it with what the client signed. It is used {hours} hours after this"

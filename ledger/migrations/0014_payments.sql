@@ -102,14 +102,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
                    WHERE c.payment_id = of_payment AND c.is_live AND f.state = state_of_file)
 $$;
 
--- What a payment needs for the step it takes; null where it has it.
-CREATE FUNCTION ledger.missing_evidence(was ledger_payment, p ledger_payment) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- Refuses a step for which a payment does not have what it needs.
+CREATE FUNCTION ledger.check_evidence(was ledger_payment, p ledger_payment) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    told text := format('payment %s does not have what it needs to be %s', p.end_to_end_id, p.state);
 BEGIN
     CASE p.state
     WHEN 'refused' THEN
         IF p.binding_term = '' OR p.free_amount IS NULL THEN
-            RETURN 'payment_is_refused_with_its_term';
+            PERFORM accounts.refuse('payment_is_refused_with_its_term', told);
         END IF;
     WHEN 'released' THEN
         IF p.binding_term = '' OR p.free_amount IS NULL OR p.free_amount < p.amount
@@ -117,13 +119,13 @@ BEGIN
                           AND a.action_id = 'payment.pay' AND a.decision = ''
                           AND a.legal_entity_id = p.legal_entity_id
                           AND (a.payload ->> 'payment')::uuid = p.id) THEN
-            RETURN 'payment_is_released_by_the_gate';
+            PERFORM accounts.refuse('payment_is_released_by_the_gate', told);
         END IF;
     WHEN 'approved' THEN
         IF was.state = 'in_file' THEN
             IF EXISTS (SELECT FROM ledger_paymentinfile c
                        WHERE c.payment_id = p.id AND c.is_live) THEN
-                RETURN 'payment_leaves_its_file_when_abandoned';
+                PERFORM accounts.refuse('payment_leaves_its_file_when_abandoned', told);
             END IF;
         ELSIF NOT EXISTS (
                 SELECT FROM accounts_approval a
@@ -132,46 +134,44 @@ BEGIN
                   AND (a.payload ->> 'payment')::uuid = p.id
                   AND (a.payload ->> 'amount')::numeric = p.amount
                   AND (a.payload ->> 'instruction')::bigint = p.instruction_id) THEN
-            RETURN 'payment_is_approved_by_two';
+            PERFORM accounts.refuse('payment_is_approved_by_two', told);
         ELSIF NOT accounts.instruction_is_usable(p.instruction_id) THEN
-            RETURN 'payment_follows_an_instruction';
+            PERFORM accounts.refuse('payment_follows_an_instruction', told);
         ELSIF NOT ledger.payment_entry_fits(p, 'hold', p.hold_entry_id) THEN
-            RETURN 'payment_has_its_entry';
+            PERFORM accounts.refuse('payment_has_its_entry', told);
         END IF;
     WHEN 'in_file' THEN
-        IF NOT ledger.payment_is_carried(p.id, 'written') THEN RETURN 'payment_is_in_its_file'; END IF;
+        IF NOT ledger.payment_is_carried(p.id, 'written') THEN PERFORM accounts.refuse('payment_is_in_its_file', told); END IF;
     WHEN 'sent' THEN
-        IF NOT ledger.payment_is_carried(p.id, 'sent') THEN RETURN 'payment_is_in_its_file'; END IF;
+        IF NOT ledger.payment_is_carried(p.id, 'sent') THEN PERFORM accounts.refuse('payment_is_in_its_file', told); END IF;
     WHEN 'confirmed' THEN
         -- A line of the bank proves that its file was sent; unless an older file, which was
         -- abandoned, may be the one.
         IF was.state = 'in_file' AND NOT EXISTS (
                 SELECT FROM ledger_paymentinfile c WHERE c.payment_id = p.id AND NOT c.is_live) THEN
-            RETURN 'payment_is_in_its_file';
+            PERFORM accounts.refuse('payment_is_in_its_file', told);
         ELSIF NOT ledger.payment_entry_fits(p, 'out', p.paid_entry_id) THEN
-            RETURN 'payment_has_its_entry';
+            PERFORM accounts.refuse('payment_has_its_entry', told);
         ELSIF NOT ledger.line_names_payment(p, p.line_id, -p.amount)
               AND NOT ledger.outcome_is_agreed(p, 'confirmed') THEN
-            RETURN 'payment_ends_with_evidence';
+            PERFORM accounts.refuse('payment_ends_with_evidence', told);
         END IF;
     WHEN 'returned', 'cancelled' THEN
-        IF was.state = 'released' THEN RETURN NULL; END IF;
+        IF was.state = 'released' THEN RETURN; END IF;
         IF NOT ledger.payment_entry_fits(p, 'return', p.return_entry_id) THEN
-            RETURN 'payment_has_its_entry';
+            PERFORM accounts.refuse('payment_has_its_entry', told);
         ELSIF NOT (was.state = 'confirmed'
                    AND ledger.line_names_payment(p, p.return_line_id, p.amount))
               AND NOT ledger.outcome_is_agreed(p, p.state) THEN
-            RETURN 'payment_ends_with_evidence';
+            PERFORM accounts.refuse('payment_ends_with_evidence', told);
         END IF;
     ELSE NULL;
     END CASE;
-    RETURN NULL;
 END $$;
 
 CREATE FUNCTION ledger.payment_follows_its_life() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
-    rule text;
     coming text := CASE TG_OP WHEN 'INSERT' THEN '' ELSE OLD.state END;
 BEGIN
     IF TG_OP = 'UPDATE' AND ledger.is_redacting(to_jsonb(OLD), to_jsonb(NEW)) THEN RETURN NEW; END IF;
@@ -198,11 +198,7 @@ BEGIN
                 'of the same client in the same asset');
         END IF;
     ELSE
-        rule := ledger.missing_evidence(OLD, NEW);
-        IF rule IS NOT NULL THEN
-            PERFORM accounts.refuse(rule, format(
-                'payment %s does not have what it needs to be %s', NEW.end_to_end_id, NEW.state));
-        END IF;
+        PERFORM ledger.check_evidence(OLD, NEW);
     END IF;
     RETURN NEW;
 END $$;
@@ -370,7 +366,7 @@ REVOKE ALL ON FUNCTION ledger.is_redacting(jsonb, jsonb), ledger.payment_entry(u
     ledger.payment_entry_fits(ledger_payment, text, bigint),
     ledger.line_names_payment(ledger_payment, bigint, numeric),
     ledger.outcome_is_agreed(ledger_payment, text), ledger.payment_is_carried(uuid, text),
-    ledger.missing_evidence(ledger_payment, ledger_payment), ledger.payment_follows_its_life(),
+    ledger.check_evidence(ledger_payment, ledger_payment), ledger.payment_follows_its_life(),
     ledger.payment_is_told(), ledger.payment_file_ends(), ledger.payment_enters_a_file(),
     ledger.held_for_payments(bigint, bigint), ledger.posting_leaves_holds(),
     ledger.use_payment_approval(uuid), ledger.check_blocks(bigint[]) FROM PUBLIC;
