@@ -15,7 +15,9 @@ class AccountsConfig(AppConfig):
         "accounts_approvallimit",
         "accounts_approvalrecord",
         "accounts_auditrow",
+        "accounts_instructionrule",
         "accounts_limituse",
+        "accounts_paymentinstruction",
         "accounts_sealblock",
         "accounts_sealepoch",
     )
@@ -52,9 +54,10 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how requests of this app are shown and applied."""
-        from accounts import agreements, limits, people, retention
+        from accounts import agreements, limits, payees, people, retention
 
         agreements.register()
         limits.register()
+        payees.register()
         people.register()
         retention.register()

@@ -236,6 +236,12 @@ TABLES = (
     DigestedTable(
         "accounts_approvallimit", key=("legal_entity_id", "role", "asset", "effective_from")
     ),
+    DigestedTable("accounts_instructionrule", key=("legal_entity_id", "effective_from")),
+    DigestedTable(
+        "accounts_paymentinstruction",
+        key=("client_id", "code", "version"),
+        left_out={"details_sealed": "encrypted under a random key", "usable_from": BY_CLOCK},
+    ),
 )
 
 LEFT_OUT = {

@@ -54,6 +54,10 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
         frozenset({Role.OPERATIONS, Role.TREASURY, Role.COMPLIANCE}),
     ),
     "release.withdrawal": ("release a withdrawal", frozenset({Role.OPERATIONS, Role.TREASURY})),
+    "payment.file": (
+        "write and send payment files",
+        frozenset({Role.OPERATIONS, Role.TREASURY}),
+    ),
     "bucket.move": ("move between buckets", frozenset({Role.OPERATIONS, Role.TREASURY})),
     "client.reconcile": (
         "compare a client's own locations",

@@ -13,6 +13,7 @@ from ledger import api_conduct, api_interest, api_statement, api_times
 from margin import api as margin_api
 from margin import api_buckets as margin_api_buckets
 from margin import api_mode_switch, api_terms, api_what_if
+from margin import api_payments as margin_api_payments
 
 router = DefaultRouter(trailing_slash=True)
 for resources in (
@@ -28,6 +29,7 @@ for resources in (
     api_prices,
     ledger_api_buckets,
     margin_api_buckets,
+    margin_api_payments,
     api_limits,
     api_conduct,
     api_terms,

@@ -57,7 +57,9 @@ class MarginConfig(AppConfig):
             option_listing,
             overrides,
             parameters,
+            payment_outcomes,
             retention,
+            withdrawals,
         )
 
         agreed_moves.register()
@@ -70,7 +72,9 @@ class MarginConfig(AppConfig):
         option_listing.register()
         overrides.register()
         parameters.register()
+        payment_outcomes.register()
         retention.register()
+        withdrawals.register()
         register_terms_check(agreement_codes.check_terms)
         register_terms_check(eligibility_checks.check_terms)
         register_signature_look(eligibility_checks.look_at_signature)

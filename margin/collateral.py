@@ -63,22 +63,27 @@ def deposit(payment: Payment, *, actor: Actor, reason: str, request_id: str = ""
         RefusedError: the book refused the entry; nothing moved.
     """
     with acting(actor, reason=reason, request_id=request_id):
-        claim, custody = _account_ids(payment)
-        posting.lock_balances(account_ids=[claim, custody], bucket_ids=[payment.bucket.pk])
-        posted = posting.post_entry(
-            Draft(
-                key=payment.key,
-                kind="deposit",
-                effective_at=payment.effective_at,
-                reference=payment.reference,
-                legs=[
-                    Leg(custody, payment.amount, reference=payment.reference),
-                    Leg(claim, -payment.amount),
-                ],
-            )
+        return book_deposit(payment)
+
+
+def book_deposit(payment: Payment) -> Posted:
+    """The same inside an act."""
+    claim, custody = _account_ids(payment)
+    posting.lock_balances(account_ids=[claim, custody], bucket_ids=[payment.bucket.pk])
+    posted = posting.post_entry(
+        Draft(
+            key=payment.key,
+            kind="deposit",
+            effective_at=payment.effective_at,
+            reference=payment.reference,
+            legs=[
+                Leg(custody, payment.amount, reference=payment.reference),
+                Leg(claim, -payment.amount),
+            ],
         )
-        if posted.is_new:
-            _settle_call(payment.bucket)
+    )
+    if posted.is_new:
+        _settle_call(payment.bucket)
     return posted
 
 

@@ -19,6 +19,7 @@ from accounts.models.owners import (
     PersonKey,
     Scope,
 )
+from accounts.models.payees import InstructionRule, PaymentInstruction
 from accounts.models.retention import (
     Erasure,
     LegalHold,
@@ -53,6 +54,7 @@ __all__ = [
     "Client",
     "Erasure",
     "GroupMember",
+    "InstructionRule",
     "LegalEntity",
     "LegalHold",
     "LimitUse",
@@ -60,6 +62,7 @@ __all__ = [
     "Operator",
     "OperatorSession",
     "OwnerClass",
+    "PaymentInstruction",
     "PersonKey",
     "Purge",
     "Redaction",

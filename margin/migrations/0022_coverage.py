@@ -15,6 +15,7 @@ TASKS = [
     ("dislocation", "One source far from the others"),
     ("feed", "Feed later than promised"),
     ("option_expiry", "Option over and not settled"),
+    ("payment", "Payment to look after"),
     ("check", "Margin not checked in time"),
 ]
 RULES = [
@@ -27,7 +28,7 @@ RULES = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("margin", "0016_result_index")]
+    dependencies = [("margin", "0021_result_guard")]
 
     operations = [
         migrations.AlterField("marketrule", "kind", models.CharField(max_length=10, choices=RULES)),
