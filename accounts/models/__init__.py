@@ -37,6 +37,7 @@ from accounts.models.trail import (
     SealBlock,
     SealLeaf,
 )
+from accounts.models.views import SavedView
 
 __all__ = [
     "AccountAgreement",
@@ -67,6 +68,7 @@ __all__ = [
     "RetentionRule",
     "Role",
     "RoleGrant",
+    "SavedView",
     "Scope",
     "SealBlock",
     "SealEpoch",
