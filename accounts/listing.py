@@ -79,6 +79,7 @@ class Listing(Generic[Row]):
         default_sort: key of a column, with "-" before it to begin with the greatest.
         tabs: key of the Choice that is drawn as tabs with counts, if any.
         ties: fields that order rows which sort alike; their keys where those are alike too.
+        by_keys: find the keys of a page first, then its rows: for long lists of wide rows.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Listing(Generic[Row]):
         tabs: str = "",
         page_size: int = 50,
         ties: Sequence[str] = (),
+        by_keys: bool = False,
     ) -> None:
         self.request = request
         self.all_rows = rows
@@ -103,6 +105,7 @@ class Listing(Generic[Row]):
         self.tabs_key = tabs
         self.page_size = page_size
         self.ties = ties
+        self.by_keys = by_keys
         self.view: SavedView | None = None
         self.view_refusal = ""
         try:
@@ -207,7 +210,13 @@ class Listing(Generic[Row]):
     @cached_property
     def page(self) -> Page[Row]:
         """The rows on this page; a number beyond the last means the last."""
-        return Paginator(self.rows, self.page_size).get_page(self.request.GET.get(PAGE))
+        page = Paginator(self.rows, self.page_size).get_page(self.request.GET.get(PAGE))
+        if self.by_keys:
+            shown = slice(max(page.start_index() - 1, 0), page.end_index())
+            keys = list(self.rows.values_list("pk", flat=True)[shown])
+            found = {row.pk: row for row in self.all_rows.filter(pk__in=keys)}
+            page.object_list = [found[key] for key in keys if key in found]
+        return page
 
     @property
     def total(self) -> int:
