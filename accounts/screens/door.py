@@ -40,9 +40,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             return HttpResponseRedirect(back)
         form = SignInForm()
         notice = ENDED_TEXT if request.session.pop(ENDED, False) else ""
-        return render(
-            request, "accounts/sign_in.html", {"form": form, "next": back, "notice": notice}
-        )
+        context = {"form": form, "next": back, "notice": notice, "is_new": is_new()}
+        return render(request, "accounts/sign_in.html", context)
     form = SignInForm(request.POST)
     if form.is_valid():
         try:
@@ -53,6 +52,11 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             return HttpResponseRedirect(first_page(operator) if back == "/" else back)
     status = 403 if form.non_field_errors() else 400
     return render(request, "accounts/sign_in.html", {"form": form, "next": back}, status=status)
+
+
+def is_new() -> bool:
+    """Whether nobody works here yet, so that nobody could sign in."""
+    return not Operator.objects.exists()
 
 
 def first_page(operator: Operator) -> str:

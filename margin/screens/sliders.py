@@ -135,7 +135,7 @@ def sliders_of(held: Held, said: QueryDict) -> list[Slider]:
     positions = by_worth(held, (code for code, _ in held.holding.nonzero))
     reach = money_reach(held)
     found = [
-        *(Slider(f"p.{c}", f"Price of {c}", -60, 100, 0) for c in priced[:PRICES_MAX]),
+        *(Slider(f"p.{c}", f"Price of {c}", -80, 80, 0) for c in priced[:PRICES_MAX]),
         *(
             Slider(f"v.{c}", f"Volatility of {c}, a year", 0, 200, 0)
             for c in held.options[:VOLATILITIES_MAX]
