@@ -37,6 +37,7 @@ class AccountsConfig(AppConfig):
         "accounts_operator",
         "accounts_personkey",
         "accounts_rolegrant",
+        "accounts_savedview",
         "accounts_scope",
     )
     # The root of a block covers its leaves.

@@ -1,10 +1,28 @@
-"""How times are written for people: in the desk's zone with its label, UTC beside."""
+"""How times are written for people: in their zone with its label, UTC beside.
 
+A person reads the desk's clock unless they chose another. Business days and what is agreed by
+the day follow the desk's clock (`desk_zone`), whoever looks.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
+
+# What a person may choose to read times in, beside the desk's own zone.
+ZONES = (
+    "UTC", "America/Chicago", "America/Los_Angeles", "America/New_York", "America/Sao_Paulo",
+    "America/Toronto", "Asia/Dubai", "Asia/Hong_Kong", "Asia/Kolkata", "Asia/Seoul",
+    "Asia/Shanghai", "Asia/Singapore", "Asia/Tokyo", "Australia/Sydney", "Europe/Amsterdam",
+    "Europe/Berlin", "Europe/Dublin", "Europe/London", "Europe/Paris", "Europe/Zurich",
+    "Pacific/Auckland",
+)  # fmt: skip
+
+_chosen: ContextVar[str] = ContextVar("chosen_zone", default="")
 
 # The ways to write an instant. A table's header carries the label for its whole column.
 INSTANT_FORMS = {
@@ -34,20 +52,38 @@ def desk_zone() -> ZoneInfo:
     return ZoneInfo(settings.DESK_TIME_ZONE)
 
 
-def desk_city() -> str:
-    """The desk's zone as people call it: "New York"."""
-    return settings.DESK_TIME_ZONE.rpartition("/")[2].replace("_", " ")
+@contextmanager
+def read_in(zone: str) -> Iterator[None]:
+    """Write times in a zone for as long as this lasts; "" is the desk's."""
+    before = _chosen.set(zone)
+    try:
+        yield
+    finally:
+        _chosen.reset(before)
+
+
+def shown_zone() -> ZoneInfo:
+    """The zone in which times are written for whoever reads now."""
+    try:
+        return ZoneInfo(_chosen.get() or settings.DESK_TIME_ZONE)
+    except (ZoneInfoNotFoundError, ValueError):  # a name that this machine does not know
+        return desk_zone()
+
+
+def city(zone: str) -> str:
+    """A zone as people call it: "New York"."""
+    return zone.rpartition("/")[2].replace("_", " ")
 
 
 def zone_label(instant: datetime) -> str:
-    """The label of the desk's zone at an instant: "EST", or "UTC+03" where it has no name."""
-    label = instant.astimezone(desk_zone()).strftime("%Z")
+    """The label of the shown zone at an instant: "EST", or "UTC+03" where it has no name."""
+    label = instant.astimezone(shown_zone()).strftime("%Z")
     return f"UTC{label}" if label[:1] in "+-" else label
 
 
 def shown_instant(instant: datetime, *, form: str) -> str:
-    """An instant on the desk's clock, in one of `INSTANT_FORMS`."""
-    local = instant.astimezone(desk_zone())
+    """An instant on the reader's clock, in one of `INSTANT_FORMS`."""
+    local = instant.astimezone(shown_zone())
     return INSTANT_FORMS[form].format(t=local, label=zone_label(instant))
 
 
@@ -71,12 +107,12 @@ def utc_text(instant: datetime) -> str:
 def distance(until: datetime, *, now: datetime) -> Distance:
     """How long until a deadline, or how long it is over: "54 min", "24 h 54", "4 d over".
 
-    From two days on it counts calendar days of the desk, as people do.
+    From two days on it counts calendar days of the reader, as people do.
     """
     is_over = until < now
     text = span(abs(until - now).total_seconds())
     if abs(until - now).total_seconds() >= 48 * 3600:
-        days = until.astimezone(desk_zone()).date() - now.astimezone(desk_zone()).date()
+        days = until.astimezone(shown_zone()).date() - now.astimezone(shown_zone()).date()
         text = f"{abs(days.days):,} d"
     return Distance(f"{text} over" if is_over else text, is_over)
 

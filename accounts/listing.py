@@ -18,12 +18,21 @@ from accounts.columns import Column, Header
 from accounts.exports import to_csv, to_json
 from accounts.figures import grouped
 from accounts.filters import BadFilterError, Choice, Filter
+from accounts.models import SavedView
+from accounts.saved_views import VIEW, ViewError, kept_query, views_for, with_view
+from accounts.workbook import to_xlsx
 
 EXPORT_ROWS_MAX = 100_000
 # Parameters of the address that are not filters.
 SORT, PAGE, COLUMNS, DENSITY, FORMAT = "sort", "page", "columns", "rows", "format"
+# Of an export: whether it holds the columns on the screen only.
+ONLY = "only"
 DENSITIES = ("normal", "compact", "roomy")
-MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+MEDIA_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "json": "application/json",
+}
 
 Row = TypeVar("Row", bound=Model)
 
@@ -70,6 +79,7 @@ class Listing(Generic[Row]):
         default_sort: key of a column, with "-" before it to begin with the greatest.
         tabs: key of the Choice that is drawn as tabs with counts, if any.
         ties: fields that order rows which sort alike; their keys where those are alike too.
+        by_keys: find the keys of a page first, then its rows: for long lists of wide rows.
     """
 
     def __init__(
@@ -84,6 +94,7 @@ class Listing(Generic[Row]):
         tabs: str = "",
         page_size: int = 50,
         ties: Sequence[str] = (),
+        by_keys: bool = False,
     ) -> None:
         self.request = request
         self.all_rows = rows
@@ -94,6 +105,13 @@ class Listing(Generic[Row]):
         self.tabs_key = tabs
         self.page_size = page_size
         self.ties = ties
+        self.by_keys = by_keys
+        self.view: SavedView | None = None
+        self.view_refusal = ""
+        try:
+            self.view = with_view(request, name)
+        except ViewError as refused:
+            self.view_refusal = str(refused)
 
     # --- What the address says --------------------------------------------------------------------
 
@@ -106,7 +124,7 @@ class Listing(Generic[Row]):
     def address(self, **changes: Sequence[str]) -> str:
         """This page's address with some parameters replaced; an empty list takes one away."""
         query = self.request.GET.copy()
-        for key in {PAGE, FORMAT} - changes.keys():
+        for key in {PAGE, FORMAT, ONLY, VIEW} - changes.keys():
             query.pop(key, None)
         for key, values in changes.items():
             query.setlist(key, list(values))
@@ -128,7 +146,7 @@ class Listing(Generic[Row]):
 
     @property
     def format(self) -> str:
-        """The export that is asked for: csv or json, else ""."""
+        """The export that is asked for: csv, xlsx or json, else ""."""
         asked = self.request.GET.get(FORMAT, "")
         return asked if asked in MEDIA_TYPES else ""
 
@@ -167,7 +185,7 @@ class Listing(Generic[Row]):
 
     def condition(self, *, besides: str = "") -> Q:
         """What the filters keep. One that cannot be read keeps nothing, and its chip says why."""
-        found = Q()
+        found = Q(pk__in=[]) if self.view_refusal else Q()
         for each in self.filters:
             values = self.values(each)
             if values and each.key != besides:
@@ -192,7 +210,13 @@ class Listing(Generic[Row]):
     @cached_property
     def page(self) -> Page[Row]:
         """The rows on this page; a number beyond the last means the last."""
-        return Paginator(self.rows, self.page_size).get_page(self.request.GET.get(PAGE))
+        page = Paginator(self.rows, self.page_size).get_page(self.request.GET.get(PAGE))
+        if self.by_keys:
+            shown = slice(max(page.start_index() - 1, 0), page.end_index())
+            keys = list(self.rows.values_list("pk", flat=True)[shown])
+            found = {row.pk: row for row in self.all_rows.filter(pk__in=keys)}
+            page.object_list = [found[key] for key in keys if key in found]
+        return page
 
     @property
     def total(self) -> int:
@@ -214,6 +238,8 @@ class Listing(Generic[Row]):
     def chips(self) -> list[Chip]:
         """The filters in force that the address names; tabs speak for themselves."""
         chips = []
+        if self.view_refusal:
+            chips.append(Chip("View", "", self.address(), refusal=self.view_refusal))
         for each in self.filters:
             if not any(value.strip() for value in self.request.GET.getlist(each.key)):
                 continue
@@ -261,7 +287,7 @@ class Listing(Generic[Row]):
             (key, value)
             for key, values in self.request.GET.lists()
             for value in values
-            if value and key not in {PAGE, FORMAT, *left_out}
+            if value and key not in {PAGE, FORMAT, ONLY, *left_out}
         ]
 
     @property
@@ -276,10 +302,31 @@ class Listing(Generic[Row]):
     def sent_by_choosing_columns(self) -> list[tuple[str, str]]:
         return self.hidden(COLUMNS)
 
+    @cached_property
+    def views(self) -> list[SavedView]:
+        """The views of this list that the person may use."""
+        return list(views_for(self.request, self.name))
+
+    @property
+    def kept_query(self) -> str:
+        """What a view of the list as it is now would keep."""
+        query = self.request.GET.copy()
+        if COLUMNS not in query and self.shown != {c.key for c in self.columns if c.is_shown}:
+            query.setlist(COLUMNS, [c.key for c in self.columns if c.key in self.shown])
+        return kept_query(query)
+
     @property
     def exports(self) -> list[tuple[str, str]]:
         """Format and address of each export of the whole filter."""
         return [(name.upper(), self.address(**{FORMAT: [name]})) for name in MEDIA_TYPES]
+
+    @property
+    def exports_of_shown(self) -> list[tuple[str, str]]:
+        """The same with the columns on the screen only."""
+        return [
+            (name.upper(), self.address(**{FORMAT: [name], ONLY: ["shown"]}))
+            for name in MEDIA_TYPES
+        ]
 
     @property
     def densities(self) -> list[tuple[str, str, bool]]:
@@ -308,10 +355,12 @@ class Listing(Generic[Row]):
                 status=422,
                 content_type="text/plain; charset=utf-8",
             )
-        columns = [column for column in self.columns if column.is_exported]
+        columns = self.exported_columns
         keys = [column.key for column in columns]
         if self.format == "csv":
             content = to_csv(keys, self.records(columns))
+        elif self.format == "xlsx":
+            content = to_xlsx([(self.name, keys, self.records(columns))])
         else:
             content = to_json(keys, self.records(columns), about=self.about())
         stamp = f"{timezone.now():%Y%m%dT%H%M%SZ}"
@@ -322,6 +371,14 @@ class Listing(Generic[Row]):
                 "Content-Disposition": f'attachment; filename="{self.name}-{stamp}.{self.format}"'
             },
         )
+
+    @property
+    def exported_columns(self) -> list[Column]:
+        """All columns, or only those on the screen where the address asks for these."""
+        columns = [column for column in self.columns if column.is_exported]
+        if self.request.GET.get(ONLY) == "shown":
+            return [column for column in columns if column.key in self.shown]
+        return columns
 
     def records(self, columns: Sequence[Column]) -> Iterator[list[object]]:
         for row in self.rows.iterator(chunk_size=2000):

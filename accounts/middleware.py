@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts import operators
 from accounts.audit import Actor
+from accounts.clock import read_in
 from accounts.models import LegalEntity, Operator, RoleGrant
 from accounts.roles import DeskRequest, Held, Roles
 
@@ -36,7 +37,9 @@ class LiveSession:
         desk.roles, desk.legal_entity, desk.legal_entities = Roles(), None, ()
         if request.user.is_authenticated:
             self.admit(desk)
-        response = self.get_response(request)
+        # Admitting ends what has run out, and then nobody's clock is read but the desk's.
+        with read_in(getattr(request.user, "time_zone", "")):
+            response = self.get_response(request)
         return ask_to_sign_in(request, response)
 
     def admit(self, request: DeskRequest) -> None:

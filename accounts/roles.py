@@ -80,6 +80,7 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
         "take out the algorithm audit file",
         frozenset({Role.RISK, Role.COMPLIANCE, Role.AUDITOR}),
     ),
+    "view.keep": ("keep a view of a list", DESK | {Role.PRINCIPAL}),
     "period.close": ("close a period", frozenset({Role.TREASURY, Role.COMPLIANCE})),
 }
 

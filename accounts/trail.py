@@ -13,7 +13,7 @@ from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, TextF
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce
 
-from accounts.clock import desk_zone
+from accounts.clock import shown_zone
 from accounts.models import Act, Approval, AuditRow, LegalEntity, RoleGrant, SealBlock
 from accounts.roles import Roles
 from accounts.seals.state import seal_state
@@ -34,7 +34,7 @@ class Filter:
     Attributes:
         actor: part of an actor's name: `l.brandt`, `system:job:margin`.
         text: an object's name or key, a request id, or part of a reason.
-        from_on: first day, on the desk's calendar.
+        from_on: first day, on the reader's calendar.
         to_on: last day, included.
         kind: table whose rows changed.
     """
@@ -166,8 +166,8 @@ def names_row(text: str) -> Q:
 
 
 def midnight(day: date) -> datetime:
-    """When a day begins on the desk's calendar."""
-    return datetime.combine(day, time.min, tzinfo=desk_zone())
+    """When a day begins on the reader's calendar."""
+    return datetime.combine(day, time.min, tzinfo=shown_zone())
 
 
 def kinds() -> list[tuple[str, str]]:

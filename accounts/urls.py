@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path, re_path
 
-from accounts.screens import door, inbox, limits, people, record, retention
+from accounts.screens import door, inbox, limits, people, record, retention, views
 
 app_name = "accounts"
 
@@ -10,6 +10,9 @@ urlpatterns: list[URLPattern] = [
     path("sign-in/", door.sign_in, name="sign-in"),
     path("sign-out/", door.sign_out, name="sign-out"),
     path("theme/", door.choose_theme, name="theme"),
+    path("clock/", door.choose_clock, name="clock"),
+    path("views/keep/", views.view_save, name="view-save"),
+    path("views/<int:view_id>/remove/", views.view_remove, name="view-remove"),
     path("legal-entity/", door.choose_legal_entity, name="legal-entity"),
     path("approvals/", inbox.inbox, name="approvals"),
     path("approvals/limits/", limits.limit_list, name="limits"),

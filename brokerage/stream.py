@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET
 from accounts.clock import shown_instant
 from accounts.news import CHANNEL, TOPICS
 
-BEAT_EVERY_SECONDS = 4.0
+BEAT_EVERY_SECONDS = 3.0
 # Then the page opens a new one, and its session is looked at again.
 STREAM_LIVES_FOR_SECONDS = 300.0
 STREAMS_MAX = 500

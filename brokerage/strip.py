@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from accounts.clock import desk_city, desk_zone
+from accounts.clock import ZONES, city, desk_zone, shown_zone
 from accounts.models import Approval, LegalEntity, Role
 from accounts.roles import roles_in
 from accounts.seals.state import seal_state
@@ -59,7 +59,9 @@ def strip(request: HttpRequest) -> dict[str, object]:
     entity = cast(LegalEntity | None, getattr(request, "legal_entity", None))
     return {
         "firm": entity,
-        "desk_city": desk_city(),
+        "city": city(shown_zone().key),
+        "desk_city": city(desk_zone().key),
+        "zones": ZONES,
         "desk_roles": lazily(lambda: desk_roles(request, entity)),
         "strip": lazily(lambda: strip_of(newest_day(entity))),
         "rail": lazily(lambda: waiting(request, entity)),

@@ -25,3 +25,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("brokerage.api")),
     path("", include("brokerage.screens.urls")),
 ]
+
+# Django calls it by this name.
+handler500 = "brokerage.screens.faults.not_answered"

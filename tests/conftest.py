@@ -7,13 +7,8 @@ up once, and connects as `bo_runtime`: what the product may not do, a test may n
 import os
 import random
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,6 +19,8 @@ import django
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+
+from tests.serving import WebServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -219,47 +216,25 @@ def superuser(connect: Callable[[str], Connection]) -> Connection:
     return connect("superuser")
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture
-def desk_url(db: None, database: str, cluster: "Cluster") -> Iterator[str]:
-    """Address of the product served by its own web server from the test's database."""
-    port = free_port()
+def web_server(db: None, database: str, cluster: "Cluster") -> Iterator[WebServer]:
+    """The product served by a web server of the test's own, from the test's database."""
     environment = os.environ | {
         "DATABASE_URL": cluster.conninfo("bo_runtime", database=database),
     }
     environment.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
-    log = cluster.server.root / f"web-{port}.log"
-    with log.open("w") as output:
-        web = subprocess.Popen(
-            [
-                sys.executable, "-m", "granian", "--interface", "asginl", "--workers", "1",
-                "--workers-kill-timeout", "1", "--host", "127.0.0.1", "--port", str(port),
-                "brokerage.asgi:application",
-            ],
-            cwd=ROOT, env=environment, stdout=output, stderr=output,
-        )  # fmt: skip
+    server = WebServer(environment, logs=cluster.server.root)
+    server.start()
     try:
-        await_answer(f"http://127.0.0.1:{port}/health", web, log=log)
-        yield f"http://127.0.0.1:{port}"
+        yield server
     finally:
-        web.terminate()
-        web.wait(timeout=20)
+        server.stop()
 
 
-def await_answer(url: str, web: "subprocess.Popen[bytes]", *, log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while web.poll() is None and time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.05)
-    pytest.fail(f"The web server did not answer:\n{log.read_text()}")
+@pytest.fixture
+def desk_url(web_server: WebServer) -> str:
+    """Address of the product served from the test's database."""
+    return web_server.url
 
 
 @pytest.fixture(scope="session")

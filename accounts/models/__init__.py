@@ -38,6 +38,7 @@ from accounts.models.trail import (
     SealBlock,
     SealLeaf,
 )
+from accounts.models.views import SavedView
 
 __all__ = [
     "AccountAgreement",
@@ -70,6 +71,7 @@ __all__ = [
     "RetentionRule",
     "Role",
     "RoleGrant",
+    "SavedView",
     "Scope",
     "SealBlock",
     "SealEpoch",

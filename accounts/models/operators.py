@@ -36,6 +36,8 @@ class Operator(AbstractBaseUser):
     theme = models.CharField(
         max_length=5, blank=True, choices=[("", "System"), ("light", "Light"), ("dark", "Dark")]
     )
+    # The zone in which this person reads times; "" is the desk's.
+    time_zone = models.CharField(max_length=40, blank=True, db_default="")
 
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["full_name"]

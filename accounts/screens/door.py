@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import operators
 from accounts.audit import acting
+from accounts.clock import ZONES, city
 from accounts.middleware import ENDED, LEGAL_ENTITY
 from accounts.models import Operator
 from accounts.roles import DeskRequest, roles_of
@@ -39,9 +40,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             return HttpResponseRedirect(back)
         form = SignInForm()
         notice = ENDED_TEXT if request.session.pop(ENDED, False) else ""
-        return render(
-            request, "accounts/sign_in.html", {"form": form, "next": back, "notice": notice}
-        )
+        context = {"form": form, "next": back, "notice": notice, "is_new": is_new()}
+        return render(request, "accounts/sign_in.html", context)
     form = SignInForm(request.POST)
     if form.is_valid():
         try:
@@ -52,6 +52,11 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             return HttpResponseRedirect(first_page(operator) if back == "/" else back)
     status = 403 if form.non_field_errors() else 400
     return render(request, "accounts/sign_in.html", {"form": form, "next": back}, status=status)
+
+
+def is_new() -> bool:
+    """Whether nobody works here yet, so that nobody could sign in."""
+    return not Operator.objects.exists()
 
 
 def first_page(operator: Operator) -> str:
@@ -87,6 +92,19 @@ def choose_theme(request: DeskRequest) -> HttpResponse:
         reason = f"Chose how the desk looks: {THEMES[theme].lower()}"
         with acting(request.actor, reason=reason, request_id=request.request_id):
             Operator.objects.filter(pk=request.operator.pk).update(theme=theme)
+    return HttpResponseRedirect(way_back(request))
+
+
+@require_POST
+def choose_clock(request: DeskRequest) -> HttpResponse:
+    """Remember in which zone this person reads times; "" is the desk's."""
+    zone = request.POST.get("zone", "")
+    if zone and zone not in ZONES:
+        return HttpResponse("There is no such zone to choose.", status=400)
+    if zone != request.operator.time_zone:
+        reason = f"Chose to read times in {city(zone) if zone else 'the zone of the desk'}"
+        with acting(request.actor, reason=reason, request_id=request.request_id):
+            Operator.objects.filter(pk=request.operator.pk).update(time_zone=zone)
     return HttpResponseRedirect(way_back(request))
 
 

@@ -206,6 +206,17 @@ def all_states(family: str) -> list[Shown]:
     return list(STATES[family].values())
 
 
+@register.simple_tag(takes_context=True)
+def tables_address(context: Context) -> str:
+    """Where the tables of this page are offered as files, exactly as the page shows them."""
+    request = context.get("request")
+    if request is None:
+        return ""
+    query = request.GET.copy()
+    query["tables"] = "list"
+    return f"?{query.urlencode()}"
+
+
 # --- Places ---------------------------------------------------------------------------------------
 
 

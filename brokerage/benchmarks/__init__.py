@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from brokerage.benchmarks import margin, posting, price_to_browser, reads, verifying, what_if
+from brokerage.benchmarks import board, margin, posting, price_to_browser, reads, verifying, what_if
 
 # Measures in a scratch cluster; returns the object to print. The first argument asks for a
 # minute's worth; margin, price_to_browser and what_if take `accounts` too.
 Measure = Callable[..., dict[str, Any]]
 
 BENCHMARKS: dict[str, Measure] = {
+    "board": board.measure,
     "margin": margin.measure,
     "posting": posting.measure,
     "price_to_browser": price_to_browser.measure,

@@ -17,9 +17,13 @@ ROLES = (Role.RISK, Role.ADMINISTRATOR, Role.ADMINISTRATOR)
 
 
 def signed_in(scratch: Scratch) -> str:
-    """Found the desk, sign somebody of risk in, and return the key of the session."""
+    """Found the desk of the firm, sign somebody of risk in; the key of the session."""
     pool = Pool.objects.get(pk=scratch.pool)
-    entity = LegalEntity.objects.get(pk=pool.legal_entity_id)
+    return signed_in_at(LegalEntity.objects.get(pk=pool.legal_entity_id))
+
+
+def signed_in_at(entity: LegalEntity) -> str:
+    """Found the desk of a legal entity, sign somebody of risk in; the key of the session."""
     with acting(BENCH, reason="The people of the benchmark"):
         people = [
             Operator.objects.create(

@@ -17,7 +17,7 @@ from margin.models import MarginCall
 from margin.screens.calls import ACKNOWLEDGE
 from margin.screens.visible import calls_here, entity_here
 
-CALLS_MAX = 200
+CALLS_MAX = 500
 REASON_LENGTH_MIN, REASON_LENGTH_MAX = 3, 2000
 
 

@@ -188,6 +188,7 @@ def board_listing(request: DeskRequest) -> Listing[MarginCall]:
         filters=board_filters(request),
         default_sort="-state",
         tabs="state",
+        by_keys=True,
     )
 
 

@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 from django.db.models import Q, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from accounts.clock import shown_day
 from accounts.drawing import Chart, chart
-from accounts.figures import grouped
+from accounts.figures import WIDE, grouped
 from margin.levels import levels_of
 from margin.models import MarginResult
 from margin.run_rows import INSIDE_DAYS
 
 DAYS_SHOWN = 30
+RATIO_SHOWN_MAX = Decimal(200)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -48,6 +50,40 @@ class ScopeHistory:
             days=axis_days([each.run.business_day for each in self.results]),
             words=self.words,
         )
+
+    @property
+    def ratios(self) -> list[Decimal | None]:
+        """Maintenance margin over equity on each day; None where equity is not above 0."""
+        return [
+            WIDE.divide(each.maintenance_margin, each.equity) if each.equity > 0 else None
+            for each in self.results
+        ]
+
+    @property
+    def lines(self) -> list[tuple[MarginResult, Decimal | None]]:
+        """Each day with its ratio, for the table."""
+        return list(zip(self.results, self.ratios, strict=True))
+
+    @property
+    def ratio_chart(self) -> Chart | None:
+        """The margin ratio in per cent; at its top where it is more, or nothing is left."""
+        if len(self.results) < 2:
+            return None
+        shown = [
+            RATIO_SHOWN_MAX if ratio is None else min(ratio * 100, RATIO_SHOWN_MAX)
+            for ratio in self.ratios
+        ]
+        first, last = ("nothing left" if r is None else f"{r:.1%}" for r in self._ends)
+        return chart(
+            [("lq", [Decimal(100)] * len(shown)), ("eq", shown)],
+            days=axis_days([each.run.business_day for each in self.results]),
+            words=f"Maintenance margin over equity, per cent: {first} at first, {last} at last; "
+            "the line at 100 is where nothing is spare; figures in the table below",
+        )
+
+    @property
+    def _ends(self) -> tuple[Decimal | None, Decimal | None]:
+        return self.ratios[0], self.ratios[-1]
 
     @property
     def words(self) -> str:

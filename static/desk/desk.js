@@ -6,5 +6,6 @@ import "./live.js";
 import "./menus.js";
 import "./refusals.js";
 import "./selection.js";
+import "./sliders.js";
 import "./stream.js";
 import "./theme.js";

@@ -1,7 +1,7 @@
 // One stream per page. Its messages name what changed ("margin", "prices"); a region of the page
 // that rests on it loads itself again. "beat 16:05:42 EST" comes every few seconds; when it does
-// not, the page says that its numbers may be old, and tries again.
-const SILENT_FOR_MS = 12_000;
+// not, the page says within ten seconds that its numbers may be old, and tries again.
+const SILENT_FOR_MS = 7_000;
 const PAUSES = [1, 2, 4, 8, 15];
 
 const strip = document.querySelector("[data-stream]");
@@ -82,7 +82,10 @@ function lose() {
 
 function watch() {
   const now = performance.now();
-  if (source && now - heardAt > SILENT_FOR_MS) lose();
+  if (source && now - heardAt > SILENT_FOR_MS) {
+    lose();
+    failures = Math.max(failures, 2); // silence has been long enough to say so at once
+  }
   if (source) return;
   const left = Math.max(0, Math.ceil((retryAt - now) / 1000));
   if (failures > 1) {

@@ -41,6 +41,7 @@ MATRIX = {
     "report.export": "yes yes yes yes yes yes no",
     "external.import": "yes yes no no no no no",
     "price.take": "yes yes no no no no no",
+    "view.keep": "yes yes yes yes yes no no",
     "model.audit": "no yes no yes no yes no",
 }
 READING = {
