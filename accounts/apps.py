@@ -15,6 +15,10 @@ class AccountsConfig(AppConfig):
         "accounts_approvallimit",
         "accounts_approvalrecord",
         "accounts_auditrow",
+        "accounts_dutyconflict",
+        "accounts_emergencyreview",
+        "accounts_emergencyrule",
+        "accounts_signinrule",
         "accounts_limituse",
         "accounts_sealblock",
         "accounts_sealepoch",
@@ -34,8 +38,10 @@ class AccountsConfig(AppConfig):
         "accounts_marginaccount",
         "accounts_operator",
         "accounts_personkey",
+        "accounts_recoverycode",
         "accounts_rolegrant",
         "accounts_scope",
+        "accounts_secondfactor",
     )
     # The root of a block covers its leaves.
     derived_tables = {"accounts_sealleaf": ("history_is_append_only", "leaf_is_of_the_next_block")}

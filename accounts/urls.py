@@ -2,12 +2,20 @@
 
 from django.urls import URLPattern, path, re_path
 
-from accounts.screens import door, inbox, limits, people, record, retention
+from accounts.screens import door, inbox, limits, me, people, record, retention
 
 app_name = "accounts"
 
 urlpatterns: list[URLPattern] = [
     path("sign-in/", door.sign_in, name="sign-in"),
+    path("sign-in/second/", door.second, name="sign-in-second"),
+    path("sign-in/kept/", door.kept_input, name="kept"),
+    path("me/", me.me, name="me"),
+    path("me/factors/begin/", me.factor_begin, name="factor-begin"),
+    path("me/factors/<uuid:factor_id>/confirm/", me.factor_confirm, name="factor-confirm"),
+    path("me/factors/<uuid:factor_id>/remove/", me.factor_remove, name="factor-remove"),
+    path("me/recovery/", me.recovery_new, name="recovery-new"),
+    path("me/sessions/end/", me.sessions_end, name="me-sessions-end"),
     path("sign-out/", door.sign_out, name="sign-out"),
     path("theme/", door.choose_theme, name="theme"),
     path("legal-entity/", door.choose_legal_entity, name="legal-entity"),

@@ -28,6 +28,14 @@ from accounts.models.retention import (
     RetentionRule,
 )
 from accounts.models.seals import SealEpoch
+from accounts.models.sign_in import (
+    DutyConflict,
+    EmergencyReview,
+    EmergencyRule,
+    RecoveryCode,
+    SecondFactor,
+    SignInRule,
+)
 from accounts.models.trail import (
     Act,
     Approval,
@@ -51,6 +59,9 @@ __all__ = [
     "AuditRow",
     "Bucket",
     "Client",
+    "DutyConflict",
+    "EmergencyReview",
+    "EmergencyRule",
     "Erasure",
     "GroupMember",
     "LegalEntity",
@@ -62,6 +73,7 @@ __all__ = [
     "OwnerClass",
     "PersonKey",
     "Purge",
+    "RecoveryCode",
     "Redaction",
     "RetentionClass",
     "RetentionRule",
@@ -71,5 +83,7 @@ __all__ = [
     "SealBlock",
     "SealEpoch",
     "SealLeaf",
+    "SecondFactor",
     "SignInFailure",
+    "SignInRule",
 ]
