@@ -58,9 +58,11 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how requests of this app are shown and applied."""
-        from accounts import agreements, limits, people, retention
+        from accounts import agreements, duties, limits, people, retention, sign_in_rules
 
         agreements.register()
+        duties.register()
         limits.register()
         people.register()
         retention.register()
+        sign_in_rules.register()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha1, sha256
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -273,7 +274,7 @@ def spend_totp(operator: Operator, code: str, *, now: datetime) -> None:
     raise WrongCodeError
 
 
-def spend(statement: str, *values: object, reason: str) -> None:
+def spend(statement: str, *values: Any, reason: str) -> None:  # noqa: ANN401
     """Spend something in an act of the door; what was spent before reads as wrong."""
     try:
         with acting(Actor.sign_in(), reason=reason):
@@ -284,7 +285,7 @@ def spend(statement: str, *values: object, reason: str) -> None:
         raise WrongCodeError from refused
 
 
-def called(statement: str, *values: object) -> object:
+def called(statement: str, *values: Any) -> object:  # noqa: ANN401
     """Call a function of the database inside an act, and return what it returns."""
     with refusals(), connection.cursor() as cursor:
         cursor.execute(statement, values)

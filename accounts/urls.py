@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path, re_path
 
-from accounts.screens import door, inbox, limits, me, people, record, retention
+from accounts.screens import door, duties, inbox, limits, me, people, record, retention
 
 app_name = "accounts"
 
@@ -30,6 +30,16 @@ urlpatterns: list[URLPattern] = [
     path("retention/", retention.retention_page, name="retention"),
     path("retention/<path:code>/", retention.client_retention, name="client-retention"),
     path("people/", people.people_page, name="people"),
+    path("people/rights/", duties.rights_page, name="rights"),
+    re_path(r"^people/rights\.(?P<form>csv|json)$", duties.rights_export, name="rights-export"),
+    path("people/sign-in/", duties.sign_in_rule, name="sign-in-rule"),
+    path("people/conflicts/", duties.conflict_new, name="conflict-new"),
+    path("people/of/<str:username>/sessions/", duties.person_sessions, name="person-sessions"),
+    path("people/of/<str:username>/factors/", duties.factors_reset, name="factors-reset"),
+    path("emergency/", duties.emergency_page, name="emergency"),
+    path("emergency/take/", duties.emergency_take, name="emergency-take"),
+    path("emergency/<int:grant_id>/end/", duties.emergency_end, name="emergency-end"),
+    path("emergency/<int:grant_id>/review/", duties.emergency_review, name="emergency-review"),
     path("people/grant/", people.request_grant, name="people-grant"),
     path("people/revoke/<int:grant_id>/", people.request_revocation, name="people-revoke"),
 ]

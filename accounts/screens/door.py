@@ -146,7 +146,8 @@ def way_back(request: HttpRequest) -> str:
     is_ours = url_has_allowed_host_and_scheme(
         asked, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return asked if is_ours and asked.startswith("/") else "/"
+    is_plain = asked.startswith("/") and asked.isprintable()
+    return asked if is_ours and is_plain else "/"
 
 
 @require_POST

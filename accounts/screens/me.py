@@ -82,13 +82,15 @@ def factor_begin(request: DeskRequest) -> HttpResponse:
 def factor_confirm(request: DeskRequest, factor_id: UUID) -> HttpResponse:
     """Take a code generator into use; the first one comes with recovery codes."""
     is_first = not factors.factors_of(request.operator).exists()
-    acts = {"actor": request.actor, "request_id": request.request_id}
+    actor, request_id = request.actor, request.request_id
     try:
         factors.confirm_totp(
             request.operator, factor_id, code=request.POST.get("code", "")[:40],
-            now=timezone.now(), **acts,
+            now=timezone.now(), actor=actor, request_id=request_id,
         )  # fmt: skip
-        codes = factors.new_recovery_codes(request.operator, **acts) if is_first else []
+        codes = []
+        if is_first:
+            codes = factors.new_recovery_codes(request.operator, actor=actor, request_id=request_id)
     except WrongCodeError:
         text = "That is not the code of now. Look at the clock of the device, and try the next."
         return me_page(request, problem=text, status=400)
