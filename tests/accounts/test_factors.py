@@ -168,6 +168,7 @@ def test_a_sealed_secret_opens_for_its_person_alone(desk: Desk) -> None:
         factors.open_secret(SecondFactor(operator_id=2, secret=sealed))
 
 
+# The rule is `recovery_code_is_used_once`.
 def test_a_recovery_code_is_good_once_however_it_is_typed(desk: Desk) -> None:
     operator = desk[Role.RISK]
     _, codes = enrolled(operator)

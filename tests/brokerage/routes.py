@@ -115,7 +115,7 @@ def objects() -> dict[tuple[str, str], Any]:
         ("", "number"): getattr(call, "number", "MC-0"),
         ("", "call"): getattr(call, "number", "MC-0"),
         ("", "day"): str(getattr(day, "day", "2031-03-03")),
-        ("", "name"): "house",
+        ("", "name"): "delta",
         ("report-detail", "name"): "client-money",
         ("", "kind"): "source",
         ("margin:policy-new", "kind"): "haircut",
