@@ -5,7 +5,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
 from accounts import api as accounts_api
-from accounts import api_limits, api_retention
+from accounts import api_limits, api_proof, api_retention
 from brokerage import api_days, api_jobs, api_prices
 from ledger import api as ledger_api
 from ledger import api_buckets as ledger_api_buckets
@@ -19,6 +19,7 @@ router = DefaultRouter(trailing_slash=True)
 for resources in (
     accounts_api,
     api_retention,
+    api_proof,
     ledger_api,
     api_times,
     api_statement,

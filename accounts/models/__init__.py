@@ -29,6 +29,14 @@ from accounts.models.retention import (
     RetentionRule,
 )
 from accounts.models.seals import SealEpoch
+from accounts.models.sign_in import (
+    DutyConflict,
+    EmergencyReview,
+    EmergencyRule,
+    RecoveryCode,
+    SecondFactor,
+    SignInRule,
+)
 from accounts.models.trail import (
     Act,
     Approval,
@@ -53,6 +61,9 @@ __all__ = [
     "AuditRow",
     "Bucket",
     "Client",
+    "DutyConflict",
+    "EmergencyReview",
+    "EmergencyRule",
     "Erasure",
     "GroupMember",
     "InstructionRule",
@@ -66,6 +77,7 @@ __all__ = [
     "PaymentInstruction",
     "PersonKey",
     "Purge",
+    "RecoveryCode",
     "Redaction",
     "RetentionClass",
     "RetentionRule",
@@ -76,5 +88,7 @@ __all__ = [
     "SealBlock",
     "SealEpoch",
     "SealLeaf",
+    "SecondFactor",
     "SignInFailure",
+    "SignInRule",
 ]
