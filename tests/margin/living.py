@@ -7,10 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from django.utils import timezone
-
 from accounts.audit import Actor
-from accounts.models import Agreement, LegalEntity, Role
+from accounts.models import Agreement, LegalEntity, Role, Scope
 from brokerage.inbox.cycle import run_day
 from brokerage.synthetic import DEMO, write_firm
 from ledger.models import Asset, Location
@@ -41,7 +39,7 @@ class PastFirm:
 
 def past_firm(folder: Path) -> PastFirm:
     """Run two days, the second a crash with many calls, and found the desk."""
-    days = write_firm(folder, accounts=120, seed=5, first_day=PAST, days=2, profile=DEMO)
+    days = write_firm(folder, accounts=40, seed=5, first_day=PAST, days=2, profile=DEMO)
     crash(days[1] / "prices.csv")
 
     def book() -> PastFirm:
@@ -49,17 +47,26 @@ def past_firm(folder: Path) -> PastFirm:
             run_day(day)
         return PastFirm(found_desk(entity=LegalEntity.objects.get()))
 
-    return staged("a crash of 120 accounts of the past", book)
+    return staged("a crash of 40 accounts of the past", book)
 
 
 def open_calls() -> list[MarginCall]:
-    """Open maintenance calls with what payments need, by number."""
+    """Open maintenance calls into whose scope can be paid, by number."""
     return list(
         MarginCall.objects.open()
-        .filter(kind="maintenance")
+        .filter(kind="maintenance", scope__bucket__code="FREE")
+        .filter(scope__bucket__account__owner_class="CLIENT")
         .select_related("scope__bucket__account", "first_result__agreement_version", "last_result")
         .order_by("number")
     )
+
+
+def client_scopes() -> list[Scope]:
+    """Scopes of clients into which money can be paid, by account."""
+    found = Scope.objects.filter(
+        bucket__code="FREE", bucket__account__mode="cross", bucket__account__owner_class="CLIENT"
+    )
+    return list(found.order_by("bucket__account__code"))
 
 
 def pay(call: MarginCall, amount: Decimal, *, key: str = "") -> None:
@@ -146,12 +153,18 @@ class Life:
         assert call.state == state
         return call
 
-    def draft(self, like: MarginCall) -> MarginCall:
-        """A drafted initial call on the scope of another call."""
+    def draft(self, scope: Scope) -> MarginCall:
+        """A drafted initial call on a scope."""
         return draft_initial_call(
-            like.scope, deficiency=D("5000"), trade_day=timezone.now().date(), reason=WHY,
+            scope, deficiency=D("5000"), trade_day=PAST, reason=WHY,
             actor=person(self.firm.desk[Role.OPERATIONS]),
         )  # fmt: skip
+
+    def draft_anew(self, scope: Scope) -> MarginCall:
+        """A draft on a scope, whose initial call of before is met first."""
+        for there in MarginCall.objects.open().filter(scope=scope, kind="initial"):
+            self.bring(there, "met")
+        return self.draft(scope)
 
 
 def way_to(start: str, goal: str) -> list[str]:
