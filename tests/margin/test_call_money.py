@@ -134,7 +134,7 @@ def test_an_initial_call_is_met_by_what_is_paid_in_alone(life: Life) -> None:
     assert is_sound()
 
 
-def test_a_run_that_finds_more_missing_numbers_an_increment(firm: PastFirm) -> None:
+def test_a_run_that_finds_more_missing_numbers_an_increment(firm: PastFirm, owner: Any) -> None:
     call = open_calls()[0]
     asked = call.amount
     pay(call, D("100.00"))
@@ -145,14 +145,24 @@ def test_a_run_that_finds_more_missing_numbers_an_increment(firm: PastFirm) -> N
         settled = settle_run(run)
     assert settled.changed >= 1
     call.refresh_from_db()
-    (part,) = call.increments.all()
-    assert (part.number, part.amount, call.amount) == (1, D("100.00"), asked)
+    before = call.increments.count() - 1
+    part = call.increments.order_by("number").last()
+    assert part is not None
+    assert (part.number, part.amount, call.amount) == (before + 1, D("100.00"), asked)
     assert call.state == "partially_met"
     assert part.due_at == run.as_of + call.first_result.agreement_version.call_due_for
-    assert [each.number for each in left_of(call)] == [0, 1]
+    assert sum(each.amount for each in left_of(call)) == asked
+    assert left_of(call)[-1] == (part.number, D("100.00"), part.due_at)
     with acting(DESK, reason="Again"):
         assert settle_run(run).changed == 0
-    assert call.increments.count() == 1
+    assert call.increments.count() == before + 1
+    with raw_refused("call_increments_are_numbered_in_order"), raw_act(owner):
+        owner.execute(
+            "INSERT INTO margin_callincrement (call_id, number, amount, issued_at, due_at, run_id)"
+            " SELECT call_id, number + 2, amount, issued_at, due_at, run_id"
+            " FROM margin_callincrement WHERE id = %s",
+            [part.pk],
+        )
 
 
 # ---------------------------------------------------------------- terms, by two people
