@@ -109,6 +109,7 @@ STATES: dict[str, dict[str, Shown]] = {
         "feed": Shown("watch", "clock", "Late feed"),
         "option_expiry": Shown("liq", "clock", "Expiry"),
         "check": Shown("liq", "clock", "Check overdue"),
+        "call": Shown("liq", "bell", "Margin call"),
     },
 }
 

@@ -54,6 +54,7 @@ app.conf.beat_schedule = {
     "watch that margin is checked": every(10, "watch_coverage"),
     "store the horizon": every(60, "store_horizon"),
     "keep checkpoints": every(300, "keep_checkpoints"),
+    "keep the clocks of calls": every(60, "keep_call_clocks"),
     "accrue interest": every(300, "accrue_interest"),
     "propose margin": every(300, "propose_margin"),
     "let go what is past its date": every(3600, "purge_records"),

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("margin", "0016_result_index"),
+        ("margin", "0018_call_claims"),
     ]
 
     operations = [

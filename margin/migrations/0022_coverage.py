@@ -15,6 +15,7 @@ TASKS = [
     ("dislocation", "One source far from the others"),
     ("feed", "Feed later than promised"),
     ("option_expiry", "Option over and not settled"),
+    ("call", "Margin call that needs somebody"),
     ("payment", "Payment to look after"),
     ("check", "Margin not checked in time"),
 ]

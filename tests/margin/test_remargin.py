@@ -14,10 +14,11 @@ from brokerage.inbox.cycle import run_day
 from ledger.horizons import store_horizon
 from margin.affected_calls import affected_calls
 from margin.book.columns import NotInColumnsError, read_columns
+from margin.call_acts import become
 from margin.calls import settle_run
 from margin.column_runs import record_columns
 from margin.engine.policies import CROWDING
-from margin.models import MarginCall, MarginRun, Mark, Task
+from margin.models import CallEvent, MarginCall, MarginRun, Mark, Task
 from margin.remargin import (
     Standing,
     WholeRunNeededError,
@@ -245,9 +246,13 @@ def test_calls_are_numbered_on_beyond_ten_thousand(days: list[Path]) -> None:
     with acting(DESK, reason="Calls of a large house"):
         for number in ("9999", "10000"):
             call = MarginCall.objects.create(**kept | ended | {"number": prefix + number})
-            MarginCall.objects.filter(pk=call.pk).update(
-                state="met", ended_at=as_of, end_reason="collateral_received"
+            CallEvent.objects.create(
+                call=call, event="issued", to_state="issued", occurred_at=as_of
             )
+            become(
+                call, "met", at=as_of, text="Large house", ended_at=as_of,
+                end_reason="collateral_received",
+            )  # fmt: skip
     with acting(DESK, reason="Run what was touched and settle it"):
         run = record_touched(touched)
         assert run is not None
