@@ -162,7 +162,8 @@ def record_columns(read: ColumnInputs, *, business_day: date, purpose: str) -> M
         computing = _blocks(ready, run_id=run_id)
         with closing(_copied(computing, ready.ground_text, run_id=run_id)) as copied:
             for block in copied:
-                rows.append(thread.submit(block.rows, run_id))
+                if not rows:  # the server does not wait for the first; the others can wait for it
+                    rows.append(thread.submit(block.rows, run_id))
                 blocks.append(block)
         done = _together(ready, blocks)
         run = MarginRun.objects.create(
@@ -181,6 +182,7 @@ def record_columns(read: ColumnInputs, *, business_day: date, purpose: str) -> M
             scope_count=len(read.scopes),
             layout=MarginRun.Layout.COLUMNS,
         )
+        rows.extend(thread.submit(block.rows, run_id) for block in blocks[1:])
         _copy_results(rows)
     copy_rows([each.result for block in blocks for each in block.odd.values()])
     copy_rows(
