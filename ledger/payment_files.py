@@ -127,7 +127,8 @@ def _order(payments: Sequence[Payment], *, created_at: datetime) -> Order:
 def _in_full(payment: Payment) -> Decimal:
     """The amount with all the decimals of its asset, as banks write it."""
     with localcontext(EXACT):
-        return payment.amount.quantize(Decimal(1).scaleb(-payment.asset.scale))
+        written: Decimal = payment.amount.quantize(Decimal(1).scaleb(-payment.asset.scale))
+        return written
 
 
 def _message_id(payments: Sequence[Payment]) -> str:
