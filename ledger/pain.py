@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from accounts.figures import plain
 from accounts.payees import Payee, is_iban
 
 NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
@@ -23,7 +22,7 @@ ACCOUNT_LENGTH_MAX: Final = 34
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One payment as the bank reads it."""
+    """One payment as the bank reads it; the amount has the decimals of its asset."""
 
     end_to_end_id: str
     payee: Payee
@@ -98,7 +97,7 @@ def _check(order: Order) -> None:
 
 def _totals(parent: Element, order: Order) -> None:
     _text(parent, "NbOfTxs", str(len(order.transfers)))
-    _text(parent, "CtrlSum", plain(order.control_sum))
+    _text(parent, "CtrlSum", format(order.control_sum, "f"))
 
 
 def _account(parent: Element, number: str) -> None:
@@ -112,7 +111,7 @@ def _account(parent: Element, number: str) -> None:
 def _transfer(parent: Element, transfer: Transfer) -> None:
     _text(SubElement(parent, "PmtId"), "EndToEndId", transfer.end_to_end_id)
     amount = SubElement(SubElement(parent, "Amt"), "InstdAmt", Ccy=transfer.currency)
-    amount.text = plain(transfer.amount)
+    amount.text = format(transfer.amount, "f")
     if transfer.payee.bic:
         agent = SubElement(SubElement(parent, "CdtrAgt"), "FinInstnId")
         _text(agent, "BICFI", transfer.payee.bic)

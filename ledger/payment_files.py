@@ -11,6 +11,7 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -24,6 +25,7 @@ from accounts.exports import to_csv
 from accounts.figures import grouped
 from accounts.models import Approval
 from accounts.payees import Payee
+from ledger.exact import EXACT
 from ledger.models import Location, Payment, PaymentFile, PaymentInFile
 from ledger.pain import Order, Transfer, pain_001
 from ledger.payments import State, agreed, step
@@ -116,10 +118,17 @@ def _order(payments: Sequence[Payment], *, created_at: datetime) -> Order:
         debtor=place.account_title or place.code,
         debtor_account=place.account_number or place.code,
         transfers=[
-            Transfer(p.end_to_end_id, Payee.of(p.instruction), p.amount, p.asset.code)
+            Transfer(p.end_to_end_id, Payee.of(p.instruction), _in_full(p), p.asset.code)
             for p in payments
         ],
     )
+
+
+def _in_full(payment: Payment) -> Decimal:
+    """The amount with all the decimals of its asset, as banks write it."""
+    with localcontext(EXACT):
+        written: Decimal = payment.amount.quantize(Decimal(1).scaleb(-payment.asset.scale))
+        return written
 
 
 def _message_id(payments: Sequence[Payment]) -> str:

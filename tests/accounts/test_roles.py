@@ -34,6 +34,7 @@ MATRIX = {
     "segregation.state": "yes no yes yes no no no",
     "release.withdrawal": "yes no yes no no no no",
     "bucket.move": "yes no yes no no no no",
+    "payment.file": "yes no yes no no no no",
     "client.reconcile": "yes no yes no no no no",
     "block.set": "yes yes no yes no no no",
     "block.lift": "no yes no yes no no no",

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from accounts.audit import RefusedError
+from accounts.audit import RefusedError, acting
 from accounts.models import Role
 from ledger.models import PaymentFile, PaymentInFile
 from ledger.payment_files import (
@@ -19,7 +19,9 @@ from ledger.payment_files import (
     request_abandon,
     write_files,
 )
-from tests.margin.paying import DAY, JOB, WHY, PayingFirm, again, moved, paying_firm
+from margin.models import Task
+from margin.payment_outcomes import settle_lines
+from tests.margin.paying import AT, DAY, JOB, WHY, PayingFirm, again, moved, paying_firm
 
 NS = {"p": "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"}
 
@@ -60,7 +62,7 @@ def test_a_file_says_every_payment_with_its_count_and_sum(firm: PayingFirm) -> N
     assert said(".//p:NbOfTxs") == ["2", "2"]
     assert said(".//p:CtrlSum") == ["100.05", "100.05"]
     assert said(".//p:ReqdExctnDt/p:Dt") == [DAY.isoformat()]
-    expected = {first.end_to_end_id: "100", second.end_to_end_id: "0.05"}
+    expected = {first.end_to_end_id: "100.00", second.end_to_end_id: "0.05"}
     amounts = dict(zip(said(".//p:EndToEndId"), said(".//p:InstdAmt"), strict=True))
     assert amounts == expected
     assert said(".//p:Cdtr/p:Nm") == ["Ada Example"] * 2
@@ -119,6 +121,23 @@ def test_an_abandoned_file_is_never_sent_and_its_payments_go_into_a_next(
     ]  # fmt: skip
     assert payment.end_to_end_id.encode() in bytes(second.content)
     assert send(firm, second)
+
+
+def test_a_file_of_which_the_bank_has_paid_one_already_is_not_sent(firm: PayingFirm) -> None:
+    one, other = firm.in_file("100.00", "50.00")
+    abandon(firm, PaymentFile.objects.get())
+    (second,) = write(firm)
+    # The file that was abandoned had gone out after all.
+    firm.lines((one.end_to_end_id, "-100.00", ""))
+    with acting(JOB, reason="Lines of a test"):
+        settle_lines(DAY, at=AT)
+    assert (again(one).state, again(other).state) == ("confirmed", "in_file")
+    assert Task.objects.get(kind="payment").key == f"differs:{one.end_to_end_id}"
+    before = moved()
+    with pytest.raises(RefusedError) as refused:
+        send(firm, second)
+    assert (refused.value.rule, moved()) == ("payment_file_is_sent_whole", before)
+    assert PaymentFile.objects.get(pk=second.pk).state == "written"
 
 
 def test_who_asks_to_abandon_does_not_agree(firm: PayingFirm) -> None:
