@@ -61,7 +61,7 @@ def test_a_dispute_with_the_clients_file_is_shown_beside_ours(firm: PastFirm) ->
     assert "undisputed_is_what_the_file_says" in wrong.content.decode()
     assert standing() == before
     assert post(result.initial_margin - theirs).status_code == 302
-    assert CallDispute.objects.get().content.tobytes() == file.encode()
+    assert bytes(CallDispute.objects.get().content) == file.encode()
     page = browser.get(reverse("margin:call", args=[call.number])).content.decode()
     assert "Dispute: price or mark" in page
     assert "theirs.csv" in page
