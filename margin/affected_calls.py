@@ -133,7 +133,9 @@ def _results(run: MarginRun, named: Q, *, where: Q | None = None) -> dict[int, M
 
 
 def _calls() -> "models.QuerySet[MarginCall]":
-    return MarginCall.objects.select_related("first_result", "last_result__run")
+    """Of maintenance: an initial call rests on trades, not on the run that knew its scope."""
+    of_runs = MarginCall.objects.filter(kind=MarginCall.Kind.MAINTENANCE)
+    return of_runs.select_related("first_result", "last_result__run")
 
 
 def _open_before(original: MarginRun) -> dict[int, MarginCall]:

@@ -27,9 +27,11 @@ from margin.call_disputes import (
 )
 from margin.call_promises import promise_payment
 from margin.call_reliefs import request_relief
+from margin.initial_calls import NoCallError
 from margin.models import CallEvent, MarginCall
 from margin.screens.carrying import ExtendForm, account_of
 from margin.screens.claims import AgreeForm, DisputeForm, PromiseForm
+from margin.screens.initial_calls import InitialCallForm, drafted
 from margin.screens.visible import CALL_ACCOUNT, of_accounts
 
 
@@ -115,6 +117,22 @@ class MarginCallViewSet(
     def list(self, request: Request, *args: object, **kwargs: object) -> Response:
         """Calls of the filter."""
         return super().list(request, *args, **kwargs)
+
+    @extend_schema(request=None, responses={201: MarginCallSerializer})
+    def create(self, request: Request) -> Response:
+        """Draft an initial call: `scope`, `deficiency`, `trade_day`, `reason`."""
+        http = http_of(request)
+        form = InitialCallForm(sent(request))
+        if not form.is_valid():
+            return Response(form.errors.get_json_data(), status=422)
+        try:
+            call = drafted(http, form)
+        except NoCallError as none:
+            return Response({"detail": str(none)}, status=422)
+        except RefusedError as refused:
+            answer = {"rule": refused.rule, "detail": refused.detail}
+            return Response(answer, status=status.HTTP_409_CONFLICT)
+        return Response(self.get_serializer(self.get_queryset().get(pk=call.pk)).data, status=201)
 
     @extend_schema(responses=MarginCallDetailSerializer)
     def retrieve(self, request: Request, *args: object, **kwargs: object) -> Response:

@@ -17,7 +17,8 @@ from ledger.posting import Draft, Posted, register_after_entry
 from margin.asking import ModelRefusedError
 from margin.call_acts import become
 from margin.call_disputes import given_up
-from margin.call_promises import keep_promises
+from margin.call_promises import in_transit, keep_promises
+from margin.call_terms import rules_of
 from margin.engine.exact import ONE, ZERO, exact, round_up
 from margin.engine.inputs import MoneyTerms, SecurityTerms
 from margin.holding import balances_of, newest_gate, standing_of
@@ -41,7 +42,7 @@ def settle_entry(draft: Draft, posted: Posted) -> None:
         .filter(scope__bucket__in=came)
         .select_for_update(of=("self",))
         .select_related("scope__bucket__account")
-        .order_by("pk")
+        .order_by("kind", "pk")  # what comes in pays an initial call first
     )
     if not calls:
         return
@@ -54,7 +55,24 @@ def settle_entry(draft: Draft, posted: Posted) -> None:
         if call.kind == MarginCall.Kind.INITIAL:
             _settle_initial(call, came[_bucket_id(call)], gate=gate, at=now)
         else:
-            _settle(call, gate=gate, at=now, allowed=allowed.get(call.pk, ZERO))
+            with exact():
+                spared = allowed.get(call.pk, ZERO) + _covered_otherwise(call, at=now)
+            _settle(call, gate=gate, at=now, allowed=spared)
+
+
+def _covered_otherwise(call: MarginCall, *, at: datetime) -> Decimal:
+    """What the terms of a maintenance call do not have it ask for: what an open initial call asks
+    for, and what is on its way.
+    """
+    rules, found = rules_of(call), ZERO
+    with exact():
+        if rules.nets_pending:
+            pending = MarginCall.objects.open().exclude(state=State.DRAFT)
+            of_scope = pending.filter(scope=call.scope_id, kind=MarginCall.Kind.INITIAL)
+            found += sum(of_scope.values_list("amount", flat=True), ZERO)
+        if rules.counts_in_transit:
+            found += in_transit([call.scope_id], at=at).get(call.scope_id, ZERO)
+    return found
 
 
 def _bucket_id(call: MarginCall) -> int:

@@ -73,7 +73,12 @@ class Nets:
             return called
         with exact():
             missing = result.initial_margin - result.equity
-        return self._net(result, missing, rules)
+        return amount_to_call(
+            missing, rules,
+            minimum=result.agreement_version.minimum_transfer_amount,
+            in_transit=self.in_transit.get(result.scope_id, ZERO),
+            pending=self.pending.get(result.scope_id, ZERO),
+        )  # fmt: skip
 
     def open_call(self, call: MarginCall, result: MarginResult) -> Decimal:
         """What an open call asks for after a run: it stands until the target is there again.
@@ -85,25 +90,27 @@ class Nets:
             missing = result.initial_margin - result.equity - self.given_up.get(call.pk, ZERO)
         if missing <= 0:
             return ZERO
-        with exact():
-            more = missing - call.amount
         rules = self.rules(result)
         if rules is HOUSE:
             whole: Decimal = round_up(missing, CENTS)
             return whole
-        if more > 0:
-            with exact():
-                raised: Decimal = call.amount + self._net(result, more, rules)
-            return raised
-        with exact():
-            least = (missing / rules.rounding).to_integral_value(ROUND_CEILING) * rules.rounding
-        lowered: Decimal = min(call.amount, least)
-        return lowered
+        return self._by_terms(call, result, missing, rules)
 
-    def _net(self, result: MarginResult, missing: Decimal, rules: CallRules) -> Decimal:
-        return amount_to_call(
-            missing, rules,
-            minimum=result.agreement_version.minimum_transfer_amount,
-            in_transit=self.in_transit.get(result.scope_id, ZERO),
-            pending=self.pending.get(result.scope_id, ZERO),
-        )  # fmt: skip
+    def _by_terms(
+        self, call: MarginCall, result: MarginResult, missing: Decimal, rules: CallRules
+    ) -> Decimal:
+        scope = result.scope_id
+        amount: Decimal = call.amount
+        pending = self.pending.get(scope, ZERO) if rules.nets_pending else ZERO
+        with exact():
+            net = missing - pending
+            # What is on its way pays what is called already; only the rest of it nets a raise.
+            spare = max(self.in_transit.get(scope, ZERO) - amount, ZERO)
+            if net > amount:
+                minimum = result.agreement_version.minimum_transfer_amount
+                more = amount_to_call(net - amount, rules, minimum=minimum, in_transit=spare)
+                return amount + more
+            if net <= 0:
+                return amount
+            least = (net / rules.rounding).to_integral_value(ROUND_CEILING) * rules.rounding
+        return min(amount, least)

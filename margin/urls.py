@@ -24,6 +24,7 @@ from margin.screens import (
     external,
     feeds,
     instructions,
+    initial_calls,
     mode_switch,
     models,
     moves,
@@ -44,6 +45,7 @@ app_name = "margin"
 urlpatterns: list[URLPattern] = [
     path("margin/calls/", calls.call_board, name="calls"),
     path("margin/calls/acknowledge/", bulk.acknowledge_calls, name="calls-acknowledge"),
+    path("margin/calls/initial/", initial_calls.initial_call_new, name="call-initial"),
     path("margin/calls/<str:number>/", call.call_page, name="call"),
     path("margin/calls/<str:number>/acknowledge/", call.acknowledge, name="call-acknowledge"),
     path("margin/calls/<str:number>/acts/<slug:act>/", carrying.carry, name="call-carry"),

@@ -106,5 +106,4 @@ def call_terms_new(request: DeskRequest, code: str) -> HttpResponse:
 
 
 def _label(name: str) -> str:
-    label: str = CallTermsForm.base_fields[name].label or name
-    return label
+    return str(CallTermsForm.base_fields[name].label or name)
