@@ -15,7 +15,13 @@ class AccountsConfig(AppConfig):
         "accounts_approvallimit",
         "accounts_approvalrecord",
         "accounts_auditrow",
+        "accounts_dutyconflict",
+        "accounts_emergencyreview",
+        "accounts_emergencyrule",
+        "accounts_instructionrule",
         "accounts_limituse",
+        "accounts_paymentinstruction",
+        "accounts_signinrule",
         "accounts_sealblock",
         "accounts_sealepoch",
     )
@@ -34,9 +40,11 @@ class AccountsConfig(AppConfig):
         "accounts_marginaccount",
         "accounts_operator",
         "accounts_personkey",
+        "accounts_recoverycode",
         "accounts_rolegrant",
         "accounts_savedview",
         "accounts_scope",
+        "accounts_secondfactor",
     )
     # The root of a block covers its leaves.
     derived_tables = {"accounts_sealleaf": ("history_is_append_only", "leaf_is_of_the_next_block")}
@@ -53,9 +61,20 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Say how requests of this app are shown and applied."""
-        from accounts import agreements, limits, people, retention
+        from accounts import (
+            agreements,
+            duties,
+            limits,
+            payees,
+            people,
+            retention,
+            sign_in_rules,
+        )
 
         agreements.register()
+        duties.register()
         limits.register()
+        payees.register()
         people.register()
         retention.register()
+        sign_in_rules.register()

@@ -12,7 +12,10 @@ from accounts.clock import utc_stamp
 from accounts.figures import plain
 
 STRICT_DECIMAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
-RUNS_AS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet runs: also behind spaces that it drops, and in the wide letters it reads alike.
+RUNS_AS_FORMULA = re.compile(
+    r"[\t\r\n]|[\s\x00-\x20\u00a0\u200b-\u200f\u2060\ufeff\"']*[=+\-@\uff1d\uff0b\uff0d\uff20]"
+)
 
 Scalar = str | int | bool | None
 Record = dict[str, object]
@@ -51,7 +54,7 @@ def cell(value: object) -> str:
     if isinstance(shown, bool):
         return "true" if shown else "false"
     text = json.dumps(shown) if isinstance(shown, dict | list) else str(shown)
-    if text.startswith(RUNS_AS_FORMULA) and not STRICT_DECIMAL.fullmatch(text):
+    if RUNS_AS_FORMULA.match(text) and not STRICT_DECIMAL.fullmatch(text):
         return f"'{text}"
     return text
 

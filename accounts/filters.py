@@ -178,8 +178,8 @@ class Owner:
 
     def options(self) -> list[Option]:
         """Oneself, nobody, and everybody who works at the legal entity."""
-        grants = RoleGrant.objects.filter(
-            legal_entity=self.legal_entity, revoked_xid__isnull=True, operator__is_active=True
+        grants = RoleGrant.objects.held().filter(
+            legal_entity=self.legal_entity, operator__is_active=True
         )
         people = grants.order_by("operator__full_name").values_list(
             "operator__username", "operator__full_name"

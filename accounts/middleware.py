@@ -55,6 +55,10 @@ class LiveSession:
             operators.touch_session(key)
         assert isinstance(request.user, Operator)
         request.operator = request.user
+        request.session_id, request.proved_at = session.pk, session.proved_at
+        request.proof_minutes = getattr(session, "proof_minutes")  # noqa: B009 - annotated
+        is_forced, is_enrolled = getattr(session, "is_forced"), getattr(session, "is_enrolled")  # noqa: B009
+        request.lacks_factor = is_forced and not is_enrolled
         channel = "api" if request.path.startswith("/api/") else "screen"
         request.actor = Actor.person(key, channel=channel)
         place(request)
@@ -63,7 +67,8 @@ class LiveSession:
 def place(request: DeskRequest) -> None:
     """The person's roles, and the legal entity they work at: as chosen, else the first."""
     grants = list(
-        RoleGrant.objects.filter(operator=request.operator, revoked_xid__isnull=True)
+        RoleGrant.objects.held()
+        .filter(operator=request.operator)
         .select_related("legal_entity")
         .order_by("legal_entity__code", "role", "desk")
     )

@@ -13,18 +13,32 @@ from django.contrib import auth
 from django.contrib.auth.hashers import make_password, verify_password
 from django.db import connection
 from django.db.models import Count, Max
+from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts import factors
 from accounts.audit import Actor, acting, refusals
 from accounts.models import Operator, OperatorSession, SignInFailure
 
 TRIES_MAX = 5
 LOCKED_FOR = timedelta(minutes=15)
-SESSION_LIVES_FOR = timedelta(hours=12)
+# How long somebody whose password was right has to show a second factor.
+HALF_WAY_FOR = timedelta(minutes=5)
+HALF_WAY = "half_way"
 USERNAME_LENGTH_MAX = 60
 PASSWORD_LENGTH_MAX = 1024
 BACKEND = "accounts.operators.SessionBackend"
+OF_PERSON = "(accounts_operatorsession.operator_id)"
+# Constant texts, without anything that anybody typed.
+TERMS = {
+    name: RawSQL(f"({query}{OF_PERSON})", ())  # noqa: S611
+    for name, query in (
+        ("proof_minutes", "SELECT proof_minutes FROM accounts.sign_in_terms"),
+        ("is_forced", "SELECT is_forced FROM accounts.sign_in_terms"),
+        ("is_enrolled", "SELECT accounts.has_second_factor"),
+    )
+}
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five")
 
 
@@ -35,6 +49,10 @@ class SignInRefusedError(Exception):
         super().__init__(detail)
         self.rule = rule
         self.detail = detail
+
+
+class SecondFactorAskedError(Exception):
+    """The password was right; who it is has yet to show a second factor."""
 
 
 class SessionBackend:
@@ -68,9 +86,10 @@ def sign_in(
 
     Raises:
         SignInRefusedError: wrong, or the name is locked; the text says how many tries are left.
+        SecondFactorAskedError: right, and `finish_sign_in` comes next.
     """
     now = now or timezone.now()
-    address = str(request.META.get("REMOTE_ADDR", ""))[:60]
+    address = address_of(request)
     tries = count_try(username, address=address, now=now)
     operator = Operator.objects.filter(username=username, is_active=True).first()
     if operator is None:
@@ -82,18 +101,66 @@ def sign_in(
             refuse(operator, tries)
         elif is_outdated:
             operator.set_password(password)
+        if factors.factors_of(operator).exists():
+            stay_half_way(request, operator, now=now)
+            raise SecondFactorAskedError
         open_session(request, operator, address=address, password_changed=is_outdated)
         SignInFailure.objects.filter(username=username).delete()
         return operator
     raise AssertionError("a refusal raises")
 
 
+def address_of(request: HttpRequest) -> str:
+    """Where a request comes from, as the server sees it."""
+    return str(request.META.get("REMOTE_ADDR", ""))[:60]
+
+
+def stay_half_way(request: HttpRequest, operator: Operator, *, now: datetime) -> None:
+    """Remember whose password was right, under a key nobody has seen."""
+    end_session(request.session.session_key)
+    request.session.flush()
+    request.session[HALF_WAY] = [operator.pk, now.timestamp()]
+    request.session.cycle_key()
+
+
+def half_way(request: HttpRequest, *, now: datetime) -> Operator | None:
+    """Whose password was right a moment ago and whose second factor is still to come."""
+    said = request.session.get(HALF_WAY)
+    if said is None or now.timestamp() - said[1] > HALF_WAY_FOR.total_seconds():
+        return None
+    return Operator.objects.filter(pk=said[0], is_active=True).first()
+
+
+def finish_sign_in(request: HttpRequest, *, code: str, now: datetime | None = None) -> Operator:
+    """Let somebody in whose password was right, by a code or a recovery code.
+
+    Raises:
+        SignInRefusedError: it is wrong or was used before, too much time has passed (rule
+            `password_comes_first`), or the name is locked.
+    """
+    now = now or timezone.now()
+    operator = half_way(request, now=now)
+    if operator is None:
+        raise SignInRefusedError("password_comes_first", "Sign in with your password first.")
+    address = address_of(request)
+    tries = count_try(operator.username, address=address, now=now)
+    try:
+        proved = factors.spend_code(operator, code, now=now)
+    except factors.WrongCodeError:
+        refuse(operator, tries, what="That code")
+        raise AssertionError("a refusal raises") from None
+    open_session(request, operator, address=address, proved=f"password,{proved}")
+    SignInFailure.objects.filter(username=operator.username).delete()
+    return operator
+
+
 def count_try(username: str, *, address: str, now: datetime) -> Tries:
     """Count this try as a wrong one before looking at the password, so that no two share a place.
 
     Raises:
-        SignInRefusedError: the name is locked; the try is then not counted.
+        SignInRefusedError: the name or the address is locked; the try is then not counted.
     """
+    refuse_locked_address(address, now=now)
     failures = SignInFailure.objects.filter(username=username)
     before = tries_under(username)
     if before.newest_at is not None and before.newest_at <= now - LOCKED_FOR:
@@ -114,6 +181,16 @@ def tries_under(username: str) -> Tries:
     return Tries(**found)
 
 
+def refuse_locked_address(address: str, *, now: datetime) -> None:
+    """Refuse an address from which too many names were tried; each is locked by itself besides."""
+    tried = SignInFailure.objects.filter(address=address, failed_at__gt=now - LOCKED_FOR)
+    if address and tried.count() >= settings.SIGN_IN_ADDRESS_TRIES_MAX:
+        raise SignInRefusedError(
+            "address_is_not_locked",
+            "Too many wrong tries came from this address. Try again in 15 minutes.",
+        )
+
+
 def refuse_locked(tries: Tries, *, now: datetime) -> None:
     until = tries.locked_until()
     if until is None:
@@ -126,14 +203,14 @@ def refuse_locked(tries: Tries, *, now: datetime) -> None:
     )
 
 
-def refuse(operator: Operator | None, tries: Tries) -> None:
+def refuse(operator: Operator | None, tries: Tries, *, what: str = "User name or password") -> None:
     """Refuse a wrong name or password; the last wrong try under a known name is recorded."""
     left = TRIES_MAX - tries.count
     if left > 0:
         verb = "tries are" if left > 1 else "try is"
         raise SignInRefusedError(
             "name_and_password_fit",
-            f"User name or password is wrong. {NUMBERS[left]} {verb} left before this name is "
+            f"{what} is wrong. {NUMBERS[left]} {verb} left before this name is "
             "locked for 15 minutes.",
         )
     # A name nobody has may be a password typed in the wrong field; it is not kept for ever.
@@ -143,17 +220,22 @@ def refuse(operator: Operator | None, tries: Tries) -> None:
             pass
     raise SignInRefusedError(
         "name_is_not_locked",
-        f"User name or password is wrong. This name is now locked for 15 minutes after "
-        f"{TRIES_MAX} wrong tries.",
+        f"{what} is wrong. This name is now locked for 15 minutes after {TRIES_MAX} wrong tries.",
     )
 
 
 def open_session(
-    request: HttpRequest, operator: Operator, *, address: str = "", password_changed: bool = False
+    request: HttpRequest,
+    operator: Operator,
+    *,
+    address: str = "",
+    password_changed: bool = False,
+    proved: str = "password",
 ) -> str:
     """Begin the operator's session under a key nobody has seen, and return the key."""
     end_session(request.session.session_key)
     request.session.flush()  # nothing of whoever was here before goes on
+    agent = str(request.META.get("HTTP_USER_AGENT", ""))[:200]
     reason = f"{operator.full_name} signed in" + (f" from {address}" if address else "")
     with acting(Actor.sign_in(), reason=reason):
         if password_changed:
@@ -163,8 +245,9 @@ def open_session(
         assert key is not None, "signing in cycles the key"
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT accounts.open_session(%s, %s, make_interval(secs => %s))",
-                [operator.pk, key, SESSION_LIVES_FOR.total_seconds()],
+                "SELECT accounts.open_proved_session("
+                "%s, %s, make_interval(secs => %s), %s, %s, %s)",
+                [operator.pk, key, settings.SESSION_COOKIE_AGE, proved, address, agent],
             )
     return key
 
@@ -189,14 +272,22 @@ def touch_session(session_key: str) -> None:
 
 
 def live_session(session_key: str | None, *, now: datetime) -> OperatorSession | None:
-    """The session behind a key: open, of an active operator, not expired and not left idle."""
+    """The session behind a key: open, of an active operator, not expired and not left idle.
+
+    It carries what is asked of its person, `proof_minutes` and `is_forced`, and whether there is a
+    second factor, `is_enrolled`.
+    """
     if session_key is None:
         return None
     idle_for = timedelta(seconds=settings.SESSION_IDLE_SECONDS)
-    return OperatorSession.objects.filter(
-        key_sha256=sha256(session_key.encode()).digest(),
-        ended_at__isnull=True,
-        expires_at__gt=now,
-        last_seen_at__gt=now - idle_for,
-        operator__is_active=True,
-    ).first()
+    return (
+        OperatorSession.objects.annotate(**TERMS)
+        .filter(
+            key_sha256=sha256(session_key.encode()).digest(),
+            ended_at__isnull=True,
+            expires_at__gt=now,
+            last_seen_at__gt=now - idle_for,
+            operator__is_active=True,
+        )
+        .first()
+    )

@@ -25,7 +25,7 @@ class Person:
 def people_at(legal_entity: LegalEntity) -> list[Person]:
     """Everybody who holds a role at the legal entity, by name."""
     found: dict[Operator, list[RoleGrant]] = defaultdict(list)
-    grants = RoleGrant.objects.filter(legal_entity=legal_entity, revoked_xid__isnull=True)
+    grants = RoleGrant.objects.held().filter(legal_entity=legal_entity)
     for grant in grants.select_related("operator").order_by("operator__full_name", "role", "desk"):
         found[grant.operator].append(grant)
     return [Person(operator, tuple(held)) for operator, held in found.items()]
@@ -106,9 +106,7 @@ def request_erasure(
 
 def held_by(operator: Operator, legal_entity_id: int) -> list[RoleGrant]:
     """The roles somebody holds at a legal entity now."""
-    grants = RoleGrant.objects.filter(
-        operator=operator, legal_entity_id=legal_entity_id, revoked_xid__isnull=True
-    )
+    grants = RoleGrant.objects.held().filter(operator=operator, legal_entity_id=legal_entity_id)
     return list(grants.order_by("role", "desk"))
 
 

@@ -6,8 +6,10 @@ Inside, an act without the right is refused with a sentence that names who can (
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import wraps
 from typing import NamedTuple
+from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
@@ -41,6 +43,7 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
     ),
     "role.manage": ("ask for changes of roles", frozenset({Role.ADMINISTRATOR})),
     "call.acknowledge": ("acknowledge a margin call", frozenset({Role.OPERATIONS, Role.RISK})),
+    "call.carry": ("carry a margin call on", frozenset({Role.OPERATIONS, Role.RISK})),
     "task.take": ("take a task", frozenset({Role.OPERATIONS, Role.RISK})),
     "break.take": ("take a break", frozenset({Role.OPERATIONS, Role.TREASURY})),
     "break.explain": ("explain a break", frozenset({Role.OPERATIONS, Role.TREASURY})),
@@ -54,6 +57,10 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
         frozenset({Role.OPERATIONS, Role.TREASURY, Role.COMPLIANCE}),
     ),
     "release.withdrawal": ("release a withdrawal", frozenset({Role.OPERATIONS, Role.TREASURY})),
+    "payment.file": (
+        "write and send payment files",
+        frozenset({Role.OPERATIONS, Role.TREASURY}),
+    ),
     "bucket.move": ("move between buckets", frozenset({Role.OPERATIONS, Role.TREASURY})),
     "client.reconcile": (
         "compare a client's own locations",
@@ -134,6 +141,10 @@ class DeskRequest(HttpRequest):
     legal_entity: LegalEntity | None
     legal_entities: tuple[LegalEntity, ...]
     request_id: str
+    session_id: UUID
+    proved_at: datetime
+    proof_minutes: int
+    lacks_factor: bool
 
 
 def roles_for(act: str) -> frozenset[str]:
@@ -161,7 +172,7 @@ def roles_of(operator: Operator) -> Roles:
     """The roles an operator holds now."""
     if not operator.is_active:
         return Roles()
-    grants = RoleGrant.objects.filter(operator=operator, revoked_xid__isnull=True)
+    grants = RoleGrant.objects.held().filter(operator=operator)
     held = grants.order_by("legal_entity__code", "role", "desk")
     return Roles(tuple(Held(*row) for row in held.values_list("role", "legal_entity_id", "desk")))
 
@@ -181,10 +192,9 @@ def roles_in(request: HttpRequest | Request) -> Roles:
 
 def who_may(act: str, legal_entity_id: int, *, besides: int | None = None) -> list[str]:
     """Names of the people who may do `act` there, without the one in `besides`."""
-    grants = RoleGrant.objects.filter(
+    grants = RoleGrant.objects.held().filter(
         role__in=roles_for(act),
         legal_entity_id=legal_entity_id,
-        revoked_xid__isnull=True,
         operator__is_active=True,
     )
     if besides is not None:

@@ -108,6 +108,8 @@ STATES: dict[str, dict[str, Shown]] = {
         "dislocation": Shown("call", "split", "Dislocation"),
         "feed": Shown("watch", "clock", "Late feed"),
         "option_expiry": Shown("liq", "clock", "Expiry"),
+        "check": Shown("liq", "clock", "Check overdue"),
+        "call": Shown("liq", "bell", "Margin call"),
     },
 }
 

@@ -32,7 +32,8 @@ FOUR_EYES = Query(
     """,
 )
 
-# The first roles of a legal entity are given by one act; every later one by an approval.
+# The first roles of a legal entity are given by one act; every later one by an approval, or in an
+# emergency by the person alone.
 GIVEN_ROLES = Query(
     "roles_are_given_and_taken_by_two_people",
     "accounts_rolegrant",
@@ -41,9 +42,11 @@ GIVEN_ROLES = Query(
     FROM accounts_rolegrant g
     WHERE (g.granted_xid <> (SELECT min(f.granted_xid) FROM accounts_rolegrant f
                              WHERE f.legal_entity_id = g.legal_entity_id)
+           AND (g.expires_at IS NULL OR g.operator_id IS DISTINCT FROM (
+                    SELECT a.operator_id FROM accounts_act a WHERE a.xid = g.granted_xid))
            AND NOT EXISTS (SELECT FROM accounts_approval a
                            WHERE a.used_xid = g.granted_xid AND a.action_id = 'role.grant'))
-       OR (g.revoked_xid IS NOT NULL
+       OR (g.revoked_xid IS NOT NULL AND g.expires_at IS NULL
            AND NOT EXISTS (SELECT FROM accounts_approval a
                            WHERE a.used_xid = g.revoked_xid AND a.action_id = 'role.revoke'))
     ORDER BY g.id

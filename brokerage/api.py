@@ -5,7 +5,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
 from accounts import api as accounts_api
-from accounts import api_limits, api_retention
+from accounts import api_limits, api_proof, api_retention
 from brokerage import api_days, api_jobs, api_prices
 from ledger import api as ledger_api
 from ledger import api_buckets as ledger_api_buckets
@@ -13,11 +13,13 @@ from ledger import api_conduct, api_interest, api_statement, api_times
 from margin import api as margin_api
 from margin import api_buckets as margin_api_buckets
 from margin import api_mode_switch, api_terms, api_what_if
+from margin import api_payments as margin_api_payments
 
 router = DefaultRouter(trailing_slash=True)
 for resources in (
     accounts_api,
     api_retention,
+    api_proof,
     ledger_api,
     api_times,
     api_statement,
@@ -28,6 +30,7 @@ for resources in (
     api_prices,
     ledger_api_buckets,
     margin_api_buckets,
+    margin_api_payments,
     api_limits,
     api_conduct,
     api_terms,

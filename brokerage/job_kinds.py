@@ -18,6 +18,7 @@ from brokerage.nightly import VERIFY, BookUnsoundError, run_proof
 from brokerage.purge import purge
 from brokerage.remargining import REMARGIN, run_after_day, run_remargin
 from ledger.accrual import AccrualRefusedError
+from margin.call_watch import close_what_is_over, keep_clocks
 from margin.dynamic import propose
 from margin.models import MarginRun
 from margin.restatement import restate
@@ -26,6 +27,7 @@ INBOX_DAY = "inbox.day"
 INTEREST = "interest.day"
 RETENTION = "retention.purge"
 RESTATE = "margin.restate"
+CALL_CLOCKS = "calls.clocks"
 PROPOSE = "margin.propose"
 PRICES_FILE = "prices.file"
 
@@ -102,6 +104,13 @@ def run_proposals(arguments: Mapping[str, Any], progress: Progress) -> dict[str,
     return propose(run, actor=Actor.job(PROPOSE))
 
 
+def run_call_clocks(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Let calls expire and be escalated that are due; what was done before is found done."""
+    progress.report(0, 1, "Look at the clocks of calls")
+    done: dict[str, Any] = {**keep_clocks(actor=Actor.job(CALL_CLOCKS))}
+    return done | {"closed": close_what_is_over(actor=Actor.job(CALL_CLOCKS))}
+
+
 def run_price_file(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Take a price file and run what it touches; a file that was taken before is not again."""
     path = Path(arguments["file"])
@@ -129,6 +138,7 @@ JOB_KINDS: dict[str, JobKind] = {
         refusals=(MarginRun.DoesNotExist, RefusedError),
         topics=("margin",),
     ),
+    CALL_CLOCKS: JobKind(title="Clocks of calls", run=run_call_clocks, topics=("margin",)),
     REMARGIN: JobKind(
         title="Margin at new prices",
         run=run_remargin,
@@ -165,6 +175,6 @@ JOB_KINDS: dict[str, JobKind] = {
 }
 
 __all__ = [
-    "INBOX_DAY", "INTEREST", "JOB_KINDS", "PRICES_FILE", "PROPOSE", "REMARGIN", "RESTATE",
-    "RETENTION", "VERIFY", "JobKind", "Progress",
+    "CALL_CLOCKS", "INBOX_DAY", "INTEREST", "JOB_KINDS", "PRICES_FILE", "PROPOSE", "REMARGIN",
+    "RESTATE", "RETENTION", "VERIFY", "JobKind", "Progress",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from django.db.models import Count, Max
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
+from margin.coverage import coverage
 from margin.feeds import BUCKETS, Latency, feeds_of, latencies
 from margin.models import Mark, Task
 
@@ -51,6 +52,23 @@ def lines() -> Iterator[str]:
         "brokerage_open_tasks",
         "Tasks that wait for a person.",
         [({"kind": kind}, tasks.get(kind, 0)) for kind in Task.Kind.values],
+    )
+    watched = coverage()
+    if watched.last is not None:
+        yield from _gauge(
+            "brokerage_margin_check_age_seconds",
+            "Since every scope was last looked at.",
+            [({}, (watched.at - watched.last).total_seconds())],
+        )
+    yield from _gauge(
+        "brokerage_margin_check_overdue",
+        "Whether a margin check that was promised has not come.",
+        [({}, int(watched.is_missed))],
+    )
+    yield from _gauge(
+        "brokerage_margin_scopes_unchecked",
+        "Scopes of which no standing run says anything.",
+        [({}, watched.unchecked)],
     )
 
 

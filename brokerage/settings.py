@@ -217,6 +217,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     # Ends what has run out; says who asks, in which roles and at which legal entity.
     "accounts.middleware.LiveSession",
+    # Asks again who one is before money moves; keeps what was typed when a session had ended.
+    "brokerage.step_up.StepUp",
     # Every page needs a sign-in unless its view says otherwise.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -293,9 +295,15 @@ SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 12 * 3600
+# A session ends after so many seconds whatever happens, and after so many without a request.
+SESSION_COOKIE_AGE = env_int("SESSION_ABSOLUTE_SECONDS", 12 * 3600, least=300, most=12 * 3600)
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SESSION_IDLE_SECONDS = env_int("SESSION_IDLE_SECONDS", 900, least=60, most=12 * 3600)
+# Wrong tries from one address within 15 minutes, whatever the names. Behind a proxy all people
+# have the proxy's address.
+SIGN_IN_ADDRESS_TRIES_MAX = env_int("SIGN_IN_ADDRESS_TRIES_MAX", 30, least=5, most=10_000)
+# The secret under which second factors are sealed; outside the database, made at first use.
+FACTOR_KEY = Path(env_text("FACTOR_KEY", str(VAR / "keys" / "second_factors"))).absolute()
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
 
@@ -374,7 +382,13 @@ CELERY_ACCEPT_CONTENT = ["json"]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "line": {
+            "()": "brokerage.log_lines.OneLine",
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        }
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env_choice(
         "LOG_LEVEL", "WARNING", among=("DEBUG", "INFO", "WARNING", "ERROR")

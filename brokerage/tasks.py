@@ -14,10 +14,12 @@ from brokerage import jobs, worker
 from brokerage.inbox.price_watch import Watched, ask_for_newest
 from brokerage.inbox.watch import ask_for_next_day
 from brokerage.interest_watch import ask_for_interest
-from brokerage.job_kinds import RETENTION
+from brokerage.job_kinds import CALL_CLOCKS, RETENTION
 from brokerage.nightly import VERIFY, due_proof
 from brokerage.proposal_watch import ask_for_proposals
 from ledger import checkpoints, horizons
+from margin import coverage
+from margin.call_watch import due_steps
 
 watched_prices = Watched()
 
@@ -68,6 +70,12 @@ def watch_prices() -> None:
 
 
 @shared_task  # type: ignore[untyped-decorator]
+def watch_coverage() -> None:
+    """Ask somebody to look where margin is not checked as often as was promised."""
+    coverage.watch_coverage()
+
+
+@shared_task  # type: ignore[untyped-decorator]
 def prove_the_book() -> None:
     """Ask for tonight's proof, once."""
     key = due_proof(timezone.now())
@@ -85,6 +93,14 @@ def accrue_interest() -> None:
 def propose_margin() -> None:
     """Ask for the rates that policies make of the newest run."""
     ask_for_proposals()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def keep_call_clocks() -> None:
+    """Ask for the clocks of calls where one has run out; once a minute at the most."""
+    if due_steps():
+        minute = timezone.now().replace(second=0, microsecond=0).isoformat()
+        jobs.ask_for_job(CALL_CLOCKS, key=f"{CALL_CLOCKS}:{minute}", arguments={})
 
 
 @shared_task  # type: ignore[untyped-decorator]

@@ -44,6 +44,11 @@ DAY_FILES = Query(
     FROM ledger_statementfile f WHERE encode(sha256(f.content), 'hex') <> f.sha256
       AND NOT EXISTS (SELECT FROM accounts_redaction d
                       WHERE d.table_name = 'ledger_statementfile' AND d.row_key = f.sha256)
+    UNION ALL
+    SELECT 'ledger_paymentfile', f.id::text, 'its content differs from its hash'
+    FROM ledger_paymentfile f WHERE encode(sha256(f.content), 'hex') <> f.sha256
+      AND NOT EXISTS (SELECT FROM accounts_redaction d
+                      WHERE d.table_name = 'ledger_paymentfile' AND d.row_key = f.id::text)
     """,
 )
 

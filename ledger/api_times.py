@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 
 from accounts.api_fields import ExactText
+from accounts.asking_api import http_of
 from accounts.audit import Actor, RefusedError
 from accounts.clock import utc_stamp
 from accounts.models import LegalEntity
@@ -183,6 +184,9 @@ class PeriodViewSet(viewsets.ViewSet):
     @extend_schema(request=ClosingSerializer, responses=OpenApiTypes.OBJECT)
     def create(self, request: Request) -> Response:
         """Close everything through a date."""
+        entity_here = http_of(request).legal_entity
+        if entity_here is not None and not roles_in(request).entities(CLOSE):
+            check(request, CLOSE, entity_here)
         asked_for = ClosingSerializer(data=request.data)
         asked_for.is_valid(raise_exception=True)
         said = asked_for.validated_data

@@ -34,6 +34,8 @@ class LedgerConfig(AppConfig):
         "ledger_obligation",
         "ledger_obligationend",
         "ledger_outflowblock",
+        "ledger_paymentevent",
+        "ledger_paymentstep",
         "ledger_periodevent",
         "ledger_pool",
         "ledger_ratecurve",
@@ -66,6 +68,9 @@ class LedgerConfig(AppConfig):
         "ledger_entrykind",
         "ledger_kindleg",
         "ledger_location",
+        "ledger_payment",
+        "ledger_paymentfile",
+        "ledger_paymentinfile",
     )
     derived_tables = {
         "ledger_balance": (
@@ -92,6 +97,7 @@ class LedgerConfig(AppConfig):
             entry_approvals,
             individual,
             locations,
+            payment_files,
             periods,
             rates,
             residual,
@@ -100,6 +106,7 @@ class LedgerConfig(AppConfig):
 
         back_dating.register()
         entry_approvals.register()
+        payment_files.register()
         periods.register()
         rates.register()
         blocks.register()

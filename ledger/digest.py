@@ -92,9 +92,18 @@ TABLES = (
     DigestedTable("ledger_residualtarget", key=("pool_id", "asset_id", "effective_from")),
     DigestedTable("ledger_residualnotice", key=("approval_id",)),
     DigestedTable("ledger_receiptsettlement", key=("entry_id",)),
+    DigestedTable("ledger_paymentstep", key=("from_state", "to_state")),
+    DigestedTable(
+        "ledger_payment",
+        key=("legal_entity_id", "key"),
+        left_out={"end_to_end_id": "made of the surrogate id"},
+    ),
+    DigestedTable("ledger_paymentevent", key=("payment_id", "from_state", "to_state")),
 )
 
 LEFT_OUT = {
+    "ledger_paymentfile": "holds references made of surrogate ids, and the time of writing",
+    "ledger_paymentinfile": "which of those files carries a payment",
     "ledger_checkpoint": "follows from the postings; where one ends is told in transactions",
     "ledger_stageddraft": "waits to be posted, and does not stay",
     "ledger_blocklift": "ends by the clock what began by the clock",

@@ -1,7 +1,7 @@
 """The one door for value: entries go into the book through here and nowhere else."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -208,9 +208,24 @@ def check_texts(draft: Draft) -> None:
         raise RefusedError("draft_is_complete", "an entry holds a character that is none")
 
 
+AfterEntry = Callable[[Draft, Posted], None]
+_after_entry: list[AfterEntry] = []
+
+
+def register_after_entry(do: AfterEntry) -> None:
+    """Have something done in the transaction of every single entry that is new.
+
+    Files of a day post theirs together, and its run says what follows from them.
+    """
+    _after_entry.append(do)
+
+
 def post_entry(draft: Draft) -> Posted:
-    """Post one entry; see `post_entries`."""
+    """Post one entry, with what follows from it at once; see `post_entries`."""
     (posted,) = post_entries([draft])
+    if posted.is_new:
+        for do in _after_entry:
+            do(draft, posted)
     return posted
 
 
@@ -292,5 +307,6 @@ __all__ = [
     "plain",
     "post_entries",
     "post_entry",
+    "register_after_entry",
     "reversal_draft",
 ]

@@ -90,6 +90,13 @@ def alarm_days(legal_entity: LegalEntity, day: date, *, point: ReadingPoint | No
         return int(cursor.fetchone()[0])
 
 
+def business_days_between(earlier: date, later: date) -> int:
+    """Mondays to Fridays after one day, up to and with another."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ledger.business_days_between(%s, %s)", [earlier, later])
+        return int(cursor.fetchone()[0])
+
+
 def request_rule(
     *,
     business_days: int,

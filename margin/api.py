@@ -1,140 +1,22 @@
-"""Calls, requirements, marks and tasks for programs: the same figures and acts as on screen."""
+"""Requirements, marks and tasks for programs: the same figures and acts as on screen."""
 
 from typing import Any
 
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
-from rest_framework import mixins, serializers, status, viewsets
+from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 
 from accounts.api_fields import ExactText
-from accounts.audit import RefusedError
-from accounts.roles import permission, refusal, roles_in
-from margin.calls import StaleCallError, acknowledge_call
+from accounts.roles import permission, roles_in
+from margin.api_calls import MarginCallViewSet
 from margin.explanation import as_json
-from margin.models import CallEvent, MarginCall, MarginResult, MarginRun, Mark, Task
+from margin.models import MarginResult, MarginRun, Mark, Task
 from margin.screens.visible import CALL_ACCOUNT, of_accounts, tasks_here
-
-
-class CallEventSerializer(serializers.ModelSerializer[CallEvent]):
-    """A step in the life of a call."""
-
-    amount_before = ExactText()
-    amount_after = ExactText()
-
-    class Meta:
-        model = CallEvent
-        fields = [
-            "event", "from_state", "to_state", "occurred_at", "amount_before", "amount_after",
-            "text",
-        ]  # fmt: skip
-        read_only_fields = fields
-
-
-class MarginCallSerializer(serializers.ModelSerializer[MarginCall]):
-    """A margin call as it stands."""
-
-    account = serializers.CharField(source="scope.bucket.account.code")
-    bucket = serializers.CharField(source="scope.bucket.code")
-    amount = ExactText()
-    equity = ExactText(source="last_result.equity")
-    initial_margin = ExactText(source="last_result.initial_margin")
-    maintenance_margin = ExactText(source="last_result.maintenance_margin")
-    margin_state = serializers.CharField(source="last_result.state")
-    owner = serializers.CharField(source="owner.username", allow_null=True, default=None)
-    acknowledged_by = serializers.CharField(
-        source="acknowledged_by.username", allow_null=True, default=None
-    )
-
-    class Meta:
-        model = MarginCall
-        fields = [
-            "number", "account", "bucket", "kind", "state", "amount", "currency", "equity",
-            "initial_margin", "maintenance_margin", "margin_state", "business_day", "issued_at",
-            "due_at", "owner", "acknowledged_at", "acknowledged_by", "ended_at", "end_reason",
-        ]  # fmt: skip
-        read_only_fields = fields
-
-
-class MarginCallDetailSerializer(MarginCallSerializer):
-    """A margin call with its history."""
-
-    events = CallEventSerializer(many=True)
-
-    class Meta(MarginCallSerializer.Meta):
-        fields = [*MarginCallSerializer.Meta.fields, "events"]
-        read_only_fields = fields
-
-
-class AcknowledgementSerializer(serializers.Serializer[Any]):
-    """What the client said."""
-
-    words = serializers.CharField(max_length=2000)
-
-
-class MarginCallViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[MarginCall]
-):
-    """Margin calls, newest first; `?open=true` leaves out those that ended."""
-
-    queryset = MarginCall.objects.all()
-    serializer_class = MarginCallSerializer
-    permission_classes = [permission("read")]
-    lookup_field = "number"
-    lookup_value_regex = r"[A-Z0-9-]{1,40}"
-
-    def get_queryset(self) -> Any:  # noqa: ANN401
-        """Calls of the accounts this person reads."""
-        roles = roles_in(self.request)
-        mine = of_accounts(roles, roles.entities("read"), path=CALL_ACCOUNT)
-        calls = MarginCall.objects.filter(mine).select_related(
-            "scope__bucket__account", "last_result", "owner", "acknowledged_by"
-        )
-        if self.request.query_params.get("open") == "true":
-            calls = calls.open()
-        return calls.order_by("-issued_at", "number")
-
-    @extend_schema(parameters=[OpenApiParameter("open", OpenApiTypes.BOOL)])
-    def list(self, request: Request, *args: object, **kwargs: object) -> Response:
-        """Calls of the filter."""
-        return super().list(request, *args, **kwargs)
-
-    @extend_schema(responses=MarginCallDetailSerializer)
-    def retrieve(self, request: Request, *args: object, **kwargs: object) -> Response:
-        """One call with its history."""
-        return Response(MarginCallDetailSerializer(self.get_object()).data)
-
-    @extend_schema(request=AcknowledgementSerializer, responses=MarginCallSerializer)
-    @action(detail=True, methods=["post"])
-    def acknowledge(self, request: Request, number: str) -> Response:
-        """Record that the client acknowledged the call, once."""
-        call = self.get_object()
-        assert call.scope.bucket is not None, "calls are made on buckets"
-        http: Any = request._request
-        entity = call.scope.bucket.account.legal_entity_id
-        if not http.roles.may("call.acknowledge", entity):
-            raise PermissionDenied(refusal("call.acknowledge", entity))
-        said = AcknowledgementSerializer(data=request.data)
-        said.is_valid(raise_exception=True)
-        try:
-            acknowledge_call(
-                call.number,
-                actor=http.actor,
-                words=said.validated_data["words"],
-                request_id=http.request_id,
-            )
-        except StaleCallError as stale:
-            answer = {"rule": "call_is_delivered", "detail": str(stale)}
-            return Response(answer, status=status.HTTP_409_CONFLICT)
-        except RefusedError as refused:
-            answer = {"rule": refused.rule, "detail": refused.detail}
-            return Response(answer, status=status.HTTP_409_CONFLICT)
-        return Response(self.get_serializer(self.get_queryset().get(pk=call.pk)).data)
 
 
 class MarginRunSerializer(serializers.ModelSerializer[MarginRun]):

@@ -11,10 +11,12 @@ from rest_framework.routers import BaseRouter
 
 from accounts.agreements import VERSION, request_version
 from accounts.asking_api import AskedSerializer, ask_by_api, entity_of, http_of, sent
-from accounts.models import AgreementVersion
+from accounts.models import Agreement, AgreementVersion
 from accounts.roles import permission
 from ledger.models import Asset
+from margin.call_terms import SET_TERMS, request_call_terms
 from margin.parameters import HAIRCUT, request_haircut
+from margin.screens.call_terms import CallTermsForm
 from margin.screens.haircuts import HaircutForm
 from margin.screens.terms import VersionForm
 
@@ -58,6 +60,23 @@ class AgreementViewSet(viewsets.GenericViewSet[Any]):
             request, form, action=VERSION, entity=entity, do=lambda typed: request_version(
                 legal_entity=entity, code=typed["code"].strip(), terms=form.terms(),
                 reason=typed["reason"], actor=http.actor, request_id=http.request_id,
+            ),
+        )  # fmt: skip
+
+    @extend_schema(request=None, responses={201: AskedSerializer})
+    @action(detail=False, methods=["post"], url_path=r"calls/(?P<code>[^/]{1,40})")
+    def calls(self, request: Request, code: str) -> Response:
+        """Ask for other terms of the calls of an agreement; the fields are those of the screen."""
+        http, entity = http_of(request), entity_of(request)
+        found = Agreement.objects.filter(legal_entity=entity, code=code).first()
+        if found is None:
+            return Response({"detail": "There is no such agreement."}, status=404)
+        form = CallTermsForm(sent(request))
+        return ask_by_api(
+            request, form, action=SET_TERMS, entity=entity, do=lambda typed: request_call_terms(
+                legal_entity=entity, agreement=found, effective_from=typed["effective_from"],
+                values=form.values(), reason=typed["reason"], actor=http.actor,
+                request_id=http.request_id,
             ),
         )  # fmt: skip
 

@@ -39,8 +39,8 @@ class WhatIfSerializer(serializers.Serializer[Any]):
     """A change of one scope; money, prices, haircuts and volatilities by asset.
 
     `model` and `parameters` name what decides instead of what the agreement names; `mode` is how
-    house rules take the account instead of as it is. Without `points` no liquidation points are
-    looked for, which is quicker under a model.
+    house rules take the account instead of as it is. Liquidation points are given where a
+    formula does; under a model they are searched, which takes longer, if `points` asks for them.
     """
 
     account = serializers.CharField(max_length=40)
@@ -64,7 +64,7 @@ class WhatIfSerializer(serializers.Serializer[Any]):
     parameters = serializers.CharField(max_length=40, required=False, default="")
     mode = serializers.ChoiceField(MODES, required=False, allow_null=True, default=None)
 
-    points = serializers.BooleanField(required=False, default=True)
+    points = serializers.BooleanField(required=False, allow_null=True, default=None)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """A model is named with its parameters, and the other way round."""

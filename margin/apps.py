@@ -8,8 +8,18 @@ class MarginConfig(AppConfig):
     sealed_tables = (
         "margin_bracket",
         "margin_calldecision",
+        "margin_calldispute",
+        "margin_calldisputeend",
+        "margin_calldisputepart",
         "margin_callevent",
+        "margin_callevidence",
+        "margin_callincrement",
         "margin_callnotice",
+        "margin_callpromise",
+        "margin_callpromiseend",
+        "margin_callrelief",
+        "margin_callterms",
+        "margin_calltransition",
         "margin_clienteligibility",
         "margin_contract",
         "margin_eligibilityrule",
@@ -19,6 +29,7 @@ class MarginConfig(AppConfig):
         "margin_haircut",
         "margin_haircutschedule",
         "margin_instrumentterms",
+        "margin_levelevent",
         "margin_marginproposal",
         "margin_marginresult",
         "margin_marginrun",
@@ -46,7 +57,11 @@ class MarginConfig(AppConfig):
         from margin import (
             agreed_moves,
             agreement_codes,
+            call_cures,
             call_decisions,
+            call_disputes,
+            call_reliefs,
+            call_terms,
             contracts,
             eligibility,
             eligibility_checks,
@@ -57,11 +72,17 @@ class MarginConfig(AppConfig):
             option_listing,
             overrides,
             parameters,
+            payment_outcomes,
             retention,
+            withdrawals,
         )
 
         agreed_moves.register()
+        call_cures.register()
         call_decisions.register()
+        call_disputes.register()
+        call_reliefs.register()
+        call_terms.register()
         contracts.register()
         eligibility.register()
         mark_corrections.register()
@@ -70,7 +91,9 @@ class MarginConfig(AppConfig):
         option_listing.register()
         overrides.register()
         parameters.register()
+        payment_outcomes.register()
         retention.register()
+        withdrawals.register()
         register_terms_check(agreement_codes.check_terms)
         register_terms_check(eligibility_checks.check_terms)
         register_signature_look(eligibility_checks.look_at_signature)

@@ -1,6 +1,7 @@
 """Margin calls: issued, changed and ended by runs; acknowledged by people.
 
 A call's state changes by compare-and-set, and the database knows which changes are legal.
+What carries a call on otherwise stands in `margin.call_acts`.
 Every change leaves an event with the amounts before and after.
 """
 
@@ -18,9 +19,14 @@ from accounts.audit import Actor, acting, refusals
 from accounts.bulk import copy_rows
 from accounts.models import AgreementVersion, Scope
 from ledger.models import Posting
+from margin.call_nets import CALLED, Nets
+from margin.call_parts import add_increments
+from margin.call_tasks import close_call_tasks
 from margin.eligibility import FLAGS as INELIGIBLE
+from margin.engine.call_terms import due_time
 from margin.engine.exact import round_up
 from margin.engine.house_rules import CALL_WAITS
+from margin.ladder import settle_levels
 from margin.models import (
     CallEvent,
     MarginCall,
@@ -34,8 +40,7 @@ from margin.sweeps import block_negative_accounts
 
 ZERO = Decimal(0)
 CENTS = 2
-CALLED = (MarginState.CALL, MarginState.LIQUIDATE, MarginState.DEFICIT)
-
+State = MarginCall.State
 
 # States of which a task names the scope.
 NAMED = (MarginState.LIQUIDATE, MarginState.DEFICIT)
@@ -57,12 +62,15 @@ class StaleCallError(Exception):
 class Settled:
     """What one run did to calls and tasks."""
 
+    nets: Nets
     issued: int = 0
     changed: int = 0
     ended: int = 0
     below_minimum: int = 0
     tasks_opened: int = 0
     events: list[CallEvent] = field(default_factory=list)
+    raised: list[tuple[MarginCall, MarginResult, Decimal]] = field(default_factory=list)
+    unreached: list[int] = field(default_factory=list)
 
 
 def settle_run(run: MarginRun, *, besides: Collection[int] = ()) -> Settled:
@@ -75,7 +83,9 @@ def settle_run(run: MarginRun, *, besides: Collection[int] = ()) -> Settled:
     spoken_of = MarginResult.objects.filter(run=run).values("scope")
     calls = {
         call.scope_id: call
-        for call in MarginCall.objects.open().filter(scope__in=spoken_of).select_for_update()
+        for call in MarginCall.objects.open()
+        .filter(scope__in=spoken_of, kind=MarginCall.Kind.MAINTENANCE)
+        .select_for_update()
     }
     # Of a whole house most scopes are well and have no call: nothing is done about them.
     results = list(
@@ -90,12 +100,12 @@ def settle_run(run: MarginRun, *, besides: Collection[int] = ()) -> Settled:
         .order_by("scope__bucket__account__code", "scope__bucket__code")
     )
     _look_up(results)
+    settled = Settled(nets=Nets.of(results, calls=calls, day=run.business_day))
     paid_in = _scopes_with_postings_since(
         calls[result.scope_id]
         for result in results
-        if result.scope_id in calls and not amount_called(result, is_open=True)
+        if result.scope_id in calls and not settled.nets.open_call(calls[result.scope_id], result)
     )
-    settled = Settled()
     settled.below_minimum = sum("below_mta" in result.flags for result in results)
     fresh: list[MarginResult] = []
     carried: list[MarginCall] = []
@@ -104,14 +114,22 @@ def settle_run(run: MarginRun, *, besides: Collection[int] = ()) -> Settled:
         if CALL_WAITS in result.flags or result.scope_id in waiting:
             continue  # neither made nor changed where price or knowledge do not permit it
         call = calls.get(result.scope_id)
+        if call is not None and call.state == State.DRAFT:
+            continue  # it waits for a person
         if call is not None:
             _carry_on(call, result, run=run, paid_in=paid_in, settled=settled)
             carried.append(call)
-        elif result.call_amount > 0:
+        elif settled.nets.new_call(result) > 0:
             fresh.append(result)
+    # A call that reached nobody ends by way of its escalation.
+    MarginCall.objects.filter(pk__in=settled.unreached).update(state=State.ESCALATED)
     _write(carried)
     _issue(fresh, run=run, settled=settled)
     copy_rows(settled.events)
+    add_increments(settled.raised, run=run, book=settled.nets.book)
+    ended = [call.pk for call in carried if call.ended_at is not None]
+    close_call_tasks(ended, at=run.as_of, reason=f"The call ended in run {run.number}")
+    settle_levels(run)
     settled.tasks_opened = settle_tasks(run, results)
     block_negative_accounts(results, run=run)
     return settled
@@ -166,11 +184,15 @@ def _issue(results: Sequence[MarginResult], *, run: MarginRun, settled: Settled)
             scope_id=result.scope_id,
             kind=MarginCall.Kind.MAINTENANCE,
             state=MarginCall.State.ISSUED,
-            amount=result.call_amount,
+            amount=settled.nets.new_call(result),
             currency=result.agreement_version.currency,
             business_day=run.business_day,
             issued_at=run.as_of,
-            due_at=run.as_of + result.agreement_version.call_due_for,
+            due_at=due_time(
+                run.as_of,
+                settled.nets.rules(result),
+                otherwise=result.agreement_version.call_due_for,
+            ),
             first_result=result,
             last_result=result,
         )
@@ -204,8 +226,10 @@ def _carry_on(
     """Raise or lower an open call to what is missing now, or end it when nothing is."""
     before, state_before = call.amount, call.state
     call.last_result = result
-    after = amount_called(result, is_open=True)
+    after = settled.nets.open_call(call, result)
     if not after:
+        if state_before == State.UNDELIVERED:
+            state_before = _escalate(call, run=run, settled=settled)
         event = _end(call, run=run, came_in=call.scope_id in paid_in)
         settled.ended += 1
     else:
@@ -214,6 +238,8 @@ def _carry_on(
             return
         event = "raised" if after > before else "lowered"
         settled.changed += 1
+        if after > before:
+            settled.raised.append((call, result, after - before))
     settled.events.append(
         CallEvent(
             call=call,
@@ -227,6 +253,25 @@ def _carry_on(
             run=run,
         )
     )
+
+
+def _escalate(call: MarginCall, *, run: MarginRun, settled: Settled) -> State:
+    """Take the step that lies between a call that reached nobody and its end."""
+    settled.unreached.append(call.pk)
+    settled.events.append(
+        CallEvent(
+            call=call,
+            event=State.ESCALATED,
+            from_state=State.UNDELIVERED,
+            to_state=State.ESCALATED,
+            occurred_at=run.as_of,
+            amount_before=call.amount,
+            amount_after=call.amount,
+            text="It ends without having reached the client.",
+            run=run,
+        )
+    )
+    return State.ESCALATED
 
 
 def amount_called(result: MarginResult, *, is_open: bool) -> Decimal:
@@ -302,17 +347,23 @@ def acknowledge_call(number: str, *, actor: Actor, words: str, request_id: str =
     """Record that the client has been reached and has acknowledged the call, once.
 
     Raises:
-        StaleCallError: the call is not delivered, or was acknowledged before.
-        RefusedError: the session has ended.
+        StaleCallError: the call was acknowledged before.
+        RefusedError: `margin_call_transition_is_legal`: it is not delivered; or the session has
+            ended.
     """
     with acting(actor, reason=words or "Acknowledged", request_id=request_id) as operator_id:
         call = MarginCall.objects.get(number=number)
         now = timezone.now()
-        taken = MarginCall.objects.filter(pk=call.pk, state=MarginCall.State.DELIVERED).update(
-            state=MarginCall.State.ACKNOWLEDGED,
-            acknowledged_at=now,
-            acknowledged_by_id=operator_id,
-            owner_id=operator_id,
+        # The database refuses whatever is neither delivered nor acknowledged already.
+        taken = (
+            MarginCall.objects.filter(pk=call.pk)
+            .exclude(state=State.ACKNOWLEDGED)
+            .update(
+                state=MarginCall.State.ACKNOWLEDGED,
+                acknowledged_at=now,
+                acknowledged_by_id=operator_id,
+                owner_id=operator_id,
+            )
         )
         if not taken:
             raise StaleCallError(

@@ -1,15 +1,14 @@
 """Money that enters or leaves a scope: posted, released and settled with its calls in one act.
 
-A deposit that restores initial margin meets the scope's call in the transaction that posts it. A
-withdrawal is released only for what the scope can spare at the newest marks.
+A deposit that restores initial margin meets the scope's call in the transaction that posts it
+(`margin.call_cures`). A withdrawal is released only for what the scope can spare at the newest
+marks.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
-
-from django.utils import timezone
 
 from accounts.audit import Actor, acting
 from accounts.figures import grouped
@@ -19,14 +18,8 @@ from ledger.bucket_moves import guard_between
 from ledger.models import Asset, EntryKey, Location, MoveGuard, Pool, Release
 from ledger.models.moves import OUTSIDE
 from ledger.posting import AccountKey, Draft, Leg, Posted
-from margin.asking import ModelRefusedError
-from margin.engine.exact import exact, round_up
 from margin.free import FreeAmount, free_amount, lacks_after, linked_buckets
-from margin.holding import balances_of, newest_gate, standing_of
-from margin.models import CallEvent, MarginCall
-
-ZERO = Decimal(0)
-CENTS = 2
+from margin.holding import balances_of, newest_gate
 
 
 class WithdrawalRefusedError(Exception):
@@ -57,29 +50,31 @@ class Payment:
 
 
 def deposit(payment: Payment, *, actor: Actor, reason: str, request_id: str = "") -> Posted:
-    """Post a deposit and settle the scope's open call with it.
+    """Post a deposit; the scope's open calls are settled with it, as by any entry.
 
     Raises:
         RefusedError: the book refused the entry; nothing moved.
     """
     with acting(actor, reason=reason, request_id=request_id):
-        claim, custody = _account_ids(payment)
-        posting.lock_balances(account_ids=[claim, custody], bucket_ids=[payment.bucket.pk])
-        posted = posting.post_entry(
-            Draft(
-                key=payment.key,
-                kind="deposit",
-                effective_at=payment.effective_at,
-                reference=payment.reference,
-                legs=[
-                    Leg(custody, payment.amount, reference=payment.reference),
-                    Leg(claim, -payment.amount),
-                ],
-            )
+        return book_deposit(payment)
+
+
+def book_deposit(payment: Payment) -> Posted:
+    """The same inside an act."""
+    claim, custody = _account_ids(payment)
+    posting.lock_balances(account_ids=[claim, custody], bucket_ids=[payment.bucket.pk])
+    return posting.post_entry(
+        Draft(
+            key=payment.key,
+            kind="deposit",
+            effective_at=payment.effective_at,
+            reference=payment.reference,
+            legs=[
+                Leg(custody, payment.amount, reference=payment.reference),
+                Leg(claim, -payment.amount),
+            ],
         )
-        if posted.is_new:
-            _settle_call(payment.bucket)
-    return posted
+    )
 
 
 def withdraw(payment: Payment, *, actor: Actor, reason: str, request_id: str = "") -> Posted:
@@ -176,49 +171,3 @@ def _release(payment: Payment, free: FreeAmount) -> UUID | None:
         free_amount=free.amount,
     )
     return given.pk
-
-
-def _settle_call(bucket: Bucket) -> None:
-    """Meet the scope's open call if initial margin is restored, else lower it.
-
-    Where a portfolio model does not say what it requires the call stays as it is.
-    """
-    call = (
-        MarginCall.objects.open()
-        .select_for_update()
-        .filter(scope__bucket=bucket)
-        .exclude(state__in=[MarginCall.State.DRAFT, MarginCall.State.UNDELIVERED])
-        .first()
-    )
-    if call is None:
-        return
-    try:
-        standing = standing_of(bucket, balances_of(bucket), gate=newest_gate())
-    except ModelRefusedError:
-        return
-    now = timezone.now()
-    before, state_before = call.amount, call.state
-    if standing.meets_initial:
-        call.state, call.ended_at = MarginCall.State.MET, now
-        call.end_reason = "collateral_received"
-        left = ZERO
-    else:
-        with exact():
-            left = round_up(standing.initial_margin - standing.equity, CENTS)
-        if left >= before:
-            return
-        call.amount = left
-        if call.state != MarginCall.State.LIQUIDATING:
-            call.state = MarginCall.State.PARTIALLY_MET
-    call.save(update_fields=["state", "amount", "ended_at", "end_reason"])
-    CallEvent.objects.create(
-        call=call,
-        event=call.state,
-        from_state=state_before,
-        to_state=call.state,
-        occurred_at=now,
-        amount_before=before,
-        amount_after=left,
-        text=f"Deposit: equity {standing.equity:,.2f},"
-        f" initial margin {standing.initial_margin:,.2f}",
-    )

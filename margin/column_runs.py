@@ -7,9 +7,10 @@ made of the columns themselves, so a replay makes them the same way.
 
 import json
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
@@ -63,17 +64,20 @@ class Computed:
 def computed(read: ColumnInputs, *, run_id: int = 0) -> Computed:
     """Compute a run; its rows name a run of this id."""
     ready = prepared(read)
-    count = len(read.scopes)
-    firsts = range(0, count, SCOPES_AT_ONCE)
+    return _together(ready, list(_blocks(ready, run_id=run_id)))
+
+
+def _blocks(ready: Prepared, *, run_id: int) -> Iterator[Block]:
+    """Blocks in the order of scopes, each as soon as it and those before it are computed."""
+    count = len(ready.read.scopes)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="margin-columns") as threads:
-        blocks = list(
-            threads.map(
-                lambda first: block_of(
-                    ready, first, min(first + SCOPES_AT_ONCE, count), run_id=run_id
-                ),
-                firsts,
-            )
+        yield from threads.map(
+            lambda first: block_of(ready, first, min(first + SCOPES_AT_ONCE, count), run_id=run_id),
+            range(0, count, SCOPES_AT_ONCE),
         )
+
+
+def _together(ready: Prepared, blocks: list[Block]) -> Computed:
     nobody = house_rules_input(assets=[each.row for each in ready.assets], scopes=[], currency=BASE)
     return Computed(
         prepared=ready,
@@ -81,7 +85,8 @@ def computed(read: ColumnInputs, *, run_id: int = 0) -> Computed:
         model_sha256=joined_hash(model_hash(), columns_hash()),
         parameters_sha256=parameters_hash(nobody),
         inputs_sha256=_hash_of(
-            INPUTS, [ready.ground_text, _levels_text(read), *(b.inputs_sha256 for b in blocks)]
+            INPUTS,
+            [ready.ground_text, _levels_text(ready.read), *(b.inputs_sha256 for b in blocks)],
         ),
         result_sha256=_hash_of(
             RESULTS, [f"{MODEL} {VERSION}".encode(), *(b.result_sha256 for b in blocks)]
@@ -142,30 +147,42 @@ BLOCK_COLUMNS: Final = (
 
 
 def record_columns(read: ColumnInputs, *, business_day: date, purpose: str) -> MarginRun:
-    """Compute every requirement and keep run, results, parts and exceptions; inside an act."""
+    """Compute every requirement and keep run, results, parts and exceptions; inside an act.
+
+    The server takes the parts of some scopes while others are computed, and results while the rows
+    of others are made. The run that parts name is added after them, because its hashes are of all.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval(pg_get_serial_sequence('margin_marginrun', 'id'))")
         (run_id,) = cursor.fetchone()
-    done = computed(read, run_id=run_id)
-    run = MarginRun.objects.create(
-        pk=run_id,
-        number=next_number(business_day),
-        as_of=read.as_of,
-        business_day=business_day,
-        purpose=purpose,
-        model=MODEL,
-        model_version=VERSION,
-        model_sha256=done.model_sha256,
-        parameters_sha256=done.parameters_sha256,
-        inputs_sha256=done.inputs_sha256,
-        result_sha256=done.result_sha256,
-        horizon_id=read.horizon_id,
-        scope_count=len(read.scopes),
-        layout=MarginRun.Layout.COLUMNS,
-    )
-    _copy_results(run_id, done.blocks)
-    copy_rows([each.result for block in done.blocks for each in block.odd.values()])
-    _copy_blocks(run, done)
+    ready = prepared(read)
+    rows: deque[Future[bytes]] = deque()
+    blocks = []
+    with ThreadPoolExecutor(1, "margin-rows") as thread:
+        computing = _blocks(ready, run_id=run_id)
+        with closing(_copied(computing, ready.ground_text, run_id=run_id)) as copied:
+            for block in copied:
+                rows.append(thread.submit(block.rows, run_id))
+                blocks.append(block)
+        done = _together(ready, blocks)
+        run = MarginRun.objects.create(
+            pk=run_id,
+            number=next_number(business_day),
+            as_of=read.as_of,
+            business_day=business_day,
+            purpose=purpose,
+            model=MODEL,
+            model_version=VERSION,
+            model_sha256=done.model_sha256,
+            parameters_sha256=done.parameters_sha256,
+            inputs_sha256=done.inputs_sha256,
+            result_sha256=done.result_sha256,
+            horizon_id=read.horizon_id,
+            scope_count=len(read.scopes),
+            layout=MarginRun.Layout.COLUMNS,
+        )
+        _copy_results(rows)
+    copy_rows([each.result for block in blocks for each in block.odd.values()])
     copy_rows(
         [
             RunException(
@@ -181,31 +198,22 @@ def record_columns(read: ColumnInputs, *, business_day: date, purpose: str) -> M
     return run
 
 
-def _copy_results(run_id: int, blocks: Sequence[Block]) -> None:
-    """Rows are made on one thread while the server takes those before."""
+def _copy_results(made: deque[Future[bytes]]) -> None:
+    """Results as their rows are made; none is held for longer than it takes to send it."""
     statement = sql.SQL("COPY margin_marginresult ({}) FROM STDIN (FORMAT BINARY)").format(
         sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
     )
     with refusals(), connection.cursor() as cursor, connection.wrap_database_errors:
         cursor.execute(f"SET LOCAL work_mem = '{WORK_MEMORY}'")
-        with cursor.copy(statement) as copy, ThreadPoolExecutor(1, "margin-rows") as thread:
+        with cursor.copy(statement) as copy:
             copy.write(HEAD)
-            for rows in thread.map(lambda block: block.rows(run_id), blocks):
-                copy.write(rows)
+            while made:
+                copy.write(made.popleft().result())
             copy.write(TAIL)
 
 
-def _copy_blocks(run: MarginRun, done: Computed) -> None:
-    """The ground as block 0, and a block for some thousand scopes each."""
-    ground = done.prepared.ground_text
-    contents = [
-        (ground, hex_sha256(ground)),
-        *((block.content, block.content_sha256.hex()) for block in done.blocks),
-    ]
-    scopes = [(0, 0, 0)] + [
-        (int(block.scope_ids[0]), int(block.scope_ids[-1]), len(block.scope_ids))
-        for block in done.blocks
-    ]
+def _copied(blocks: Iterable[Block], ground: bytes, *, run_id: int) -> Generator[Block, None, None]:
+    """Blocks as they are kept: the ground as block 0, and one for some thousand scopes each."""
     statement = sql.SQL("COPY margin_runblock ({}) FROM STDIN (FORMAT BINARY)").format(
         sql.SQL(", ").join(map(sql.Identifier, BLOCK_COLUMNS))
     )
@@ -216,5 +224,9 @@ def _copy_blocks(run: MarginRun, done: Computed) -> None:
         cursor.copy(statement) as copy,
     ):
         copy.set_types(["int8", "int4", "int8", "int8", "int4", "bytea", "varchar"])
-        for ordinal, (content, said) in enumerate(zip(contents, scopes, strict=True)):
-            copy.write_row((run.pk, ordinal, *said, *content))
+        copy.write_row((run_id, 0, 0, 0, 0, ground, hex_sha256(ground)))
+        for ordinal, block in enumerate(blocks, start=1):
+            ids = block.scope_ids
+            said = (int(ids[0]), int(ids[-1]), len(ids))
+            copy.write_row((run_id, ordinal, *said, block.content, block.content_sha256.hex()))
+            yield block

@@ -94,6 +94,33 @@ TABLES = (
     DigestedTable("margin_calldecision", key=("run_id", "call_id")),
     DigestedTable("margin_callnotice", key=("decision_id",)),
     DigestedTable(
+        "margin_callpromise",
+        key=("call_id", "kind", "amount", "reference", "words"),
+        left_out={"pay_by": BY_CLOCK},
+    ),
+    DigestedTable("margin_callpromiseend", key=("promise_id",), left_out={"at": BY_CLOCK}),
+    DigestedTable(
+        "margin_calldispute",
+        key=("call_id", "called", "undisputed", "reason"),
+        left_out={"content": "its sha256 stands for it"},
+    ),
+    DigestedTable("margin_calldisputepart", key=("dispute_id", "total", "component")),
+    DigestedTable("margin_calldisputeend", key=("dispute_id",)),
+    DigestedTable(
+        "margin_callevidence",
+        key=("dispute_id", "sha256"),
+        left_out={"content": "its sha256 stands for it"},
+    ),
+    DigestedTable("margin_levelevent", key=("run_id", "scope_id", "level")),
+    DigestedTable("margin_calltransition", key=("from_state", "to_state")),
+    DigestedTable("margin_callincrement", key=("call_id", "number")),
+    DigestedTable("margin_callterms", key=("agreement_id", "version")),
+    DigestedTable(
+        "margin_callrelief",
+        key=("call_id", "kind", "amount", "reason"),
+        left_out={"until": BY_CLOCK},
+    ),
+    DigestedTable(
         "margin_task",
         key=("kind", "key", "opened_at"),
         where=NO_JOBS,

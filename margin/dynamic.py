@@ -16,7 +16,7 @@ from accounts.clock import desk_zone
 from accounts.figures import plain
 from accounts.models import LegalEntity
 from ledger.models import Asset
-from margin.book import ReadInputs, read_inputs
+from margin.book import ReadInputs, read_inputs_of
 from margin.engine.collateral import CloseRow
 from margin.engine.dynamic import (
     Bracket,
@@ -65,7 +65,7 @@ def propose(run: MarginRun, *, actor: Actor) -> dict[str, Any]:
         "proposed": ids, "unchanged": codes, "refused": codes with why.
     """
     wanted = policies_in_force(DYNAMIC, day=run.business_day)
-    read = read_inputs(horizon_id=run.horizon_id, as_of=run.as_of) if wanted else None
+    read = read_inputs_of(run) if wanted else None
     drafts: list[MarginProposal] = []
     unchanged: list[str] = []
     refused: dict[str, str] = {}

@@ -14,6 +14,7 @@ from ledger.bucket_moves import guard_between
 from ledger.debts import pledged_in
 from ledger.models import Asset, Balance, MoveGuard
 from ledger.models.moves import OUTSIDE
+from ledger.payments import committed
 from margin.asking import ModelRefusedError
 from margin.engine.exact import exact
 from margin.holding import ScopeBalances, bad_price, balances_of, standing_of, unpriced
@@ -120,7 +121,13 @@ def _settled(bucket: Bucket, asset: Asset) -> Term:
     client = bucket.account.client
     own = client.pk if client is not None and client.is_individually_segregated else None
     held = places.filter(account__client=own).aggregate(total=Sum("amount"))["total"] or ZERO
-    return Term("settled", held, f"{_said(held, asset)} of the pool are settled and at hand")
+    said = f"{_said(held, asset)} of the pool are settled and at hand"
+    to_pay = committed(asset, account=bucket.account)
+    if not to_pay:
+        return Term("settled", held, said)
+    with exact():
+        left = held - to_pay
+    return Term("settled", left, f"{said}, of which {_said(to_pay, asset)} are still to be paid")
 
 
 def _initial_margin(

@@ -19,6 +19,7 @@ from accounts.audit import Actor, acting, refusals
 from accounts.clock import shown_day
 from accounts.models import Approval, LegalEntity
 from ledger.models import Asset
+from margin.engine.check_rules import FIRST_CHECK_RULES, CheckRules
 from margin.engine.parameters import (
     parameter_fields,
     parameters_sha256,
@@ -47,6 +48,7 @@ RULES_OF: Final[Mapping[str, type]] = {
     Kind.FEED: FeedRules,
     Kind.CALENDAR: CalendarRules,
     Kind.SURFACE: SurfacePolicy,
+    Kind.CHECK: CheckRules,
 }
 # From which people begin who set the first rules of a kind.
 FIRST_RULES: Final[Mapping[str, object]] = {
@@ -56,7 +58,10 @@ FIRST_RULES: Final[Mapping[str, object]] = {
     Kind.SURFACE: SurfacePolicy(
         width_most=0.2, age_most=900.0, markup=0.25, wing_slope_most=1.0, unquoted=1.0
     ),
+    Kind.CHECK: FIRST_CHECK_RULES,
 }
+# How often scopes are checked is promised once, for all of them.
+CHECKS_NAME: Final = "margin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +116,8 @@ def request_rule(
     """Ask that market data be held to such rules from a day on.
 
     Args:
-        kind: "price", "feed", "calendar" or "surface".
-        name: the asset, the source, the calendar, or the underlying.
+        kind: "price", "feed", "calendar", "surface" or "check".
+        name: the asset, the source, the calendar, the underlying, or "margin".
         values: all of them, as JSON.
         effective_from: their first day.
         legal_entity: where it is asked and decided; rules hold for all.
@@ -157,15 +162,17 @@ def _checked(kind: str, name: str, values: Mapping[str, Any], *, day: date) -> o
         name == BASE or not Asset.objects.filter(code=name).exists()
     ):
         raise AskRefusedError("name", f"{name} is nothing that has a mark.")
+    if isinstance(rules, PriceRules | CheckRules) and rules.calendar not in calendars_in_force(day):
+        raise AskRefusedError("values", f"There is no calendar {rules.calendar} on that day.")
+    if isinstance(rules, CheckRules) and name != CHECKS_NAME:
+        raise AskRefusedError("name", f"Checks are promised under the name {CHECKS_NAME}.")
     if isinstance(rules, PriceRules):
         _check_price_rules(name, rules, day=day)
     return rules
 
 
 def _check_price_rules(name: str, rules: PriceRules, *, day: date) -> None:
-    """What they name exists, and no asset is the index of itself or of its index."""
-    if rules.calendar not in calendars_in_force(day):
-        raise AskRefusedError("values", f"There is no calendar {rules.calendar} on that day.")
+    """The index that they name exists, and no asset is the index of itself or of its index."""
     index = rules.index.underlying
     if not index:
         return

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from accounts.figures import plain
 from margin.aggregate_parts import leaves_by_asset
-from margin.book import ReadInputs, read_inputs
+from margin.book import ReadInputs, read_inputs_of
 from margin.engine.exact import ZERO, exact
 from margin.engine.explain import ExplanationError, Node, Reference
 from margin.engine.parameters import Field, parameter_fields
@@ -133,7 +133,7 @@ def _units(read: ReadInputs, initial: Node, maintenance: Node) -> tuple[RiskUnit
 
 def _said_again(result: MarginResult) -> tuple[ReadInputs, tuple[Node, Node]]:
     run = result.run
-    read = read_inputs(horizon_id=run.horizon_id, as_of=run.as_of)
+    read = read_inputs_of(run)
     place = next((n for n, row in enumerate(read.scopes) if row.scope_id == result.scope_id), None)
     try:
         trees = None if place is None else portfolio_trees(read, scope=place)

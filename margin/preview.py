@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from accounts.figures import plain
 from accounts.models import Approval
 from ledger.models import Asset
-from margin.book import ReadInputs, read_inputs
+from margin.book import ReadInputs, read_inputs_of
 from margin.engine.collateral_schedule import CollateralSchedule, read_schedule
 from margin.models import Bracket, Haircut, InstrumentTerms, MarginRun
 from margin.parameters import HAIRCUT, TERMS
@@ -87,7 +87,7 @@ def previews(run: MarginRun, *, replaced: Sequence[Replaced]) -> list[Preview]:
     """`preview` of several changes, each by itself; the run is read and computed as it was once."""
     if not replaced:
         return []
-    read = read_inputs(horizon_id=run.horizon_id, as_of=run.as_of)
+    read = read_inputs_of(run)
     before = figures_of(computed(read))
     return [_compared(run, read, before, replaced=each) for each in replaced]
 

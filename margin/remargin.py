@@ -162,8 +162,6 @@ def record_touched(touched: Touched) -> MarginRun | None:
 def _require_same_ground(standing: Standing, day: date, *, horizon_id: int) -> None:
     """Only marks and balances have changed, or a run of everything is needed."""
     read = standing.read
-    begins = {"effective_from__gt": read.business_day, "effective_from__lte": day}
-    ends = {"effective_to__gt": read.business_day, "effective_to__lte": day}
     with connection.cursor() as cursor:
         cursor.execute(CHANGED, {"old": read.horizon_id, "tables": list(TABLES)})
         (has_changed,) = cursor.fetchone()
@@ -171,11 +169,25 @@ def _require_same_ground(standing: Standing, day: date, *, horizon_id: int) -> N
         has_changed
         or read.exceptions
         or terms_in_force(day, horizon_id=horizon_id) != read.terms
-        or AccountAgreement.objects.filter(**begins).exists()
-        or AccountAgreement.objects.filter(**ends).exists()
-        or AgreementVersion.objects.filter(**begins).exists()
+        or _agreements_change(read.business_day, day)
     ):
         raise WholeRunNeededError("terms, agreements or scopes are not what they were")
+
+
+def _agreements_change(before: date, day: date) -> bool:
+    """Whether an agreement, as it is known, begins or ends after one day and by another.
+
+    Accounts are as many as there are clients, so nothing is asked where no day has passed.
+    """
+    if day <= before:
+        return False
+    begins = {"effective_from__gt": before, "effective_from__lte": day}
+    ends = {"effective_to__gt": before, "effective_to__lte": day}
+    return (
+        AccountAgreement.objects.filter(**begins).exists()
+        or AccountAgreement.objects.filter(**ends).exists()
+        or AgreementVersion.objects.filter(**begins).exists()
+    )
 
 
 def posted_since(horizon_id: int) -> set[int]:

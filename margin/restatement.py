@@ -13,11 +13,11 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from accounts.audit import Actor, acting
 from ledger.horizons import current_horizon
-from margin.book import read_inputs
+from margin.book import read_inputs, read_inputs_of
 from margin.models import MarginResult, MarginRun, RunException
 from margin.preview import Figures, figures_of
 from margin.run_rows import INCREMENTAL
-from margin.runs import Computed, computed, keep_run, read_inputs_of
+from margin.runs import Computed, computed, keep_run
 
 RESTATEMENT: Final = "restatement"
 

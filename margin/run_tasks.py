@@ -94,13 +94,15 @@ def _scope_tasks(run: MarginRun, results: Iterable[MarginResult]) -> Iterable[Ne
 
 def _shortfall_tasks(run: MarginRun) -> Iterable[Needed]:
     """Client money that lacks something is an incident until the firm has paid it in."""
-    for pool, asset, missing in Balance.objects.filter(
+    for entity, pool, asset, missing in Balance.objects.filter(
         account__account_class="shortfall", amount__gt=0
-    ).values_list("account__pool__code", "account__asset__code", "amount"):
+    ).values_list(
+        "account__pool__legal_entity__code", "account__pool__code", "account__asset__code", "amount"
+    ):
         yield Needed(
             kind=Task.Kind.UNCOVERED,
-            key=f"shortfall:{pool}:{asset}",
-            subject=f"{pool} lacks {missing:,.2f} {asset}",
+            key=f"shortfall:{entity}:{pool}:{asset}",
+            subject=f"{entity} {pool} lacks {missing:,.2f} {asset}",
             detail="Nobody covered a loss. Withdrawals from the pool are frozen until the firm"
             " pays it in.",
             due_at=run.as_of + TASK_DUE_FOR,

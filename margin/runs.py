@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from accounts.bulk import copy_rows
-from margin.book import BASE, Holding, ReadInputs, read_inputs
+from margin.book import BASE, Holding, ReadInputs, read_inputs_of
 from margin.book.options import HeldOption, option_rows, takes_options
 from margin.book.proof import unproved_balances
 from margin.column_runs import column_hashes
@@ -347,12 +347,6 @@ def _held(read: ReadInputs, component: Component) -> Holding | None:
     if component.kind == ComponentKind.LOAN:
         return next(held for held in read.loans if held.scope == component.row)
     return read.positions[component.row]
-
-
-def read_inputs_of(run: MarginRun) -> ReadInputs:
-    """What a past run was computed from, read again from its horizon."""
-    is_restated = run.restates_id is not None
-    return read_inputs(horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated)
 
 
 def replay(number: str) -> Replay:

@@ -122,11 +122,12 @@ class WhatIf:
     notes: tuple[str, ...]
 
 
-def what_if(bucket: Bucket, change: Change, *, has_points: bool = True) -> WhatIf:
+def what_if(bucket: Bucket, change: Change, *, has_points: bool | None = True) -> WhatIf:
     """How a scope would stand after a change, at the newest marks and the terms in force.
 
     Args:
         has_points: whether liquidation points are looked for; under a model each is a search.
+            None: only where a formula gives them, under house rules.
 
     Raises:
         WhatIfRefusedError: `unknown_asset`, `unknown_model`, `no_mark`, `no_agreement`, `invalid`,
@@ -154,8 +155,7 @@ def what_if(bucket: Bucket, change: Change, *, has_points: bool = True) -> WhatI
         moved = _moved(ground, change)
         holding, notes = _after(bucket, held, change, moved, assets)
         mode = bucket.account.mode
-        now = _side(held, ground, agreement, mode, used[0], has_points)
-        after = now
+        after = now = _side(held, ground, agreement, mode, used[0], has_points)
         if change != Change():
             mode = change.mode or mode
             after = _side(holding, moved, agreement, mode, used[1], has_points)
@@ -172,7 +172,7 @@ def _side(
     agreement: AgreementVersion,
     mode: str,
     used: UsedModel | None,
-    has_points: bool,
+    has_points: bool | None,
 ) -> Side:
     return side_of(
         held,
@@ -180,7 +180,7 @@ def _side(
         agreement=agreement,
         is_cash_account=mode == "cash",
         used=used,
-        has_points=has_points,
+        has_points=used is None if has_points is None else has_points,
     )
 
 

@@ -85,9 +85,7 @@ class _Owners:
         return owner
 
     def _holders(self, role: str) -> list[Operator]:
-        holders = RoleGrant.objects.filter(role=role, revoked_xid__isnull=True).values(
-            "operator_id"
-        )
+        holders = RoleGrant.objects.held().filter(role=role).values("operator_id")
         people = list(Operator.objects.filter(pk__in=holders, is_active=True))
         for owner, count in (
             Task.objects.filter(closed_at__isnull=True, owner__in=people)

@@ -13,7 +13,7 @@ NAME_OF_AN_ADDRESS = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0009_agreement_xid")]
+    dependencies = [("accounts", "0010_sign_in")]
 
     operations = [
         migrations.AddField(

@@ -19,6 +19,7 @@ from accounts.models.owners import (
     PersonKey,
     Scope,
 )
+from accounts.models.payees import InstructionRule, PaymentInstruction
 from accounts.models.retention import (
     Erasure,
     LegalHold,
@@ -28,6 +29,14 @@ from accounts.models.retention import (
     RetentionRule,
 )
 from accounts.models.seals import SealEpoch
+from accounts.models.sign_in import (
+    DutyConflict,
+    EmergencyReview,
+    EmergencyRule,
+    RecoveryCode,
+    SecondFactor,
+    SignInRule,
+)
 from accounts.models.trail import (
     Act,
     Approval,
@@ -52,8 +61,12 @@ __all__ = [
     "AuditRow",
     "Bucket",
     "Client",
+    "DutyConflict",
+    "EmergencyReview",
+    "EmergencyRule",
     "Erasure",
     "GroupMember",
+    "InstructionRule",
     "LegalEntity",
     "LegalHold",
     "LimitUse",
@@ -61,8 +74,10 @@ __all__ = [
     "Operator",
     "OperatorSession",
     "OwnerClass",
+    "PaymentInstruction",
     "PersonKey",
     "Purge",
+    "RecoveryCode",
     "Redaction",
     "RetentionClass",
     "RetentionRule",
@@ -73,5 +88,7 @@ __all__ = [
     "SealBlock",
     "SealEpoch",
     "SealLeaf",
+    "SecondFactor",
     "SignInFailure",
+    "SignInRule",
 ]

@@ -6,8 +6,9 @@ from uuid import uuid4
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
-from accounts.fields import TransactionIdField
+from accounts.fields import ClockTime, TransactionIdField
 from accounts.models.owners import LegalEntity
 
 
@@ -47,8 +48,25 @@ class Operator(AbstractBaseUser):
         return self.full_name
 
 
+class RoleGrantQuerySet(models.QuerySet["RoleGrant"]):
+    """Roles that were given."""
+
+    def held(self) -> "RoleGrantQuerySet":
+        """Those held now: not taken away, and not over."""
+        return self.filter(
+            Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()),
+            revoked_xid__isnull=True,
+        )
+
+
 class RoleGrant(models.Model):
-    """One role of one operator at one legal entity; given and taken with four eyes."""
+    """One role of one operator at one legal entity; given and taken with four eyes.
+
+    Attributes:
+        expires_at: end of a role that somebody took by themselves in an emergency; None for
+            every other.
+        reason: why it was taken; "" for roles that two people gave.
+    """
 
     operator = models.ForeignKey(Operator, models.PROTECT, related_name="grants")
     role = models.CharField(max_length=16, choices=Role)
@@ -56,6 +74,10 @@ class RoleGrant(models.Model):
     desk = models.CharField(max_length=40, blank=True)
     granted_xid = TransactionIdField()
     revoked_xid = TransactionIdField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=2000, blank=True, db_default="")
+
+    objects = RoleGrantQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -65,11 +87,22 @@ class RoleGrant(models.Model):
                 condition=Q(revoked_xid__isnull=True),
             ),
             models.CheckConstraint(name="role_is_known", condition=Q(role__in=Role.values)),
+            models.CheckConstraint(
+                name="emergency_has_a_reason",
+                condition=Q(expires_at__isnull=True, reason="")
+                | Q(expires_at__isnull=False) & ~Q(reason=""),
+            ),
         ]
 
 
 class OperatorSession(models.Model):
-    """A sign-in that is still good, or was. The key is kept only as its sha256."""
+    """A sign-in that is still good, or was. The key is kept only as its sha256.
+
+    Attributes:
+        factors: what the person proved, separated by commas: "password", "password,totp".
+        proved_at: when they proved it last.
+        address, agent: where from and with which program, as the program says of itself.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid4)
     operator = models.ForeignKey(Operator, models.PROTECT, related_name="sessions")
@@ -78,6 +111,10 @@ class OperatorSession(models.Model):
     last_seen_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
+    factors = models.CharField(max_length=40, db_default="password")
+    proved_at = models.DateTimeField(db_default=ClockTime())
+    address = models.CharField(max_length=60, blank=True, db_default="")
+    agent = models.CharField(max_length=200, blank=True, db_default="")
 
 
 class SignInFailure(models.Model):

@@ -5,20 +5,27 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import operators
+from accounts import kept, operators
 from accounts.audit import acting
 from accounts.clock import ZONES, city
+from accounts.kept import Kept
 from accounts.middleware import ENDED, LEGAL_ENTITY
 from accounts.models import Operator
 from accounts.roles import DeskRequest, roles_of
 
 ENDED_TEXT = "Your session has ended. Sign in to go on."
+KEPT_TEXT = (
+    "Your session had ended, so nothing was sent. What you typed is kept: sign in, then look at "
+    "it and send it."
+)
 THEMES = dict(Operator._meta.get_field("theme").choices or [])
+BACK = "way_back"
 
 
 class SignInForm(forms.Form):
@@ -26,6 +33,12 @@ class SignInForm(forms.Form):
 
     username = forms.CharField(max_length=operators.USERNAME_LENGTH_MAX)
     password = forms.CharField(max_length=operators.PASSWORD_LENGTH_MAX, strip=False)
+
+
+class CodeForm(forms.Form):
+    """A code of a generator, or a recovery code."""
+
+    code = forms.CharField(max_length=40)
 
 
 @login_not_required
@@ -38,20 +51,88 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         if request.user.is_authenticated:
             return HttpResponseRedirect(back)
-        form = SignInForm()
         notice = ENDED_TEXT if request.session.pop(ENDED, False) else ""
-        context = {"form": form, "next": back, "notice": notice, "is_new": is_new()}
-        return render(request, "accounts/sign_in.html", context)
+        return door(request, SignInForm(), back=back, notice=notice)
     form = SignInForm(request.POST)
+    typed = kept.from_text(request.POST.get("kept", ""))
     if form.is_valid():
         try:
             operator = operators.sign_in(request, **form.cleaned_data)
         except operators.SignInRefusedError as refused:
             form.add_error(None, refused.detail)
+        except operators.SecondFactorAskedError:
+            kept.keep(request, typed)
+            request.session[BACK] = back
+            return redirect("accounts:sign-in-second")
         else:
-            return HttpResponseRedirect(first_page(operator) if back == "/" else back)
+            return go_in(request, operator, back=back, typed=typed)
     status = 403 if form.non_field_errors() else 400
-    return render(request, "accounts/sign_in.html", {"form": form, "next": back}, status=status)
+    return door(request, form, back=back, typed=typed, status=status)
+
+
+def door(
+    request: HttpRequest,
+    form: SignInForm,
+    *,
+    back: str = "/",
+    notice: str = "",
+    typed: Kept | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The sign-in page; it carries what was typed when the session had ended."""
+    context = {
+        "form": form,
+        "next": back,
+        "notice": notice or (KEPT_TEXT if typed is not None else ""),
+        "kept": kept.as_text(typed),
+        "address": reverse("accounts:sign-in"),
+        "is_new": is_new(),
+    }
+    return render(request, "accounts/sign_in.html", context, status=status)
+
+
+@login_not_required
+@never_cache
+@sensitive_post_parameters("code")
+@require_http_methods(["GET", "POST"])
+def second(request: HttpRequest) -> HttpResponse:
+    """The second step of the door, for whoever has a second factor."""
+    if operators.half_way(request, now=timezone.now()) is None:
+        return redirect("accounts:sign-in")
+    form = CodeForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        back, typed = request.session.get(BACK, "/"), kept.is_kept(request)
+        try:
+            operator = operators.finish_sign_in(request, code=form.cleaned_data["code"])
+        except operators.SignInRefusedError as refused:
+            form.add_error(None, refused.detail)
+        else:
+            return go_in(request, operator, back=back, typed=typed)
+    status = 200 if request.method == "GET" else 403 if form.non_field_errors() else 400
+    return render(request, "accounts/sign_in_second.html", {"form": form}, status=status)
+
+
+def go_in(
+    request: HttpRequest, operator: Operator, *, back: str, typed: Kept | None
+) -> HttpResponse:
+    """To what was typed and not sent, to the page that was asked for, or to the first one."""
+    if typed is not None:
+        kept.keep(request, typed)
+        return redirect("accounts:kept")
+    return HttpResponseRedirect(first_page(operator) if back == "/" else back)
+
+
+@require_http_methods(["GET", "POST"])
+def kept_input(request: DeskRequest) -> HttpResponse:
+    """What was typed when the session had ended; a POST lets it go."""
+    typed = kept.is_kept(request)
+    if request.method == "POST" or typed is None:
+        kept.let_go(request)
+        return HttpResponseRedirect(first_page(request.operator))
+    shown = [
+        (name.replace("_", " ").replace("-", " "), value) for name, value in typed.fields if value
+    ]
+    return render(request, "accounts/kept.html", {"typed": typed, "shown": shown})
 
 
 def is_new() -> bool:
@@ -72,7 +153,8 @@ def way_back(request: HttpRequest) -> str:
     is_ours = url_has_allowed_host_and_scheme(
         asked, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return asked if is_ours and asked.startswith("/") else "/"
+    is_plain = asked.startswith("/") and asked.isprintable()
+    return asked if is_ours and is_plain else "/"
 
 
 @require_POST

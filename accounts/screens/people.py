@@ -6,7 +6,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import approvals, people
+from accounts import approvals, emergencies, people, sign_in_rules
 from accounts.audit import RefusedError
 from accounts.listing import wants_rows
 from accounts.models import Operator, Role, RoleGrant
@@ -39,11 +39,14 @@ def render_people(request: DeskRequest, form: GrantForm, *, status: int = 200) -
     entity = request.legal_entity
     assert entity is not None, "the right was checked at a legal entity"
     waiting = approvals.requests().filter(
-        legal_entity=entity, action_id__in=[people.GRANT, people.REVOKE], decision=""
+        legal_entity=entity,
+        action_id__in=[people.GRANT, people.REVOKE, sign_in_rules.RULE, sign_in_rules.RESET],
+        decision="",
     )
     context = {
         "entity": entity,
         "people": people.people_at(entity),
+        "alarms": emergencies.alarms(entity),
         "waiting": waiting,
         "form": form,
         "operators": Operator.objects.filter(is_active=True).order_by("full_name"),
@@ -82,10 +85,10 @@ def request_grant(request: DeskRequest) -> HttpResponse:
 @require("role.manage")
 def request_revocation(request: DeskRequest, grant_id: int) -> HttpResponse:
     """Ask that a role be taken away; a GET asks for the reason."""
-    grant = RoleGrant.objects.select_related("operator", "legal_entity").filter(
-        pk=grant_id, legal_entity=request.legal_entity, revoked_xid__isnull=True
+    grant = RoleGrant.objects.held().filter(
+        pk=grant_id, legal_entity=request.legal_entity, expires_at__isnull=True
     )
-    found = grant.first()
+    found = grant.select_related("operator", "legal_entity").first()
     if found is None:
         raise Http404("There is no such page.")
     if request.method == "GET":

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from accounts import trail
 from accounts.clock import utc_stamp
+from accounts.exports import cell
 from accounts.listing import wants_rows
 from accounts.models import Act
 from accounts.roles import DeskRequest, may, require
@@ -151,13 +152,7 @@ def csv_lines(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
     writer = csv.writer(Echo())
     yield writer.writerow(trail.EXPORT_COLUMNS)
     for row in rows:
-        yield writer.writerow([guarded(row[column]) for column in trail.EXPORT_COLUMNS])
-
-
-def guarded(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula."""
-    is_formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-    return f"'{value}" if is_formula else value
+        yield writer.writerow([cell(row[column]) for column in trail.EXPORT_COLUMNS])
 
 
 def json_lines(rows: Iterator[dict[str, Any]]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts import people, retention
 from accounts.audit import RefusedError
 from accounts.models import Approval, Client, Erasure, LegalEntity, LegalHold, Purge
-from accounts.roles import REQUEST, DeskRequest, may, require
+from accounts.roles import REQUEST, DeskRequest, check, may, require
 
 READ = "retention.read"
 ACTIONS = (people.ERASE, retention.PLACE, retention.LIFT, retention.SET)
@@ -83,6 +83,9 @@ def waiting(entity: LegalEntity) -> list[Approval]:
     return list(found.select_related("action", "maker").order_by("number"))
 
 
+ASKED = (people.ERASE, retention.PLACE, retention.LIFT)
+
+
 def client_or_404(request: DeskRequest, code: str) -> Client:
     """A client of the legal entity where the person works."""
     found = Client.objects.named().filter(legal_entity=request.legal_entity, code=code).first()
@@ -103,6 +106,8 @@ def client_retention(request: DeskRequest, code: str) -> HttpResponse:
     client = client_or_404(request, code)
     if request.method == "GET":
         return client_page(request, client)
+    if not any(may(request, f"{REQUEST}{act}", client.legal_entity) for act in ASKED):
+        check(request, f"{REQUEST}{retention.PLACE}", client.legal_entity)
     what = request.POST.get("what", "")
     reason = request.POST.get("reason", "").strip()
     try:

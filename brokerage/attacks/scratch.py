@@ -27,6 +27,8 @@ RULE_TABLES = (
     "ledger_blockrule",
     "ledger_transitrule",
     "ledger_conductrule",
+    "ledger_paymentstep",
+    "accounts_instructionrule",
     "accounts_approvalaction",
     "accounts_approvallimit",
     "accounts_retentionclass",

@@ -37,6 +37,7 @@ from margin.calls import deliver_notices, settle_run
 from margin.column_runs import read_for_run, record_columns
 from margin.marks import ReceivedPrice, compose_day, priced_names, record_prices_of
 from margin.models import MarginRun
+from margin.payment_outcomes import settle_lines
 from margin.releases import InitialMarginGate
 from margin.run_rows import SETTLING, one_after_another
 from margin.runs import record_run
@@ -205,6 +206,7 @@ def reconcile_statements(context: DayContext) -> dict[str, Any]:
         context.file(HOLDINGS), name=HOLDINGS, as_of=day.as_of, business_day=day.day
     )
     _keep_rejected(day, rejected)
+    settle_lines(day.day, at=day.as_of)
     totals = reconcile(day.day, unposted=_movements_of_nothing(day))
     return {
         "rejected": len(rejected),

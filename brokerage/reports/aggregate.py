@@ -14,7 +14,7 @@ COLUMNS = (
 def aggregate_margin(reading: DayReading) -> Iterator[Row]:
     """Each line of each level, then of each division across accounts."""
     run = newest_run(reading)
-    read = read_with_models(horizon_id=run.horizon_id, as_of=run.as_of)
+    read = read_with_models(run)
     for by in (*LEVELS, *DIMENSIONS):
         for line in roll_up(read, run=run, by=by):
             yield (

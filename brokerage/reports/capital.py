@@ -22,7 +22,7 @@ ISOLATION_COLUMNS = (
 
 
 def _inputs(run: MarginRun) -> ReadInputs:
-    return read_with_models(horizon_id=run.horizon_id, as_of=run.as_of)
+    return read_with_models(run)
 
 
 def capital_efficiency(reading: DayReading) -> Iterator[Row]:

@@ -68,6 +68,8 @@ def _calls_of_day(reading: DayReading) -> Iterator[tuple[MarginCall, CallEvent]]
     as_of = reading.business_day.as_of
     for call in as_known(calls, reading.point):
         event = last[call.pk]
+        if event.to_state == MarginCall.State.DRAFT:
+            continue  # nobody owes it yet
         if event.to_state not in MarginCall.ENDED or event.occurred_at == as_of:
             yield call, event
 
@@ -110,7 +112,9 @@ def _results(reading: DayReading) -> Iterator[MarginResult]:
 
 def margin_record(reading: DayReading) -> Iterator[Row]:
     """Every scope's required margin, and for called ones when and how it was met (FINRA 4220)."""
-    calls = {call.scope_id: (call, event) for call, event in _calls_of_day(reading)}
+    # Of a maintenance and an initial call on one scope the record names the maintenance call.
+    found = sorted(_calls_of_day(reading), key=lambda each: each[0].kind == "maintenance")
+    calls = {call.scope_id: (call, event) for call, event in found}
     for result in _results(reading):
         bucket = result.scope.bucket
         assert bucket is not None, "house rules compute buckets"

@@ -13,6 +13,7 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_GET
 
+from accounts.emergencies import alarms
 from accounts.figures import grouped
 from accounts.listing import wants_rows
 from accounts.middleware import LIVE_HEADER
@@ -167,7 +168,11 @@ def board_answer(request: DeskRequest, board: Board, days: Any) -> HttpResponse:
     digest = hashlib.sha256(region.encode()).hexdigest()[:20]
     if wants_rows(request) and request.headers.get(LIVE_HEADER) == digest:
         return HttpResponse(status=204)
-    context |= {"region": region, "region_digest": digest}
+    context |= {
+        "region": region,
+        "region_digest": digest,
+        "alarms": alarms(board.day.legal_entity),
+    }
     template = "brokerage/_day_live.html" if wants_rows(request) else "brokerage/day.html"
     return render(request, template, context)
 

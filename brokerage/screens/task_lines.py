@@ -72,6 +72,11 @@ def task_lines(request: DeskRequest, run: MarginRun | None, marks: Sequence[Mark
         (Task.Kind.FEED, "feeds did not keep what they promised"),
     ):
         lines += several(by_kind.get(kind, ()), words=many, address=reverse("margin:feeds"))
+    lines += several(
+        by_kind.get(Task.Kind.CHECK, ()),
+        words="checks have not come",
+        address=reverse("margin:coverage"),
+    )
     for kind in (Task.Kind.UNPRICED, Task.Kind.NO_AGREEMENT):
         lines += several(
             by_kind.get(kind, ()),

@@ -33,6 +33,13 @@ from ledger.models.interest import (
 )
 from ledger.models.letters import Letter, LetterDocument, LocationChange, LocationUse
 from ledger.models.moves import MoveGuard, MoveRule
+from ledger.models.payments import (
+    Payment,
+    PaymentEvent,
+    PaymentFile,
+    PaymentInFile,
+    PaymentStep,
+)
 from ledger.models.periods import BackDatedEntry, DayClose, PeriodEvent
 from ledger.models.pools import (
     AccountClass,
@@ -100,6 +107,11 @@ __all__ = [
     "Obligation",
     "ObligationEnd",
     "OutflowBlock",
+    "Payment",
+    "PaymentEvent",
+    "PaymentFile",
+    "PaymentInFile",
+    "PaymentStep",
     "PeriodEvent",
     "Pool",
     "Posting",

@@ -57,6 +57,25 @@ def parse_camt(data: bytes) -> Statement:
     )
 
 
+def return_reasons(data: bytes) -> dict[int, str]:
+    """Why lines of a camt.053 file were returned, by ordinal: `AC04`, or the bank's own words.
+
+    Raises:
+        UnreadableStatementError: as `parse_camt`.
+    """
+    found: dict[int, str] = {}
+    entries = _children(_only_statement(_document(data)), "Ntry")
+    for ordinal, entry in enumerate(entries, start=1):
+        transaction = _first_transaction(entry)
+        if transaction is None:
+            continue
+        code = _text(_descendant(transaction, "RtrInf", "Rsn", "Cd"))
+        said = present(code or _text(_descendant(transaction, "RtrInf", "Rsn", "Prtry")))
+        if said is not None:
+            found[ordinal] = said.strip()
+    return found
+
+
 def _document(data: bytes) -> Element:
     try:
         root: Element = fromstring(data, forbid_dtd=True)

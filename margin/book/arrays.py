@@ -1,6 +1,5 @@
 """Rows of a run as the arrays of portfolio models: the one place where decimals become floats."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,6 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ledger.models import Asset, AssetKind
-from margin.book.closes import Close
 from margin.book.market_data import MarketData
 from margin.book.rows import BASE, ReadInputs
 from margin.engine.books import Books, books_of
@@ -132,7 +130,7 @@ def market_rows(read: ReadInputs) -> MarketRows:
     rows, data = list(_rows(read)), read.market or MarketData(read.as_of)
     codes = {asset.pk: asset.code for asset in read.assets.values()}
     underlyings = sorted({row.underlying for row in rows}, key=lambda pk: codes[pk])
-    returns = _returns(read.closes, underlyings)
+    returns = read.closes.returns(underlyings)
     return MarketRows(
         places={row.asset.code: n for n, row in enumerate(rows)},
         instruments=_instruments(rows, underlyings),
@@ -330,21 +328,3 @@ def _spot_rows(rows: Sequence[Row], underlyings: Sequence[int]) -> Index:
             found.setdefault(row.underlying, place)
     found |= {row.asset.pk: place for place, row in enumerate(rows) if row.asset.pk in underlyings}
     return np.array([found.get(pk, -1) for pk in underlyings], dtype=np.intp)
-
-
-def _returns(closes: Sequence[Close], underlyings: Sequence[int]) -> Float:
-    """(T, U) simple returns between following days on which every underlying has a close.
-
-    An underlying without any close of its own does not move.
-    """
-    by_day: dict[object, dict[int, float]] = defaultdict(dict)
-    wanted = {close.asset_id for close in closes} & set(underlyings)
-    for close in closes:
-        if close.asset_id in wanted:
-            by_day[close.day][close.asset_id] = float(close.price)
-    whole = [by_day[day] for day in sorted(by_day, key=str) if wanted <= by_day[day].keys()]
-    table = np.array(
-        [[prices.get(pk, 1.0) for pk in underlyings] for prices in whole], dtype=np.float64
-    ).reshape(len(whole), len(underlyings))
-    returns: Float = table[1:] / table[:-1] - 1.0
-    return returns

@@ -1,10 +1,15 @@
 """The last mark of every asset on every day, as models look back on them."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, overload
 
+import numpy as np
 from django.db import connection
+
+from margin.engine.given import Float
 
 # So many days of closes are read for models that look back; five years of trading days.
 CLOSES_DAYS_MAX: Final = 1_300
@@ -16,6 +21,54 @@ class Close(NamedTuple):
     asset_id: int
     day: date
     price: Decimal
+
+
+class Closes(Sequence[Close]):
+    """Closes by asset and day. They never change, so what was made of them is kept with them."""
+
+    def __init__(self, rows: Iterable[Close] = ()) -> None:
+        self._rows = tuple(rows)
+        self._returns: dict[tuple[int, ...], Float] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Close]:
+        return iter(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Close: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Close, ...]: ...
+    def __getitem__(self, place: int | slice) -> Close | tuple[Close, ...]:
+        return self._rows[place]
+
+    def returns(self, underlyings: Sequence[int]) -> Float:
+        """(T, U) simple returns between following days on which every underlying has a close.
+
+        An underlying without any close of its own does not move.
+        """
+        wanted = tuple(underlyings)
+        if wanted not in self._returns:
+            made = _returns(self._rows, wanted)
+            made.flags.writeable = False
+            self._returns[wanted] = made
+        return self._returns[wanted]
+
+
+def _returns(closes: Iterable[Close], underlyings: Sequence[int]) -> Float:
+    by_day: dict[date, dict[int, float]] = defaultdict(dict)
+    asked = set(underlyings)
+    for asset_id, day, price in closes:
+        if asset_id in asked:
+            by_day[day][asset_id] = float(price)
+    known = {asset_id for prices in by_day.values() for asset_id in prices}
+    whole = [by_day[day] for day in sorted(by_day) if known <= by_day[day].keys()]
+    table = np.array(
+        [[prices.get(pk, 1.0) for pk in underlyings] for prices in whole], dtype=np.float64
+    ).reshape(len(whole), len(underlyings))
+    returns: Float = table[1:] / table[:-1] - 1.0
+    return returns
 
 
 # The last mark of every asset and day; in a run only what its horizon knew. Of marks at instants
@@ -37,8 +90,64 @@ CLOSES = """
 """
 
 
-def closes_until(as_of: datetime, *, horizon_id: int | None = None) -> list[Close]:
+def closes_until(as_of: datetime, *, horizon_id: int | None = None) -> Closes:
     """The last mark of every asset and day up to an instant; as a horizon knew them, or as now."""
     with connection.cursor() as cursor:
         cursor.execute(CLOSES, {"horizon": horizon_id, "as_of": as_of, "days": CLOSES_DAYS_MAX})
-        return [Close(*row) for row in cursor.fetchall()]
+        return Closes(Close(*row) for row in cursor.fetchall())
+
+
+# ---------------------------------------------------------------- kept in a process
+
+
+class _Kept(NamedTuple):
+    """Closes that were read, and by what one tells that nothing was marked since.
+
+    Attributes:
+        place: of the tables: a database that is emptied or made anew keeps them elsewhere.
+        snapshot: what was seen when they were read.
+    """
+
+    as_of: datetime
+    place: str
+    snapshot: str
+    closes: Closes
+
+
+# The one that was asked for last: questions are about the newest marks.
+_kept: _Kept | None = None
+
+# Every mark and price file says which transaction wrote it, and none is ever changed.
+STANDS = """
+    SELECT concat_ws(' ', d.oid, pg_relation_filenode('margin_mark'),
+                     pg_relation_filenode('margin_pricefile')),
+           pg_current_snapshot()::text, pg_current_xact_id_if_assigned() IS NULL,
+           k.seen IS NOT NULL AND NOT EXISTS (
+               SELECT FROM margin_mark m
+               WHERE m.xid >= pg_snapshot_xmin(k.seen) AND NOT pg_visible_in_snapshot(m.xid, k.seen)
+           ) AND NOT EXISTS (
+               SELECT FROM margin_pricefile f
+               WHERE f.xid >= pg_snapshot_xmin(k.seen) AND NOT pg_visible_in_snapshot(f.xid, k.seen)
+           )
+    FROM pg_database d, (SELECT %(snapshot)s::pg_snapshot AS seen) k
+    WHERE d.datname = current_database()
+"""
+
+
+def closes_now(as_of: datetime) -> Closes:
+    """As `closes_until` says now; what this process read before serves as long as it still stands.
+
+    Nothing is kept of what a transaction reads that has itself written.
+    """
+    global _kept
+    kept = _kept
+    seen = kept.snapshot if kept is not None and kept.as_of == as_of else None
+    with connection.cursor() as cursor:
+        cursor.execute(STANDS, {"snapshot": seen})
+        place, snapshot, is_reader, stands = cursor.fetchone()
+    if kept is not None and stands and kept.place == place and is_reader:
+        return kept.closes
+    closes = closes_until(as_of)
+    if is_reader:
+        _kept = _Kept(as_of, place, snapshot, closes)
+    return closes

@@ -8,7 +8,7 @@ from django.db import connection
 
 from accounts.models import AgreementVersion
 from ledger.models import Asset
-from margin.book.closes import closes_until
+from margin.book.closes import Closes, closes_now
 from margin.book.market_data import read_market
 from margin.book.options import option_prices
 from margin.book.rows import ReadInputs
@@ -71,7 +71,7 @@ def read_ground(
         marks=dict(marks),
         terms=terms_in_force(day),
         contracts=contracts,
-        closes=closes_until(as_of) if looks_back else [],
+        closes=closes_now(as_of) if looks_back else Closes(),
         market=market,
         asked=asked,
         options=option_prices(

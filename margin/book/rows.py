@@ -14,7 +14,7 @@ from accounts.agreed_terms import terms_in_force as agreements_in_force
 from accounts.models import Scope
 from ledger.models import Asset, Horizon
 from margin.book.averages import restated_averages
-from margin.book.closes import Close, closes_until
+from margin.book.closes import Closes, closes_until
 from margin.book.held import Holding, ScopeRow, Unmargined
 from margin.book.market_data import MarketData, read_market
 from margin.book.options import OptionPrice, option_prices, uncarried
@@ -23,7 +23,7 @@ from margin.engine.crowding import CrowdingPolicy
 from margin.engine.policies import CROWDING
 from margin.known import known_at
 from margin.model_registry import UsedModel, models_decided
-from margin.models import Contract, Mark, ModelDecision, ParameterSet
+from margin.models import Contract, MarginRun, Mark, ModelDecision, ParameterSet
 from margin.policies import policies_in_force
 from margin.terms import TermsInForce, terms_in_force
 
@@ -73,7 +73,7 @@ class ReadInputs:
     models: Mapping[tuple[str, str], UsedModel] = field(default_factory=dict)
     shadows: Mapping[tuple[str, str], UsedModel] = field(default_factory=dict)
     contracts: Mapping[int, Contract] = field(default_factory=dict)
-    closes: Sequence[Close] = ()
+    closes: Closes = field(default_factory=Closes)
     eligibility: Eligibility = NO_RULES
     market: MarketData | None = None
     asked: frozenset[int] = frozenset()
@@ -99,15 +99,22 @@ def read_inputs(*, horizon_id: int, as_of: datetime, is_restated: bool = False) 
         return _read(horizon_id=horizon_id, as_of=as_of, is_restated=is_restated)
 
 
-def read_with_models(*, horizon_id: int, as_of: datetime) -> ReadInputs:
-    """As `read_inputs`, with every model of the day though nobody may be under one.
+def read_inputs_of(run: MarginRun) -> ReadInputs:
+    """What a past run was computed from, read again from its horizon."""
+    is_restated = run.restates_id is not None
+    return read_inputs(horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated)
+
+
+def read_with_models(run: MarginRun) -> ReadInputs:
+    """As `read_inputs_of`, with every model of the day though nobody may be under one.
 
     Call inside one snapshot, as reports are read.
     """
-    inputs = _read(horizon_id=horizon_id, as_of=as_of, is_restated=False)
+    is_restated = run.restates_id is not None
+    inputs = _read(horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated)
     if inputs.models or inputs.shadows:
         return inputs
-    (models, _), (shadows, _) = _models(inputs.business_day, horizon_id)
+    (models, _), (shadows, _) = _models(inputs.business_day, run.horizon_id)
     return _with_models(inputs, models, shadows)
 
 

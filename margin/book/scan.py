@@ -1,8 +1,8 @@
 """Everything that is held, from two scans of tables: who an account is of, and what is on it.
 
 Neither scan joins anything, and amounts come in units of 10^-9 whatever their asset's last decimal
-is, which is what the server makes soonest. From the first pages on with a number that these units
-cannot hold, all are asked for in units of their own, number by number.
+is, which is what the server makes soonest. Pages with a number that these units cannot hold are
+asked for again, number by number in the units of its asset; the others stay as they came.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,6 +1,8 @@
 """Who holds what, the other way round: the scopes of each underlying, kept beside the books.
 
-When one price moves, only the scopes in here are to be asked again.
+When one price moves, only the scopes in here are to be asked again. What they hold is kept here a
+second time, side by side: in the books it lies apart, and fetching it costs half as much again as
+adding it up. The copy is as often as long as the books as a scope holds underlyings.
 """
 
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from margin.engine.books import Books
+from margin.engine.given import Float
 from margin.engine.market import Index
 from margin.engine.rejected import RejectedInputError
 
@@ -26,11 +29,22 @@ class Holders:
         starts: (G + 1,) where the scopes of each group begin.
         holders: (N,) scopes, ascending within a group, each once; no more than there are positions.
         scopes: how many there are in the books.
+        positions: (N + 1,) where everything that each of these scopes holds begins, in any group.
+        instruments, quantities: what they hold, in the order of the books.
     """
 
     starts: Index
     holders: NDArray[np.int32]
     scopes: int
+    positions: Index
+    instruments: Index
+    quantities: Float
+
+    @property
+    def nbytes(self) -> int:
+        """What it all takes."""
+        kept = (self.starts, self.holders, self.positions, self.instruments, self.quantities)
+        return sum(each.nbytes for each in kept)
 
     def of(self, groups: ArrayLike) -> Index:
         """The scopes that hold anything of these groups, ascending, each once.
@@ -39,8 +53,7 @@ class Holders:
             RejectedInputError: a group is not there.
         """
         moved = np.atleast_1d(np.asarray(groups, dtype=np.intp))
-        if len(moved) and not (moved.min() >= 0 and moved.max() < len(self.starts) - 1):
-            raise RejectedInputError("groups: one is asked for that is not there")
+        self._require(moved)
         lists = [self.holders[self.starts[group] : self.starts[group + 1]] for group in moved]
         if len(lists) == 1:
             return lists[0].astype(np.intp)
@@ -50,6 +63,28 @@ class Holders:
         holds = np.zeros(self.scopes, dtype=np.bool_)
         holds[found] = True
         return np.flatnonzero(holds)
+
+    def books_of(self, group: int) -> Books:
+        """All that the scopes of one group hold, in the order of `of`, without their money.
+
+        The positions are those of the books, bit for bit, so every sum over them is too.
+
+        Raises:
+            RejectedInputError: the group is not there.
+        """
+        self._require(np.array([group], dtype=np.intp))
+        ends = self.positions[self.starts[group] : self.starts[group + 1] + 1]
+        rows = slice(ends[0], ends[-1])
+        return Books(
+            starts=ends - ends[0],
+            instruments=self.instruments[rows],
+            quantities=self.quantities[rows],
+            cash=np.zeros(len(ends) - 1),
+        )
+
+    def _require(self, groups: Index) -> None:
+        if len(groups) and not (groups.min() >= 0 and groups.max() < len(self.starts) - 1):
+            raise RejectedInputError("groups: one is asked for that is not there")
 
 
 def holders_of(books: Books, *, groups: Index) -> Holders:
@@ -74,4 +109,21 @@ def holders_of(books: Books, *, groups: Index) -> Holders:
     is_first = np.diff(scopes, prepend=-1) != 0
     is_first[ends[:-1][ends[:-1] < ends[1:]]] = True
     before = np.concatenate([[0], np.cumsum(is_first)])
-    return Holders(before[ends].astype(np.intp), scopes[is_first], len(books))
+    return _with_positions(books, before[ends].astype(np.intp), scopes[is_first])
+
+
+def _with_positions(books: Books, starts: Index, holders: NDArray[np.int32]) -> Holders:
+    first = books.starts[holders]
+    counts = books.starts[holders + 1] - first
+    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
+    # Where each lies in the books: those of a scope follow one another.
+    rows = np.repeat(first - ends[:-1], counts)
+    rows += np.arange(len(rows))
+    return Holders(
+        starts=starts,
+        holders=holders,
+        scopes=len(books),
+        positions=ends,
+        instruments=books.instruments[rows],
+        quantities=books.quantities[rows],
+    )

@@ -151,7 +151,9 @@ class Model(Generic[P]):
         name, version: under which agreements and runs name it.
         title: for people.
         parameters: a frozen dataclass declared with `margin.engine.parameters`.
-        standard: a set for previews and validation; no recommendation.
+        standard: a set to start from, for previews; no recommendation.
+        proven: the set that laws, counter-examples, the slow implementation and validation are
+            asked of; the standard one, unless that leaves a part of the model idle.
         prepare: prices a market once.
         laws: those beside ALWAYS that hold.
         breaks: those that do not, each with a counter-example.
@@ -159,6 +161,7 @@ class Model(Generic[P]):
         looks_back: whether a requirement rests on returns of past days; a market without any gives
             the same where it does not.
         option_equity: what of its options a scope's equity counts beside the requirement.
+        busy: a set that uses every part of the model, where the standard one does not.
     """
 
     name: str
@@ -174,6 +177,11 @@ class Model(Generic[P]):
     looks_back: Callable[[P], bool] = of_today
     option_equity: Callable[[P], OptionEquity] = all_options
     whole_contracts: bool = False
+    busy: P | None = None
+
+    @property
+    def proven(self) -> P:
+        return self.standard if self.busy is None else self.busy
 
 
 def first_greatest(columns: Float) -> Index:

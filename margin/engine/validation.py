@@ -81,7 +81,7 @@ def validate(
         worlds: how many random worlds each law and the slow implementation are asked in.
         history: at least BACKTEST_DAYS + LOOK_BACK_DAYS returns.
     """
-    is_standard = parameters == model.standard
+    is_proven = parameters == model.proven
     return ModelReport(
         model=model.name,
         version=model.version,
@@ -91,7 +91,7 @@ def validate(
         checks=(
             _check_always(model, parameters, worlds),
             *(_check_law(model, parameters, law, worlds) for law in sorted(model.laws)),
-            *(_check_counterexample(model, law) for law in sorted(model.breaks) if is_standard),
+            *(_check_counterexample(model, law) for law in sorted(model.breaks) if is_proven),
             _check_slow(model, parameters, worlds),
             _check_backtest(model, parameters, history),
             _sensitivity(model, parameters),
@@ -119,7 +119,7 @@ def _check_law(model: Model[Any], parameters: Any, law: Law, worlds: int) -> Che
 def _check_counterexample(model: Model[Any], law: Law) -> Check:
     """That the stored counter-example still is one, so that nobody relies on the law."""
     stored = model.breaks[law]
-    excess = law_excess(law, model, model.standard, **stored.world)
+    excess = law_excess(law, model, model.proven, **stored.world)
     detail = f"Does not hold, as declared: {stored.why}"
     if excess <= 0:
         detail = "The stored counter-example does not break it any more."

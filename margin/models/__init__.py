@@ -1,5 +1,15 @@
 """How much is required: terms of instruments, market data, runs, calls, tasks."""
 
+from margin.models.call_claims import (
+    CallDispute,
+    CallDisputeEnd,
+    CallDisputePart,
+    CallEvidence,
+    CallPromise,
+    CallPromiseEnd,
+    LevelEvent,
+)
+from margin.models.call_life import CallIncrement, CallRelief, CallTerms, CallTransition
 from margin.models.calls import (
     CallDecision,
     CallEvent,
@@ -28,8 +38,18 @@ from margin.models.terms import Bracket, Haircut, HaircutSchedule, InstrumentTer
 __all__ = [
     "Bracket",
     "CallDecision",
+    "CallDispute",
+    "CallDisputeEnd",
+    "CallDisputePart",
     "CallEvent",
+    "CallEvidence",
+    "CallIncrement",
     "CallNotice",
+    "CallPromise",
+    "CallPromiseEnd",
+    "CallRelief",
+    "CallTerms",
+    "CallTransition",
     "ClientEligibility",
     "Contract",
     "EligibilityRule",
@@ -39,6 +59,7 @@ __all__ = [
     "Haircut",
     "HaircutSchedule",
     "InstrumentTerms",
+    "LevelEvent",
     "MarginCall",
     "MarginProposal",
     "MarginResult",

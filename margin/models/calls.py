@@ -149,6 +149,9 @@ class Task(models.Model):
         DISLOCATION = "dislocation", "One source far from the others"
         FEED = "feed", "Feed later than promised"
         EXPIRY = "option_expiry", "Option over and not settled"
+        CALL = "call", "Margin call that needs somebody"
+        PAYMENT = "payment", "Payment to look after"
+        CHECK = "check", "Margin not checked in time"
 
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=120)

@@ -71,6 +71,7 @@ class MarketRule(models.Model):
         FEED = "feed", "A feed"
         CALENDAR = "calendar", "A trading calendar"
         SURFACE = "surface", "Volatilities of an underlying"
+        CHECK = "check", "Checks of scopes"
 
     kind = models.CharField(max_length=10, choices=Kind)
     name = models.CharField(max_length=60)

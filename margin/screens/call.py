@@ -17,7 +17,7 @@ from accounts.drawing import Ruler, Rung, ladder, ruler
 from accounts.explanation import Explanation
 from accounts.figures import MINUS, WIDE, grouped
 from accounts.listing import wants_rows
-from accounts.models import Act, MarginAccount
+from accounts.models import Act
 from accounts.roles import DeskRequest, may, one_of, refusal, require, who_may
 from accounts.states import STATES
 from margin.calls import StaleCallError, acknowledge_call
@@ -27,6 +27,8 @@ from margin.models import CallEvent, MarginCall, MarginResult, MarginRun, Mark
 from margin.notices import notice_text
 from margin.parts import parts_of
 from margin.screens.calls import ACKNOWLEDGE
+from margin.screens.carrying import account_of, parts_shown, ways_on
+from margin.screens.claims import disputes_of, promises_of
 from margin.screens.drawer import QUESTIONS, drawer, questions, without_drawer
 from margin.screens.history import ScopeHistory, scope_history
 from margin.screens.statement import StatementLine, lines_of, statement_lines
@@ -96,6 +98,10 @@ def drawn(request: DeskRequest, call: MarginCall, *, status: int = 200) -> HttpR
         "payments": payments(call) if tab == "payments" else [],
         "can_acknowledge": can_acknowledge(request, call),
         "acknowledgers": acknowledgers(request, call),
+        "ways": ways_on(request, call),
+        "parts": parts_shown(call),
+        "disputes": disputes_of(call),
+        "promises": promises_of(call),
         "ask": questions(request),
         "explanation": explanation(request, call),
     }
@@ -106,11 +112,6 @@ def newest_restatement_of(call: MarginCall) -> MarginRun | None:
     """The newest restatement of the run that made the call or last spoke of it, if any."""
     runs = (call.last_result.run_id, call.first_result.run_id)
     return MarginRun.objects.filter(restates__in=runs).order_by("-pk").first()
-
-
-def account_of(call: MarginCall) -> MarginAccount:
-    assert call.scope.bucket is not None, "calls are made on buckets"
-    return call.scope.bucket.account
 
 
 def called(result: MarginResult) -> Called:
@@ -226,6 +227,8 @@ def step_of(event: CallEvent, call: MarginCall, *, actor: str) -> Step:
         text = f"by {first_line.replace(': ', ', ', 1)}"
     elif event.event in ("met", "cancelled"):
         title = "Met." if event.event == "met" else "Cancelled: the price came back."
+    elif event.event == "waived":
+        tone, title = "info", "Waived by two people:"
     else:
         title = f"{title.capitalize()}."
     return Step(event.occurred_at, actor, tone, title, text)

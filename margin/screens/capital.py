@@ -107,7 +107,7 @@ def shown_run() -> MarginRun | None:
 
 def inputs_of(run: MarginRun) -> ReadInputs:
     """What a run was computed from, with every model of its day; call inside one snapshot."""
-    return read_with_models(horizon_id=run.horizon_id, as_of=run.as_of)
+    return read_with_models(run)
 
 
 def accounts_here(request: DeskRequest) -> frozenset[int]:

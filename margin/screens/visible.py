@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat
 from django.http import Http404
 
-from accounts.models import Bucket, LegalEntity, MarginAccount
+from accounts.models import Bucket, LegalEntity, MarginAccount, Scope
 from accounts.roles import DeskRequest, Roles
 from margin.models import MarginCall, MarginResult, MarginRun, RunException, Task
 from margin.run_rows import whole_runs
@@ -19,8 +19,12 @@ NO_PAGE = "There is no such page."
 # What makes a list of margin load itself again.
 MARGIN_MOVED = "every 5s, desk:margin from:body"
 CALL_ACCOUNT = "scope__bucket__account"
-# What a task about no single scope is about: prices and jobs concern the whole desk.
-OF_THE_WHOLE_DESK = (Task.Kind.PRICE, Task.Kind.JOB, Task.Kind.TRANSIT, Task.Kind.EXPIRY)
+# Tasks about one scope, though it may be named by their key alone, and about one pool; all others
+# without a scope, of prices, feeds or jobs, concern the whole desk.
+OF_SOMEBODY = (
+    Task.Kind.LIQUIDATE, Task.Kind.DEFICIT, Task.Kind.UNPRICED, Task.Kind.NO_AGREEMENT,
+    Task.Kind.ELIGIBILITY, Task.Kind.UNCOVERED,
+)  # fmt: skip
 
 
 def of_accounts(roles: Roles, entities: Iterable[int], *, path: str, act: str = "read") -> Q:
@@ -103,6 +107,12 @@ def newest_run() -> MarginRun | None:
     return whole_runs().order_by("-as_of", "-pk").first()
 
 
+def scopes_here(request: DeskRequest, scopes: "QuerySet[Scope]") -> "QuerySet[Scope]":
+    """Those of some scopes that the person may see."""
+    here = [entity_here(request).pk]
+    return scopes.filter(of_accounts(request.roles, here, path="bucket__account"))
+
+
 def results_here(request: DeskRequest, run: MarginRun | None) -> "QuerySet[MarginResult]":
     """What a run says of the scopes of a list."""
     here = [entity_here(request).pk]
@@ -133,6 +143,7 @@ def tasks_here(request: DeskRequest) -> "QuerySet[Task]":
     ).filter(of_accounts(request.roles, here, path="account"), key=OuterRef("key"))
     return Task.objects.filter(
         of_accounts(request.roles, here, path=CALL_ACCOUNT)
-        | Q(scope__isnull=True, kind__in=OF_THE_WHOLE_DESK)
+        | (Q(scope__isnull=True) & ~Q(kind__in=OF_SOMEBODY))
+        | Q(kind=Task.Kind.UNCOVERED, key__startswith=f"shortfall:{entity_here(request).code}:")
         | Q(Exists(named), scope__isnull=True)
     )

@@ -65,7 +65,7 @@ def test_a_call_is_acknowledged_once_and_only_by_who_may(desk: Desk, client: Cli
     assert first.json()["state"] == "acknowledged"
     again = client.post(address, said, content_type="application/json")
     assert again.status_code == 409
-    assert again.json()["rule"] == "call_is_delivered"
+    assert again.json()["rule"] == "margin_call_transition_is_legal"
     assert CallEvent.objects.filter(call=call, event="acknowledged").count() == 1
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from accounts.audit import Actor, RefusedError, acting
+from margin.call_acts import carry_on
 from margin.models import MarginCall
 from tests.stage import booked_days
 
@@ -26,7 +27,6 @@ def test_a_delivered_call_goes_only_where_its_life_leads(delivered: MarginCall) 
         assert refused.value.rule == "margin_call_transition_is_legal"
         delivered.refresh_from_db()
         assert delivered.state == "delivered"
-    with acting(DESK, reason="The permitted twin"):
-        MarginCall.objects.filter(pk=delivered.pk).update(state="acknowledged")
+    carry_on(delivered.number, "acknowledge", actor=DESK, words="The permitted twin")
     delivered.refresh_from_db()
     assert delivered.state == "acknowledged"

@@ -21,7 +21,7 @@ from ledger.times import one_snapshot
 from margin.aggregate import DIMENSIONS, LEVELS, of_some, roll_up, totals
 from margin.alternatives import HOUSE, alternatives_of, previewed, requirements
 from margin.book import ReadInputs, read_with_models
-from margin.book.rows import Close
+from margin.book.closes import Close, Closes
 from margin.efficiency import IdleRate, efficiency, idle_rate
 from margin.isolation import isolation
 from margin.models import MarginResult, MarginRun
@@ -57,7 +57,7 @@ def newest() -> MarginRun:
 
 def inputs(run: MarginRun) -> ReadInputs:
     with one_snapshot():
-        return read_with_models(horizon_id=run.horizon_id, as_of=run.as_of)
+        return read_with_models(run)
 
 
 def report_rows(name: str) -> list[dict[str, str]]:
@@ -248,7 +248,7 @@ def with_past(desk: Desk) -> ReadInputs:
         for n, move in enumerate(moves):
             price *= 1 + move
             closes.append(Close(pk, date.fromordinal(700_000 + n), D(str(float(price)))))
-    return replace(read, closes=closes)
+    return replace(read, closes=Closes(closes))
 
 
 def test_legs_that_lose_together_are_advised_to_stay_apart(with_past: ReadInputs) -> None:

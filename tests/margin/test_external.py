@@ -75,7 +75,7 @@ def theirs(result: MarginResult) -> dict[str, Any]:
     """What a venue says that computes the same with one parameter of its own."""
     run = result.run
     with one_snapshot():
-        read = read_with_models(horizon_id=run.horizon_id, as_of=run.as_of)
+        read = read_with_models(run)
         place = next(n for n, row in enumerate(read.scopes) if row.scope_id == result.scope_id)
         done = previewed(read, places=[place], key=("delta", "OTHER"))
     charge = done.charged.charges[0]

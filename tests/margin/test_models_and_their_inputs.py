@@ -18,7 +18,7 @@ from accounts.models import Agreement, LegalEntity, Role
 from brokerage.inbox.cycle import run_day
 from margin.book import read_inputs
 from margin.book.arrays import market_of
-from margin.book.rows import Close
+from margin.book.closes import Close, Closes
 from margin.engine.models import MODELS
 from margin.engine.parameters import parameter
 from margin.model_registry import models_in_use, unknown_codes
@@ -106,7 +106,7 @@ def test_an_asset_that_nobody_under_a_model_holds_takes_no_days_from_anybody(
         for pk in known
         for back in range(300)
     ]
-    alone = replace(read, closes=[*closes, Close(stranger, DAYS[1], D(7))])
+    alone = replace(read, closes=Closes([*closes, Close(stranger, DAYS[1], D(7))]))
     assert market_of(alone).returns.shape == (299, len(known))
 
 

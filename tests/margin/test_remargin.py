@@ -14,10 +14,11 @@ from brokerage.inbox.cycle import run_day
 from ledger.horizons import store_horizon
 from margin.affected_calls import affected_calls
 from margin.book.columns import NotInColumnsError, read_columns
+from margin.call_acts import become
 from margin.calls import settle_run
 from margin.column_runs import record_columns
 from margin.engine.policies import CROWDING
-from margin.models import MarginCall, MarginRun, Mark, Task
+from margin.models import CallEvent, MarginCall, MarginRun, Mark, Task
 from margin.remargin import (
     Standing,
     WholeRunNeededError,
@@ -173,13 +174,17 @@ def test_a_corrected_mark_is_the_one_that_counts(days: list[Path]) -> None:
     assert replay(run.number).is_same
 
 
-def test_who_holds_what_has_no_price_is_an_exception_and_never_a_number(days: list[Path]) -> None:
+@pytest.mark.parametrize(("without", "leaves"), [("BTC-PERP", False), ("RUNE", True)])
+def test_who_holds_what_has_no_price_is_an_exception_and_never_a_number(
+    days: list[Path], without: str, leaves: bool
+) -> None:
     standing = stand()
-    as_of = marked_again("BTC", "0.9", without="BTC-PERP")
+    as_of = marked_again("BTC", "0.9", without=without)
     touched = read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
     run, whole = run_of(touched), whole_run(as_of)
     assert exceptions_said(run) == exceptions_said(whole) != []
     assert said(run) == {scope: said(whole)[scope] for scope in said(run)}
+    assert bool(said(run)) == leaves, "somebody else is run as ever"
     assert replay(run.number).is_same
 
 
@@ -241,9 +246,13 @@ def test_calls_are_numbered_on_beyond_ten_thousand(days: list[Path]) -> None:
     with acting(DESK, reason="Calls of a large house"):
         for number in ("9999", "10000"):
             call = MarginCall.objects.create(**kept | ended | {"number": prefix + number})
-            MarginCall.objects.filter(pk=call.pk).update(
-                state="met", ended_at=as_of, end_reason="collateral_received"
+            CallEvent.objects.create(
+                call=call, event="issued", to_state="issued", occurred_at=as_of
             )
+            become(
+                call, "met", at=as_of, text="Large house", ended_at=as_of,
+                end_reason="collateral_received",
+            )  # fmt: skip
     with acting(DESK, reason="Run what was touched and settle it"):
         run = record_touched(touched)
         assert run is not None

@@ -1,5 +1,7 @@
 """What becomes known late: agreements, cancelled trades, and averages in the order of time."""
 
+from copy import copy
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -11,12 +13,15 @@ from accounts.agreed_terms import terms_in_force
 from accounts.agreements import request_end, request_version
 from accounts.models import AccountAgreement, Agreement, AgreementVersion, LegalEntity, Role
 from ledger.corrections import request_reversal
-from ledger.models import Entry, Posting
+from ledger.models import Balance, Entry, Posting
+from margin.book import read_inputs_of
 from margin.book.averages import Step, position_after
 from margin.models import MarginResult, MarginRun
 from margin.parts import parts_of
+from margin.preview import preview
 from margin.restatement import differing_results
 from margin.runs import replay
+from margin.terms import TermsInForce
 from tests.accounts.people import Desk, found_desk, person
 from tests.accounts.raw import act
 from tests.accounts.raw import refused as raw_refused
@@ -150,6 +155,57 @@ def test_a_trade_cancelled_after_the_run_is_not_in_the_restated_one(
     assert replay(found.number).is_same
     untouched = restated(desk, run.number)
     assert (untouched.run, untouched.is_new) == (found, False)
+    assert preview(found, replaced=lambda terms: terms).affected == []
+    changed = preview(found, replaced=dearer)
+    assert changed.affected, "terms that differ are compared with the restated run itself"
+    for each in changed.affected:
+        kept = found.results.get(
+            scope__bucket__account=each.account_id, scope__bucket__code=each.bucket
+        )
+        assert each.before.equity == kept.equity
+
+
+def test_averages_of_positions_traded_again_are_those_of_the_day(
+    days: list[Path], desk: Desk
+) -> None:
+    run = MarginRun.objects.get(business_day=FIRST)
+    entry = newest_trade(run)
+    (leg, *_) = Posting.objects.filter(entry=entry, price__isnull=False)
+    asked = request_reversal(
+        entry.pk, reason=WHY, effective_at=entry.effective_at, legal_entity=desk.entity,
+        actor=person(desk[Role.OPERATIONS]),
+    )  # fmt: skip
+    agreed(asked, desk[Role.COMPLIANCE])
+    found = restated(desk, run.number).run
+    assert found is not None
+    then, again = averages(run), averages(found)
+    moved = {place for place in then.keys() | again.keys() if then.get(place) != again.get(place)}
+    assert moved <= {(leg.account.bucket_id, leg.account.asset_id)}
+    today = {
+        (balance.account.bucket_id, balance.account.asset_id): balance.average_cost
+        for balance in Balance.objects.filter(account__account_class="position").select_related(
+            "account"
+        )
+    }
+    gone_on = {place for place in then if today.get(place) != then[place]}
+    assert gone_on - moved, "no position of the first day was traded again on the second"
+
+
+def averages(run: MarginRun) -> dict[tuple[int, int], Decimal | None]:
+    """Average cost by bucket and asset, as a run has read it."""
+    read = read_inputs_of(run)
+    return {
+        (read.scopes[held.scope].bucket_id, held.asset_id): held.average_cost
+        for held in read.positions
+    }
+
+
+def dearer(terms: TermsInForce) -> TermsInForce:
+    """Half of everything but the currency does not count."""
+    haircuts = {pk: copy(each) for pk, each in terms.haircuts.items()}
+    for each in haircuts.values():
+        each.haircut = max(each.haircut, D("0.5") if each.asset.code != "USD" else D(0))
+    return replace(terms, haircuts=haircuts)
 
 
 def quantity(result: MarginResult, asset_id: int) -> Decimal:

@@ -13,6 +13,8 @@ from django.utils import timezone
 from accounts.audit import Actor, acting
 from accounts.models import Role
 from margin.models import Task, TaskEvent
+from margin.screens.visible import OF_SOMEBODY
+from margin.worklist import Needed, open_tasks
 from tests.accounts.people import found_desk, sign_in
 from tests.margin.firm import SmallFirm
 
@@ -115,7 +117,16 @@ def test_what_a_run_found_closes_by_itself(browser: Browser) -> None:
 def test_another_legal_entity_sees_only_what_concerns_the_whole_desk(firm: SmallFirm) -> None:
     browser = Browser()
     sign_in(browser, found_desk(code="EB-UK")[Role.RISK])
-    assert {task.kind for task in tasks(browser)} <= {Task.Kind.PRICE, Task.Kind.JOB}
+    now, lacking = timezone.now(), Task.Kind.UNCOVERED
+    both = [
+        Needed(lacking, f"shortfall:{code}:CLIENT:USD", code, "", now, "treasury")
+        for code in ("MAIN", "EB-UK")
+    ]
+    with acting(DESK, reason="Something that is another's"):
+        open_tasks(both, business_day=now.date(), at=now)
+    seen = tasks(browser)
+    assert {task.kind for task in seen}.isdisjoint({*OF_SOMEBODY} - {lacking})
+    assert [task.subject for task in seen if task.kind == lacking] == ["EB-UK"]
     of_a_scope = Task.objects.filter(scope__isnull=False)[0]
     assert take(browser, of_a_scope).status_code == 404
     assert not TaskEvent.objects.filter(event="taken").exists()

@@ -213,6 +213,19 @@ def test_every_point_leaves_equity_at_the_level_of_maintenance(firm: FirmUnderMo
     assert len(seen) >= 3, "points of few models were looked at"
 
 
+def test_points_are_searched_under_a_model_only_where_they_are_asked_for(
+    firm: FirmUnderModels,
+) -> None:
+    bucket = next(each for each in under("delta") if what_if(each, Change()).now.liquidation)
+    by_house_rules = Change(model=("house-rules", "v1"))
+    said = what_if(bucket, by_house_rules, has_points=None)
+    assert said.now.liquidation == {}
+    assert said.after.liquidation != {}, "house rules have a formula"
+    assert said.after == what_if(bucket, by_house_rules).after
+    without = what_if(bucket, Change(), has_points=False).now
+    assert said.now == without
+
+
 def at(said: WhatIf, bucket: Bucket, code: str, price: Decimal) -> tuple[Decimal, Decimal]:
     """Equity and the liquidation level of a scope at another price."""
     moved = what_if(bucket, Change(prices={code: price}), has_points=False).after

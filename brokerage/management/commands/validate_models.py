@@ -86,7 +86,7 @@ class Command(BaseCommand):
 
 def _sets(names: list[str], given: list[str]) -> dict[str, tuple[str, Any]]:
     """The parameters of each model: its standard set, or what a file says."""
-    sets: dict[str, tuple[str, Any]] = {name: ("standard", MODELS[name].standard) for name in names}
+    sets: dict[str, tuple[str, Any]] = {name: ("standard", MODELS[name].proven) for name in names}
     for each in given:
         name, _, file = each.partition("=")
         if name not in MODELS or not file:

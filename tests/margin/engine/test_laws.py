@@ -36,7 +36,7 @@ A_FEW = settings(max_examples=20, deadline=None)
 
 
 def prepared(model: Model[Any], market: Market) -> Prepared:
-    return model.prepare(market, model.standard)
+    return model.prepare(market, model.proven)
 
 
 @EVERY_MODEL
@@ -67,7 +67,7 @@ def test_a_model_asks_for_past_days_if_it_says_so_and_else_does_without(
         returns=market.returns[:0],
         daily_volatilities=np.zeros_like(market.daily_volatilities),
     )
-    if model.looks_back(model.standard):
+    if model.looks_back(model.proven):
         with pytest.raises(RejectedInputError, match="days are known"):
             prepared(model, today)
         return
@@ -159,14 +159,14 @@ def test_explanations_are_the_requirement_opened(model: Model[Any], seed: int) -
 @given(SEEDS)
 @settings(max_examples=40, deadline=None)
 def test_the_slow_implementation_agrees(model: Model[Any], seed: int) -> None:
-    assert slow_excess(model, model.standard, seed=seed) <= 0
+    assert slow_excess(model, model.proven, seed=seed) <= 0
 
 
 @EVERY_MODEL
 def test_parameters_are_read_as_they_were_written(model: Model[Any]) -> None:
-    written = written_parameters(model.standard)
-    assert read_parameters(model.parameters, written) == model.standard
-    assert all(each.declared.meaning for each in parameter_fields(model.standard))
+    written = written_parameters(model.proven)
+    assert read_parameters(model.parameters, written) == model.proven
+    assert all(each.declared.meaning for each in parameter_fields(model.proven))
 
 
 @EVERY_MODEL
@@ -179,13 +179,13 @@ def test_a_model_says_of_every_law_whether_it_holds(model: Model[Any]) -> None:
 def test_a_declared_law_holds_and_an_undeclared_one_is_broken(model: Model[Any], law: Law) -> None:
     if law in model.breaks:
         stored = model.breaks[law].world
-        assert law_excess(law, model, model.standard, **stored) > 0, model.breaks[law].why
+        assert law_excess(law, model, model.proven, **stored) > 0, model.breaks[law].why
         return
 
     @given(SEEDS)
     @A_FEW
     def holds(seed: int) -> None:
-        assert law_excess(law, model, model.standard, seed=seed) <= 0
+        assert law_excess(law, model, model.proven, seed=seed) <= 0
 
     holds()
 

@@ -25,14 +25,14 @@ HISTORY = synthetic_history(days=BACKTEST_DAYS + LOOK_BACK_DAYS)
 
 
 def failed(model: Model[Any], parameters: Any = None, *, history: History = HISTORY) -> list[str]:
-    used = model.standard if parameters is None else parameters
+    used = model.proven if parameters is None else parameters
     report = validate(model, used, name="tried", worlds=2, history=history)
     assert report.passed == (not [check for check in report.checks if not check.passed])
     return [check.name for check in report.checks if not check.passed]
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
-def test_every_model_passes_with_its_standard_set(model: Model[Any]) -> None:
+def test_every_model_passes_with_the_set_it_is_proven_by(model: Model[Any]) -> None:
     assert failed(model) == []
 
 
@@ -46,7 +46,7 @@ BROKEN: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_parameter_that_asks_for_too_little_fails_the_past(name: str) -> None:
     model = MODELS[name]
-    written = written_parameters(model.standard)
+    written = written_parameters(model.proven)
     assert BROKEN[name].keys() <= written.keys()
     parameters = read_parameters(model.parameters, written | BROKEN[name])
     assert failed(model, parameters) == ["backtest"]
