@@ -1,0 +1,113 @@
+"""What positions cost as time passes, and how long the equity of each scope bears it.
+
+Burn is what fees and interest of the last days took from a scope's claims, less what interest
+brought, at the newest marks; costs of single trades are part of the trades and no burn. The
+forecast holds prices and positions as they are.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from margin.engine.depletion import hours_until
+from margin.engine.exact import ONE, ZERO, exact
+from margin.levels import levels_of
+from margin.marks import BASE, known_marks
+from margin.models import MarginResult
+
+# Kinds of entries that come again as time passes.
+RUNNING_KINDS: Final = ("fee", "borrow_interest", "credit_interest", "interest")
+LOOKED_BACK: Final = timedelta(days=7)
+NEVER: Final = Decimal("Infinity")
+
+# What such entries did to claims, by bucket and asset; an entry that was reversed did nothing.
+FLOWS: Final = """
+    SELECT a.bucket_id, s.code, sum(-p.amount)
+    FROM ledger_entry e
+    JOIN ledger_posting p ON p.entry_id = e.id
+    JOIN ledger_ledgeraccount a ON a.id = p.account_id
+    JOIN ledger_asset s ON s.id = a.asset_id
+    WHERE e.kind_id = ANY (%(kinds)s) AND e.effective_at > %(since)s AND e.effective_at <= %(until)s
+      AND a.account_class = 'claim' AND a.bucket_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM ledger_entry r WHERE r.reverses_id = e.id)
+    GROUP BY 1, 2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Depletion:
+    """One scope on its way down.
+
+    Attributes:
+        burn: lost in an hour, in the base currency, unrounded.
+        to_call, to_liquidation, to_nothing: hours until equity falls to the level, to a tenth; 0
+            where it is below already, None where it is not reached in ten years.
+    """
+
+    result: MarginResult
+    burn: Decimal
+    to_call: Decimal | None
+    to_liquidation: Decimal | None
+    to_nothing: Decimal | None
+
+    @property
+    def order(self) -> tuple[Decimal, Decimal]:
+        """What comes soonest first: liquidation, then a call."""
+        return (
+            NEVER if self.to_liquidation is None else self.to_liquidation,
+            NEVER if self.to_call is None else self.to_call,
+        )
+
+
+def burning(results: "QuerySet[MarginResult]", *, at: datetime) -> list[Depletion]:
+    """Scopes that lose as time passes, those that reach their liquidation level soonest first.
+
+    Args:
+        results: the newest of each scope that is asked about.
+        at: until when what was lost is looked at.
+    """
+    burns = {bucket: burn for bucket, burn in burn_by_bucket(at).items() if burn > ZERO}
+    found = [
+        depletion_of(result, burn=burns[bucket])
+        for result in results.filter(scope__bucket__in=burns).select_related(
+            "agreement_version", "scope__bucket__account"
+        )
+        if (bucket := result.scope.bucket_id) is not None
+    ]
+    return sorted(found, key=lambda each: (each.order, each.result.scope_id))
+
+
+def depletion_of(result: MarginResult, *, burn: Decimal) -> Depletion:
+    """How long one scope lasts."""
+    levels = levels_of(result)
+    to_call, to_liquidation, to_nothing = (
+        hours_until(result.equity, level=level, burn=burn)
+        for level in (levels.call, levels.liquidation, ZERO)
+    )
+    return Depletion(result, burn, to_call, to_liquidation, to_nothing)
+
+
+def burn_by_bucket(until: datetime) -> Mapping[int, Decimal]:
+    """What an hour took from each bucket on average over the last days, in the base currency.
+
+    Below 0 where interest brought more. Assets without a mark are left out.
+    """
+    marks = {code: mark.price for code, mark in known_marks().items()} | {BASE: ONE}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            FLOWS, {"kinds": list(RUNNING_KINDS), "since": until - LOOKED_BACK, "until": until}
+        )
+        rows = cursor.fetchall()
+    lost: dict[int, Decimal] = defaultdict(lambda: ZERO)
+    with exact():
+        for bucket, code, gained in rows:
+            if code in marks:
+                lost[bucket] -= gained * marks[code]
+    hours = Decimal(LOOKED_BACK // timedelta(hours=1))
+    return {bucket: amount / hours for bucket, amount in lost.items()}
