@@ -56,9 +56,8 @@ def test_the_maker_cannot_approve_the_checker_undoes_and_both_entries_stay(
         sign_in_page(checker, desk_url, book.desk[Role.RISK])
         checker.set_default_timeout(PATIENCE)
         checker.goto(f"{desk_url}/approvals/")
-        assert (
-            checker.locator(".rail a", has_text="Approvals").locator(".count").inner_text() == "1"
-        )
+        inbox = checker.locator(".rail a", has_text="Approvals")
+        assert inbox.locator(".count").inner_text().split()[0] == "1"
         checker.goto(f"{desk_url}{reverse('accounts:approval', args=[asked.pk])}")
         checker.get_by_label("Your reason").fill("Checked against the letter")
         checker.get_by_role("button", name=re.compile("^Approve")).click()
