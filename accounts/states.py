@@ -108,6 +108,7 @@ STATES: dict[str, dict[str, Shown]] = {
         "dislocation": Shown("call", "split", "Dislocation"),
         "feed": Shown("watch", "clock", "Late feed"),
         "option_expiry": Shown("liq", "clock", "Expiry"),
+        "payment": Shown("call", "flag", "Payment"),
     },
 }
 
