@@ -110,6 +110,7 @@ STATES: dict[str, dict[str, Shown]] = {
         "option_expiry": Shown("liq", "clock", "Expiry"),
         "check": Shown("liq", "clock", "Check overdue"),
         "call": Shown("liq", "bell", "Margin call"),
+        "payment": Shown("call", "flag", "Payment"),
     },
 }
 

@@ -71,7 +71,7 @@ class PaymentViewSet(
     queryset = Payment.objects.none()
     serializer_class = PaymentSerializer
     permission_classes = [permission("read")]
-    lookup_value_regex = "[0-9a-f-]{36}"
+    lookup_value_regex = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
     def get_queryset(self) -> Any:  # noqa: ANN401
         """Payments that this person may see."""

@@ -6,7 +6,7 @@ what became of it.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -19,7 +19,7 @@ from accounts.audit import Actor, RefusedError, acting
 from accounts.figures import grouped
 from accounts.models import Approval, Role
 from ledger import posting
-from ledger.models import Payment, PaymentInFile, StatementLine
+from ledger.models import LedgerAccount, Payment, PaymentInFile, StatementLine
 from ledger.payment_files import mark_sent
 from ledger.payments import OUTCOME, State, agreed, key_of, late_payments, locked, moment, step
 from ledger.posting import AccountKey, Draft, Leg
@@ -56,7 +56,9 @@ def settle_lines(business_day: date, *, at: datetime) -> dict[str, int]:
     if not Payment.objects.exists():
         return counted
     needed: list[Needed] = []
-    for line, payment_id in _lines(business_day):
+    lines = _lines(business_day)
+    _hold_all({payment_id for _, payment_id in lines})
+    for line, payment_id in lines:
         try:
             with transaction.atomic():
                 outcome = _settle(line, payment_id, at=at)
@@ -99,6 +101,22 @@ def _lines(business_day: date) -> list[tuple[StatementLine, UUID]]:
         if (name, line.statement.location_id) in payments
     ]
     return sorted(found, key=lambda pair: pair[0].amount > 0)
+
+
+def _hold_all(payment_ids: Collection[UUID]) -> None:
+    """Hold the payments and every balance they will move, in one call, until the act ends."""
+    if not payment_ids:
+        return
+    held = Payment.objects.select_for_update().filter(pk__in=payment_ids).order_by("pk")
+    payments = list(held.values_list("location_id", "asset_id", "bucket_id", "hold_id"))
+    custody = LedgerAccount.objects.filter(
+        account_class="custody", location__in={each[0] for each in payments},
+        asset__in={each[1] for each in payments},
+    )  # fmt: skip
+    buckets = {each[2] for each in payments} | {each[3] for each in payments if each[3]}
+    posting.lock_balances(
+        account_ids=sorted(custody.values_list("pk", flat=True)), bucket_ids=sorted(buckets)
+    )
 
 
 def _names(line: StatementLine) -> list[str]:

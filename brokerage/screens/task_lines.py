@@ -99,6 +99,11 @@ def task_lines(request: DeskRequest, run: MarginRun | None, marks: Sequence[Mark
         address=reverse("ledger:transit"),
     )
     lines += several(
+        by_kind.get(Task.Kind.PAYMENT, ()),
+        words="payments to look after",
+        address=f"{reverse('margin:tasks')}?{urlencode({'kind': Task.Kind.PAYMENT.value})}",
+    )
+    lines += several(
         by_kind.get(Task.Kind.JOB, ()),
         words="jobs have failed",
         address=f"{reverse('brokerage:jobs')}?{urlencode({'state': 'failed'})}",
