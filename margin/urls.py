@@ -117,7 +117,7 @@ urlpatterns: list[URLPattern] = [
     ),
     path("margin/terms/", terms.terms_page, name="terms"),
     path("margin/terms/version/", terms.version_new, name="version-new"),
-    path("margin/terms/calls/<str:code>/", call_terms.call_terms_new, name="call-terms"),
+    path("margin/terms/calls/<path:code>/", call_terms.call_terms_new, name="call-terms"),
     path("margin/terms/sign/", terms.signature_new, name="signature-new"),
     path("margin/terms/end/<int:signed_id>/", terms.end_new, name="agreement-end"),
     path("margin/terms/parameter/<int:asset_id>/", terms.parameter_new, name="parameter-new"),

@@ -95,7 +95,7 @@ def test_calls_are_multiples_of_the_rounding(firm: PastFirm) -> None:
     assert 0 <= new.amount - asked < 1000
     settle_again()
     new.refresh_from_db()
-    assert (new.amount, new.increments.count()) == (asked + (-asked % 1000), 0)
+    assert (new.amount, new.increments.count()) == ((asked // 1000 + 1) * 1000, 0)
     assert f"{new.due_at:%Y-%m-%d %H:%M}" == "2024-03-07 17:00"
     pay(new, new.amount)
     new.refresh_from_db()
