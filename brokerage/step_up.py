@@ -37,6 +37,9 @@ DECLARED: Mapping[str, str] = {
     "accounts:sign-out": OWN_SIGN_IN,
     "accounts:kept": OWN_SIGN_IN,
     "accounts:theme": "none, because it is how the desk looks to oneself",
+    "accounts:clock": "none, because it is how the desk looks to oneself",
+    "accounts:view-save": "none, because it is how lists look; no money moves",
+    "accounts:view-remove": "none, because it is how lists look; no money moves",
     "accounts:legal-entity": "none, because it is where one looks",
     "accounts:me-sessions-end": LESS,
     "accounts:factor-confirm": "none, because the code is the proof, and beginning it needed one",
@@ -84,6 +87,7 @@ DECLARED: Mapping[str, str] = {
     "ledger:debt-new": STEP_UP,
     "ledger:debt-end": STEP_UP,
     "margin:calls-acknowledge": RECORDS,
+    "margin:calls-carry": STEP_UP,
     "margin:call-acknowledge": RECORDS,
     "margin:task-take": RECORDS,
     "margin:task-close": RECORDS,
@@ -145,6 +149,7 @@ DECLARED: Mapping[str, str] = {
 WITHOUT_FACTOR = frozenset({
     "accounts:me", "accounts:factor-begin", "accounts:factor-confirm", "accounts:recovery-new",
     "accounts:me-sessions-end", "accounts:sign-out", "accounts:sign-in", "accounts:theme",
+    "accounts:clock",
     "accounts:kept", "accounts:passkey-begin", "accounts:passkey-add", "proof-list", "health",
 })  # fmt: skip
 

@@ -44,6 +44,7 @@ app_name = "margin"
 
 urlpatterns: list[URLPattern] = [
     path("margin/calls/", calls.call_board, name="calls"),
+    path("margin/calls/carry/", bulk.carry_calls, name="calls-carry"),
     path("margin/calls/acknowledge/", bulk.acknowledge_calls, name="calls-acknowledge"),
     path("margin/calls/initial/", initial_calls.initial_call_new, name="call-initial"),
     path("margin/calls/<str:number>/", call.call_page, name="call"),

@@ -25,9 +25,16 @@ from accounts.models import LegalEntity
 from brokerage.benchmarks import machine
 from brokerage.benchmarks.growth import without_guards
 from brokerage.benchmarks.people import signed_in_at
-from brokerage.benchmarks.scratch import BenchmarkRefusedError, Connection, Scratch, is_scratch
+from brokerage.benchmarks.scratch import (
+    BENCH,
+    BenchmarkRefusedError,
+    Connection,
+    Scratch,
+    is_scratch,
+)
 from brokerage.inbox.cycle import run_day
 from brokerage.synthetic import DEMO, write_firm
+from margin.call_bulk import carry_many
 from margin.models import MarginCall
 from margin.screens.bulk import CALLS_MAX
 
@@ -75,6 +82,7 @@ COPIED: Final[dict[str, tuple[str, dict[str, str]]]] = {
             "id": "new_call", "number": "'MC-BENCH-' || c.n", "scope_id": "new_scope",
             "first_result_id": "new_result", "last_result_id": "new_result",
             "amount": "w.amount + c.n",
+            "state": f"CASE WHEN c.n > {CALLS - PICKED} THEN 'draft' ELSE w.state END",
         },
     ),
 }  # fmt: skip
@@ -108,7 +116,9 @@ def measure(quick: bool) -> dict[str, Any]:
     rows = _timed(asking, board, ASKED_QUICK if quick else ASKED, HX_REQUEST="true")
     size = _first_load(asking, board)
     seconds, done = _acted_on_many(asking)
+    issued_s = _issued(min(PICKED, CALLS_MAX))
     figures |= {
+        "issued_at_once": PICKED, "issued_s": issued_s,
         "open_calls": MarginCall.objects.open().count(),
         "first_page_p50_ms": median(taken), "first_page_p95_ms": _p95(taken),
         "live_region_p95_ms": _p95(rows),
@@ -120,7 +130,7 @@ def measure(quick: bool) -> dict[str, Any]:
     ratios = {
         "first_page_p95_over_floor": figures["first_page_p95_ms"] / FLOOR_MS,
         "first_load_over_floor": figures["first_load_kb"] / FLOOR_KB,
-        "acted_over_floor": seconds / FLOOR_S,
+        "acted_over_floor": max(seconds, issued_s) / FLOOR_S,
         "queries_over_those_of_few": figures["queries"] / few,
     }
     return {"name": "board", "figures": figures, "ratios": ratios}
@@ -223,3 +233,16 @@ def _acted_on_many(asking: Asking) -> tuple[float, int]:
     if answer.status_code != 302 or done != len(picked):
         raise BenchmarkRefusedError(f"Of {len(picked)} calls {done} were acknowledged.")
     return seconds, done
+
+
+def _issued(many: int) -> float:
+    """Seconds until so many drafts are issued in one act, with one confirmation."""
+    drafts = MarginCall.objects.filter(state="draft").order_by("pk")
+    numbers = list(drafts.values_list("number", flat=True)[:many])
+    start = time.perf_counter()
+    outcomes = carry_many(numbers, "issue", actor=BENCH, words="All of these are due.")
+    seconds = time.perf_counter() - start
+    failed = [each for each in outcomes if each.refusal]
+    if failed or len(outcomes) != many:
+        raise BenchmarkRefusedError(f"Of {many} drafts {len(failed)} stay: {failed[:1]}.")
+    return seconds

@@ -1,21 +1,22 @@
-"""Acknowledging several calls at once: asked first, then one act and one outcome per call."""
+"""Carrying several calls on at once: asked first, then one outcome for each call."""
 
 from dataclasses import dataclass
 from decimal import Decimal
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from accounts.audit import RefusedError
 from accounts.listing import wants_rows
+from accounts.news import announce
 from accounts.roles import DeskRequest, may, refusal, require
-from margin.calls import StaleCallError, acknowledge_call
+from margin.call_acts import ACTS, CallAct
+from margin.call_bulk import can_be_carried, carry_many
 from margin.models import MarginCall
-from margin.screens.calls import ACKNOWLEDGE
-from margin.screens.visible import calls_here, entity_here
+from margin.screens.calls import BULK_ACTS
+from margin.screens.visible import NO_PAGE, calls_here, entity_here
 
 CALLS_MAX = 500
 REASON_LENGTH_MIN, REASON_LENGTH_MAX = 3, 2000
@@ -23,7 +24,7 @@ REASON_LENGTH_MIN, REASON_LENGTH_MAX = 3, 2000
 
 @dataclass(frozen=True)
 class Picked:
-    """A call of the selection and what keeps it from being acknowledged, if anything does."""
+    """A call of the selection and what keeps it from going on, if anything does."""
 
     call: MarginCall
     refusal: str
@@ -33,21 +34,37 @@ class Picked:
 @require("read")
 def acknowledge_calls(request: DeskRequest) -> HttpResponse:
     """Show the selection with each outcome foreseen; then acknowledge what can be."""
-    entity = entity_here(request)
-    if not may(request, ACKNOWLEDGE, entity):
-        raise PermissionDenied(refusal(ACKNOWLEDGE, entity.pk))
+    return carried(request, ACTS["acknowledge"])
+
+
+@require_http_methods(["GET", "POST"])
+@require("read")
+def carry_calls(request: DeskRequest) -> HttpResponse:
+    """The same for the acts of `BULK_ACTS`, which ask for a proof that one is oneself."""
     sent = request.POST if request.method == "POST" else request.GET
-    picked = picked_calls(request, sent.getlist("pick"))
+    code = sent.get("act", "")
+    if code not in BULK_ACTS:
+        raise Http404(NO_PAGE)
+    return carried(request, ACTS[code])
+
+
+def carried(request: DeskRequest, act: CallAct) -> HttpResponse:
+    """Ask with count and total, or carry on what can be."""
+    entity = entity_here(request)
+    sent = request.POST if request.method == "POST" else request.GET
+    if not may(request, act.right, entity):
+        raise PermissionDenied(refusal(act.right, entity.pk))
+    picked = picked_calls(request, sent.getlist("pick"), act=act)
     if request.method == "GET" or not picked:
-        return question(request, picked)
+        return question(request, picked, act=act)
     reason = sent.get("reason", "").strip()
     problem = reason_problem(reason) or count_problem(sent.get("count", ""), picked)
     if problem:
-        return question(request, picked, reason=reason, problem=problem, status=422)
-    return carry_out(request, picked, reason=reason)
+        return question(request, picked, act=act, reason=reason, problem=problem, status=422)
+    return carry_out(request, picked, act=act, reason=reason)
 
 
-def picked_calls(request: DeskRequest, numbers: list[str]) -> list[Picked]:
+def picked_calls(request: DeskRequest, numbers: list[str], *, act: CallAct) -> list[Picked]:
     """The selected calls that the person may see, worst amount first."""
     wanted = list(dict.fromkeys(numbers))[:CALLS_MAX]
     calls = (
@@ -56,16 +73,18 @@ def picked_calls(request: DeskRequest, numbers: list[str]) -> list[Picked]:
         .select_related("scope__bucket__account__client", "last_result", "acknowledged_by")
         .order_by("-amount", "number")
     )
-    return [Picked(call, refusal_of(call)) for call in calls]
+    able = can_be_carried(act.code)
+    return [Picked(call, refusal_of(call, act=act, able=able)) for call in calls]
 
 
-def refusal_of(call: MarginCall) -> str:
-    """Why a call cannot be acknowledged now; "" if it can."""
-    if call.state == MarginCall.State.DELIVERED:
+def refusal_of(call: MarginCall, *, act: CallAct, able: frozenset[str]) -> str:
+    """Why a call cannot take the step now; "" if it can."""
+    if call.state in able:
         return ""
-    if call.acknowledged_by is not None:
+    if call.acknowledged_by is not None and act.code == "acknowledge":
         return f"{call.acknowledged_by.full_name} acknowledged it"
-    return f"{call.get_state_display().lower()}, not delivered"
+    wanted = " or ".join(sorted(MarginCall.State(state).label.lower() for state in able))
+    return f"{call.get_state_display().lower()}, not {wanted}"
 
 
 def ready(picked: list[Picked]) -> list[Picked]:
@@ -83,25 +102,24 @@ def count_problem(typed: str, picked: list[Picked]) -> str:
     return "" if typed.strip() == wanted else f"Type {wanted} to say that you mean these calls."
 
 
-def carry_out(request: DeskRequest, picked: list[Picked], *, reason: str) -> HttpResponse:
-    """One act per call; what is refused stays listed with its reason."""
+def carry_out(
+    request: DeskRequest, picked: list[Picked], *, act: CallAct, reason: str
+) -> HttpResponse:
+    """The step for each call that has it; what is refused stays listed with its reason."""
+    by_number = {each.call.number: each for each in ready(picked)}
+    outcomes = carry_many(
+        by_number, act.code, actor=request.actor, words=reason, request_id=request.request_id
+    )
     failed = [each for each in picked if each.refusal]
-    done = 0
-    for each in ready(picked):
-        try:
-            acknowledge_call(
-                each.call.number, actor=request.actor, words=reason, request_id=request.request_id
-            )
-        except (StaleCallError, RefusedError) as refused:
-            failed.append(Picked(each.call, str(refused)))
-        else:
-            done += 1
-    words = f"{done} of {len(picked)} calls acknowledged."
+    failed += [Picked(by_number[o.number].call, o.refusal) for o in outcomes if o.refusal]
+    done = len(picked) - len(failed)
+    announce("margin")
+    words = f"{done} of {len(picked)} calls {act.to_state}."
     if not failed:
         messages.success(request, words)
         return redirect("margin:calls")
     messages.error(request, words)
-    context = {"failed": failed, "done": done, "count": len(picked)}
+    context = {"failed": failed, "done": done, "count": len(picked), "act": act}
     return render(request, "margin/acknowledged.html", context, status=409)
 
 
@@ -109,6 +127,7 @@ def question(
     request: DeskRequest,
     picked: list[Picked],
     *,
+    act: CallAct,
     reason: str = "",
     problem: str = "",
     status: int = 200,
@@ -124,8 +143,9 @@ def question(
         "reason": reason,
         "problem": problem,
         "address": request.path,
-        "title": "Acknowledge calls?",
-        "action": f"Acknowledge {len(able)} of {len(picked)}",
+        "act": act,
+        "title": f"{act.title} calls?",
+        "action": f"{act.title} {len(able)} of {len(picked)}",
     }
     is_dialog = wants_rows(request) and request.method == "GET"
     template = "margin/_acknowledge_calls.html" if is_dialog else "margin/acknowledge_calls.html"

@@ -19,6 +19,7 @@ from django.db.models import (
 )
 from django.db.models.functions import NullIf
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
@@ -32,6 +33,7 @@ from accounts.live import live_answer
 from accounts.models import Agreement, LegalEntity, OwnerClass
 from accounts.roles import DeskRequest, may, require
 from accounts.states import STATES
+from margin.call_acts import ACTS
 from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
 from margin.levels import SEVERITY, equity_share, levels_of
 from margin.models import MarginCall, MarginResult, MarginRun, MarginState
@@ -45,6 +47,8 @@ from margin.screens.visible import (
 from margin.standing_results import standing_runs
 
 ACKNOWLEDGE = "call.acknowledge"
+# What may be done with many calls at once, besides acknowledging them.
+BULK_ACTS = ("issue", "escalate")
 TIMES = frozenset({"due", "issued"})
 
 COLUMNS = (
@@ -165,6 +169,7 @@ def call_board(request: DeskRequest) -> HttpResponse:
         "checked": checked(request),
         "can_acknowledge": may(request, ACKNOWLEDGE, entity_here(request)),
         "bulk_acts": [("acknowledge", "Acknowledge")],
+        "more_acts": more_acts(request),
         "pause": listing.address(live=["off"]),
         "resume": listing.address(live=[]),
     }
@@ -176,6 +181,13 @@ def call_board(request: DeskRequest) -> HttpResponse:
         triggers=MARGIN_MOVED,
         name="calls",
     )
+
+
+def more_acts(request: DeskRequest) -> list[tuple[str, str, str]]:
+    """What the person may do with selected calls besides: code, word and address of each act."""
+    entity, address = entity_here(request), reverse("margin:calls-carry")
+    acts = (ACTS[code] for code in BULK_ACTS)
+    return [(act.code, act.title, address) for act in acts if may(request, act.right, entity)]
 
 
 def board_listing(request: DeskRequest) -> Listing[MarginCall]:

@@ -19,7 +19,7 @@ async function open(address) {
 }
 
 function withSubmitter(form, submitter) {
-  const address = new URL(form.action);
+  const address = new URL(submitter.getAttribute("formaction") ?? form.action, location.href);
   address.search = new URLSearchParams(new FormData(form, submitter));
   return address;
 }

@@ -21,6 +21,8 @@ READS: Mapping[str, str | None] = {
     "accounts:audit-export": "audit.export",
     "accounts:retention": "retention.read",
     "accounts:client-retention": "retention.read",
+    "accounts:view-save": "view.keep",
+    "accounts:view-remove": "view.keep",
     "accounts:people": "people.read",
     "accounts:rights": "people.read",
     "accounts:rights-export": "people.read",
@@ -85,11 +87,13 @@ READS: Mapping[str, str | None] = {
     "ledger:transit": "read",
     "margin:calls": "read",
     "margin:calls-acknowledge": "read",
+    "margin:calls-carry": "read",
     "margin:call": "read",
     "margin:call-acknowledge": "read",
     "margin:accounts": "read",
     "margin:account": "read",
     "margin:what-if": "read",
+    "margin:sliders": "read",
     "margin:mode-switch": "read",
     "margin:prices": "read",
     "margin:overrides": "read",
@@ -218,6 +222,8 @@ READS: Mapping[str, str | None] = {
 
 # Who may send something there. In the database stands the same, for whoever comes past here.
 WRITES: Mapping[str, str] = {
+    "accounts:view-save": "operations risk treasury compliance principal",
+    "accounts:view-remove": "operations risk treasury compliance principal",
     "accounts:limit-new": "risk compliance",
     "accounts:approval-decide": "compliance principal",
     "accounts:approval-apply": "risk compliance principal",
@@ -258,6 +264,7 @@ WRITES: Mapping[str, str] = {
     "ledger:debt-new": "operations risk treasury",
     "ledger:debt-end": "operations risk treasury",
     "margin:calls-acknowledge": "operations risk",
+    "margin:calls-carry": "operations risk",
     "margin:call-acknowledge": "operations risk",
     "margin:mode-switch": "operations risk",
     "margin:override-new": "risk",
@@ -315,6 +322,7 @@ WRITES: Mapping[str, str] = {
 # One's own sign-in: everybody has it, and nobody has another's.
 OWN = frozenset(
     {
+        "accounts:clock",
         "accounts:factor-begin",
         "accounts:factor-confirm",
         "accounts:factor-remove",
@@ -369,6 +377,7 @@ OF_A_CLIENT = frozenset(
         "margin:call-acknowledge",
         "margin:client",
         "margin:what-if",
+        "margin:sliders",
         "margin:mode-switch",
         "margin:alternative",
         "margin-call-detail",
