@@ -322,6 +322,8 @@ OWN = frozenset(
         "accounts:legal-entity",
         "accounts:me",
         "accounts:me-sessions-end",
+        "accounts:passkey-add",
+        "accounts:passkey-begin",
         "accounts:recovery-new",
         "accounts:sign-in",
         "accounts:sign-in-second",
