@@ -335,6 +335,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Brokerage back office",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
 
 # --- Jobs -----------------------------------------------------------------------------------------

@@ -340,6 +340,7 @@ COMMON = frozenset(
     {
         "margin:price",
         "margin:override-new",
+        "margin:market-rule-new",
         "margin:mark-correct",
         "margin:run",
         "margin-run-detail",
