@@ -83,11 +83,11 @@ class ApprovalViewSet(
     def decide(self, request: Request, pk: str) -> Response:
         """Approve or reject, once; what is approved is applied at once, if its app applies it."""
         asked = self.get_object()
-        said = DecisionSerializer(data=request.data)
-        said.is_valid(raise_exception=True)
         http: Any = request._request
         if not approvals.may_decide(asked, http.operator, http.roles):
             raise PermissionDenied(no_decision_text(asked, operator_id=http.operator.pk))
+        said = DecisionSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
         acts = {"actor": http.actor, "request_id": http.request_id}
         try:
             decided = approvals.decide(asked.pk, **said.validated_data, **acts)

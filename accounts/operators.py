@@ -4,6 +4,7 @@ The program checks the password; the database keeps who is in, and lets a person
 a session that it has opened and that is still live.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -131,8 +132,18 @@ def half_way(request: HttpRequest, *, now: datetime) -> Operator | None:
     return Operator.objects.filter(pk=said[0], is_active=True).first()
 
 
-def finish_sign_in(request: HttpRequest, *, code: str, now: datetime | None = None) -> Operator:
-    """Let somebody in whose password was right, by a code or a recovery code.
+def finish_sign_in(
+    request: HttpRequest,
+    *,
+    show: Callable[[Operator], str],
+    what: str = "That code",
+    now: datetime | None = None,
+) -> Operator:
+    """Let somebody in whose password was right, by what they have besides.
+
+    Args:
+        show: spends what was shown and says what it was; raises `WrongCodeError`.
+        what: as a sentence calls it.
 
     Raises:
         SignInRefusedError: it is wrong or was used before, too much time has passed (rule
@@ -145,9 +156,9 @@ def finish_sign_in(request: HttpRequest, *, code: str, now: datetime | None = No
     address = address_of(request)
     tries = count_try(operator.username, address=address, now=now)
     try:
-        proved = factors.spend_code(operator, code, now=now)
+        proved = show(operator)
     except factors.WrongCodeError:
-        refuse(operator, tries, what="That code")
+        refuse(operator, tries, what=what)
         raise AssertionError("a refusal raises") from None
     open_session(request, operator, address=address, proved=f"password,{proved}")
     SignInFailure.objects.filter(username=operator.username).delete()

@@ -308,6 +308,10 @@ CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
 
 PORT = env_int("PORT", 8000, least=1, most=65_535)
+# Passkeys are bound to this name; browsers give none to a bare address such as 127.0.0.1.
+PASSKEY_HOST = env_text("PASSKEY_HOST", "localhost")
+_at_host = f"https://{PASSKEY_HOST}" if HTTPS else f"http://{PASSKEY_HOST}:{PORT}"
+PASSKEY_ORIGINS = env_list("PASSKEY_ORIGINS", (_at_host,))
 WEB_WORKERS = env_int("WEB_WORKERS", 2, least=1, most=64)
 
 MEGABYTE = 1024 * 1024
@@ -334,6 +338,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Brokerage back office",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
 
 # --- Jobs -----------------------------------------------------------------------------------------
@@ -382,13 +387,8 @@ CELERY_ACCEPT_CONTENT = ["json"]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "brokerage.log_lines.OneLine",
-            "format": "{asctime} {levelname} {name}: {message}",
-            "style": "{",
-        }
-    },
+    "formatters": {"line": {"()": "brokerage.log_lines.OneLine", "style": "{",
+                            "format": "{asctime} {levelname} {name}: {message}"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env_choice(
         "LOG_LEVEL", "WARNING", among=("DEBUG", "INFO", "WARNING", "ERROR")

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import kept, operators
+from accounts import factors, kept, operators, passkeys
 from accounts.audit import acting
 from accounts.clock import ZONES, city
 from accounts.kept import Kept
@@ -36,9 +36,10 @@ class SignInForm(forms.Form):
 
 
 class CodeForm(forms.Form):
-    """A code of a generator, or a recovery code."""
+    """A code of a generator, a recovery code, or what a passkey says."""
 
-    code = forms.CharField(max_length=40)
+    code = forms.CharField(max_length=40, required=False)
+    credential = forms.CharField(max_length=passkeys.CREDENTIAL_LENGTH_MAX, required=False)
 
 
 @login_not_required
@@ -103,13 +104,33 @@ def second(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         back, typed = request.session.get(BACK, "/"), kept.is_kept(request)
         try:
-            operator = operators.finish_sign_in(request, code=form.cleaned_data["code"])
+            operator = shown_besides(request, **form.cleaned_data)
         except operators.SignInRefusedError as refused:
             form.add_error(None, refused.detail)
         else:
             return go_in(request, operator, back=back, typed=typed)
+    who = operators.half_way(request, now=timezone.now())
+    options = None if who is None else passkeys.begin_showing(request, who)
     status = 200 if request.method == "GET" else 403 if form.non_field_errors() else 400
-    return render(request, "accounts/sign_in_second.html", {"form": form}, status=status)
+    context = {"form": form, "options": options}
+    return render(request, "accounts/sign_in_second.html", context, status=status)
+
+
+def shown_besides(request: HttpRequest, *, code: str, credential: str) -> Operator:
+    """Let somebody in by a passkey, or by a code.
+
+    Raises:
+        SignInRefusedError: neither is right.
+    """
+    if credential:
+        challenge = passkeys.taken_challenge(request)
+        return operators.finish_sign_in(
+            request, what="That passkey",
+            show=lambda who: passkeys.show(who, credential, challenge=challenge),
+        )  # fmt: skip
+    return operators.finish_sign_in(
+        request, show=lambda who: factors.spend_code(who, code, now=timezone.now())
+    )
 
 
 def go_in(

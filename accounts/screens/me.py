@@ -4,6 +4,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.db import IntegrityError
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -11,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts import factors, sessions
+from accounts import factors, passkeys, sessions
 from accounts.audit import RefusedError
 from accounts.factors import WrongCodeError
 from accounts.models import SecondFactor
@@ -38,8 +39,9 @@ def me(request: DeskRequest) -> HttpResponse:
 
 
 def me_page(
-    request: DeskRequest, *, codes: tuple[str, ...] = (), problem: str = "", status: int = 200
-) -> HttpResponse:
+    request: DeskRequest, *, codes: tuple[str, ...] = (), problem: str = "", passkey: str = "",
+    status: int = 200,
+) -> HttpResponse:  # fmt: skip
     """The page; recovery codes stand on it once, right after they were made."""
     operator = request.operator
     context = {
@@ -52,6 +54,7 @@ def me_page(
         "proof_minutes": request.proof_minutes,
         "lacks_factor": request.lacks_factor,
         "problem": problem,
+        "passkey": passkey,
     }
     return render(request, "accounts/me.html", context, status=status)
 
@@ -97,6 +100,38 @@ def factor_confirm(request: DeskRequest, factor_id: UUID) -> HttpResponse:
     except RefusedError as refused:
         return me_page(request, problem=f"Not set up: {refused.detail}.", status=409)
     messages.success(request, "The second factor is set up. It is asked for from now on.")
+    request.lacks_factor = False
+    return me_page(request, codes=tuple(codes))
+
+
+@require_POST
+def passkey_begin(request: DeskRequest) -> HttpResponse:
+    """Begin a passkey; the browser makes it, and sends it to be kept."""
+    form = LabelForm(request.POST)
+    if not form.is_valid():
+        return me_page(request, problem="A second factor needs a name of its own.", status=400)
+    options = passkeys.begin_adding(request, request.operator, label=form.cleaned_data["label"])
+    return me_page(request, passkey=options)
+
+
+@require_POST
+def passkey_add(request: DeskRequest) -> HttpResponse:
+    """Keep a passkey that the browser has made."""
+    is_first = not factors.factors_of(request.operator).exists()
+    actor, request_id = request.actor, request.request_id
+    codes = []
+    try:
+        passkeys.add(
+            request, request.operator, request.POST.get("credential", ""),
+            actor=actor, request_id=request_id,
+        )  # fmt: skip
+        if is_first:
+            codes = factors.new_recovery_codes(request.operator, actor=actor, request_id=request_id)
+    except WrongCodeError:
+        return me_page(request, problem="Not kept: this is no passkey for here.", status=400)
+    except (RefusedError, IntegrityError):
+        return me_page(request, problem="Not kept: it, or its name, is known already.", status=409)
+    messages.success(request, "The passkey is kept. A second factor is asked for from now on.")
     request.lacks_factor = False
     return me_page(request, codes=tuple(codes))
 

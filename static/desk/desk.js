@@ -4,6 +4,7 @@ import "./dialogs.js";
 import "./keys.js";
 import "./live.js";
 import "./menus.js";
+import "./passkeys.js";
 import "./refusals.js";
 import "./selection.js";
 import "./sliders.js";

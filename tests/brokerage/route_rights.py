@@ -330,6 +330,8 @@ OWN = frozenset(
         "accounts:legal-entity",
         "accounts:me",
         "accounts:me-sessions-end",
+        "accounts:passkey-add",
+        "accounts:passkey-begin",
         "accounts:recovery-new",
         "accounts:sign-in",
         "accounts:sign-in-second",
@@ -346,6 +348,7 @@ COMMON = frozenset(
     {
         "margin:price",
         "margin:override-new",
+        "margin:market-rule-new",
         "margin:mark-correct",
         "margin:run",
         "margin-run-detail",
