@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from django.conf import settings
 
 from accounts.audit import Actor, RefusedError
+from accounts.models import LegalEntity
+from brokerage.client_statements import StatementRefusedError, period_of
+from brokerage.client_statements.everybody import StatementsDifferError, make_statements
 from brokerage.inbox.cycle import run_day
 from brokerage.inbox.files import read_file
 from brokerage.inbox.price_files import PriceFileRefusedError, take_prices
@@ -18,6 +21,8 @@ from brokerage.nightly import VERIFY, BookUnsoundError, run_proof
 from brokerage.purge import purge
 from brokerage.remargining import REMARGIN, run_after_day, run_remargin
 from ledger.accrual import AccrualRefusedError
+from ledger.models import Horizon
+from ledger.times import at_horizon
 from margin.dynamic import propose
 from margin.models import MarginRun
 from margin.restatement import restate
@@ -28,6 +33,7 @@ RETENTION = "retention.purge"
 RESTATE = "margin.restate"
 PROPOSE = "margin.propose"
 PRICES_FILE = "prices.file"
+STATEMENTS = "statements.period"
 
 
 class Progress(Protocol):
@@ -116,7 +122,25 @@ def run_purge(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any
     return purge(actor=Actor.job(RETENTION))
 
 
+def run_statements(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Make all clients' statements of a period; those kept with this content stay as they are."""
+    made = make_statements(
+        LegalEntity.objects.get(code=arguments["legal_entity"]),
+        period_of(arguments["period"]),
+        point=at_horizon(Horizon.objects.get(pk=arguments["horizon"])),
+        actor=Actor.job(STATEMENTS),
+        report=progress.report,
+    )
+    return {"period": made.period.code, "clients": made.clients, "new_files": made.new}
+
+
 JOB_KINDS: dict[str, JobKind] = {
+    STATEMENTS: JobKind(
+        title="Client statements",
+        run=run_statements,
+        refusals=(StatementRefusedError, StatementsDifferError, RefusedError),
+        topics=("record",),
+    ),
     RESTATE: JobKind(
         title="Restate a margin run",
         run=run_restatement,
@@ -166,5 +190,5 @@ JOB_KINDS: dict[str, JobKind] = {
 
 __all__ = [
     "INBOX_DAY", "INTEREST", "JOB_KINDS", "PRICES_FILE", "PROPOSE", "REMARGIN", "RESTATE",
-    "RETENTION", "VERIFY", "JobKind", "Progress",
+    "RETENTION", "STATEMENTS", "VERIFY", "JobKind", "Progress",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from brokerage.screens import (
     restatement,
     restating,
     search,
+    statements,
 )
 
 app_name = "brokerage"
@@ -21,6 +22,9 @@ urlpatterns: list[URLPattern] = [
     path("reports/write/", reports.report_write, name="report-write"),
     path("reports/<int:report_id>/manifest/", reports.manifest, name="report-manifest"),
     path("reports/audit-file/", audit_file.audit_file_write, name="audit-file"),
+    path("statements/", statements.statement_list, name="statements"),
+    path("statements/files/<int:report_id>/", statements.statement_file, name="statement-file"),
+    path("statements/clients/<path:code>/", statements.client_statements, name="client-statements"),
     path("restatement/", restatement.restatement_page, name="restatement"),
     path("margin/runs/<str:number>/restate/", restating.restate_run, name="run-restate"),
     path("search/", search.search, name="search"),
