@@ -250,8 +250,8 @@ def _movements(pdf: StatementPdf) -> None:
     )
     pdf.title_of("Movements", note=note if late else "")
     columns = (
-        PdfColumn("Value date", 0.12), PdfColumn("Entry", 0.08), PdfColumn("Account, bucket", 0.16),
-        PdfColumn("Kind and text", 0.28), PdfColumn("Asset", 0.1), PdfColumn("Amount", 0.13, True),
+        PdfColumn("Value date", 0.14), PdfColumn("Entry", 0.08), PdfColumn("Account, bucket", 0.16),
+        PdfColumn("Kind and text", 0.26), PdfColumn("Asset", 0.1), PdfColumn("Amount", 0.13, True),
         PdfColumn("Balance", 0.13, True),
     )  # fmt: skip
     rows = (

@@ -21,6 +21,7 @@ from accounts.filters import Choice, Day
 from accounts.listing import Listing, wants_rows
 from accounts.models import Act, LegalEntity
 from accounts.roles import DeskRequest, check, may, require
+from brokerage.cases.case_file import CASE_FILE
 from brokerage.client_statements import NAME, TOTALS
 from brokerage.models import BusinessDay, ReportFile
 from brokerage.reports import CATALOGUE, FORMATS, Report, ReportRefusedError, write_report
@@ -33,8 +34,8 @@ EXPORT = "report.export"
 # What a report needs besides the right to export reports.
 NEEDS = {"audit-trail": "audit.export"}
 DAYS_SHOWN = 60
-# Statements of clients have pages of their own, where desks are kept apart.
-OF_CLIENTS = (NAME, TOTALS)
+# Statements of clients and cases have pages of their own, where desks are kept apart.
+OF_CLIENTS = (NAME, TOTALS, CASE_FILE)
 
 COLUMNS = (
     Column("written_at", "Written", sort=("written_at",)),

@@ -4,6 +4,7 @@ from django.urls import URLPattern, path, re_path
 
 from brokerage.screens import (
     audit_file,
+    cases,
     day,
     jobs,
     reports,
@@ -25,6 +26,12 @@ urlpatterns: list[URLPattern] = [
     path("statements/", statements.statement_list, name="statements"),
     path("statements/files/<int:report_id>/", statements.statement_file, name="statement-file"),
     path("statements/clients/<path:code>/", statements.client_statements, name="client-statements"),
+    path("cases/", cases.case_list, name="cases"),
+    path("cases/<int:case_id>/", cases.case_page, name="case"),
+    path("cases/<int:case_id>/note/", cases.case_note, name="case-note"),
+    path("cases/<int:case_id>/hold/", cases.case_hold, name="case-hold"),
+    path("cases/<int:case_id>/lift/<uuid:hold_id>/", cases.case_lift, name="case-lift"),
+    path("cases/<int:case_id>/take-out/", cases.case_take_out, name="case-take-out"),
     path("restatement/", restatement.restatement_page, name="restatement"),
     path("margin/runs/<str:number>/restate/", restating.restate_run, name="run-restate"),
     path("search/", search.search, name="search"),

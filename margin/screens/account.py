@@ -23,6 +23,7 @@ from margin.engine.components import OF_MONEY
 from margin.levels import SEVERITY, equity_share, withdrawable
 from margin.models import MarginCall, MarginResult, MarginRun
 from margin.parts import parts_of
+from margin.screens.account_work import work_section
 from margin.screens.drawer import (
     QUESTIONS,
     Question,
@@ -45,6 +46,7 @@ TABS = {
     "positions": "Positions",
     "calls": "Calls",
     "agreement": "Agreement",
+    "work": "Tasks and links",
 }
 CALLS_SHOWN_MAX = 100
 
@@ -92,6 +94,7 @@ def account_page(request: DeskRequest, code: str, *, times: Times) -> HttpRespon
         "positions": positions,
         "calls": calls_section,
         "agreement": agreement_section,
+        "work": lambda request, account, _results, _day: work_section(request, account),
     }[tab]
     context |= section(request, account, results, day_of(run))
     return render(request, "margin/account.html", context)
