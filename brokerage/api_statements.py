@@ -52,6 +52,7 @@ class StatementViewSet(viewsets.ViewSet):
     lookup_value_regex = r"\d{1,18}"
 
     @extend_schema(
+        operation_id="client_statements_list",
         parameters=[
             OpenApiParameter("client", OpenApiTypes.STR, required=True),
             OpenApiParameter("period", OpenApiTypes.STR),

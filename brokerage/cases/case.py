@@ -89,6 +89,8 @@ def close_case(case: Case, text: str, *, actor: Actor, request_id: str = "") -> 
 
 
 def _write(case: Case, kind: str, text: str, *, actor: Actor, request_id: str) -> CaseNote:
+    if is_closed(case):
+        raise RefusedError("case_is_open", "the case is closed")
     verb = "Closed" if kind == CaseNote.Kind.CLOSED else "Wrote into"
     with acting(actor, reason=f"{verb} {case.number}", request_id=request_id):
         return CaseNote.objects.create(case=case, kind=kind, text=text.strip())

@@ -94,7 +94,7 @@ def account_page(request: DeskRequest, code: str, *, times: Times) -> HttpRespon
         "positions": positions,
         "calls": calls_section,
         "agreement": agreement_section,
-        "work": lambda request, account, _results, _day: work_section(request, account),
+        "work": work,
     }[tab]
     context |= section(request, account, results, day_of(run))
     return render(request, "margin/account.html", context)
@@ -214,6 +214,13 @@ def calls_section(
     calls = MarginCall.objects.filter(scope__bucket__account=account)
     found = calls.select_related("scope__bucket", "owner", "last_result")
     return {"calls": list(found.order_by("-issued_at", "number")[:CALLS_SHOWN_MAX])}
+
+
+def work(
+    request: DeskRequest, account: MarginAccount, results: list[MarginResult], day: date
+) -> dict[str, Any]:
+    """What people have to do with the account, and where everything else of it opens."""
+    return work_section(request, account)
 
 
 def agreement_section(
