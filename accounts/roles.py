@@ -83,6 +83,8 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
         "take out the algorithm audit file",
         frozenset({Role.RISK, Role.COMPLIANCE, Role.AUDITOR}),
     ),
+    "case.read": ("read cases", frozenset({Role.COMPLIANCE, Role.AUDITOR})),
+    "case.write": ("open cases and write into them", frozenset({Role.COMPLIANCE})),
     "view.keep": ("keep a view of a list", DESK | {Role.PRINCIPAL}),
     "period.close": ("close a period", frozenset({Role.TREASURY, Role.COMPLIANCE})),
 }

@@ -6,7 +6,7 @@ from rest_framework.routers import DefaultRouter
 
 from accounts import api as accounts_api
 from accounts import api_limits, api_proof, api_retention
-from brokerage import api_days, api_jobs, api_prices
+from brokerage import api_days, api_jobs, api_prices, api_statements
 from ledger import api as ledger_api
 from ledger import api_buckets as ledger_api_buckets
 from ledger import api_conduct, api_interest, api_statement, api_times
@@ -28,6 +28,7 @@ for resources in (
     api_days,
     api_jobs,
     api_prices,
+    api_statements,
     ledger_api_buckets,
     margin_api_buckets,
     margin_api_payments,

@@ -6,6 +6,8 @@ class BrokerageConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     sealed_tables = (
+        "brokerage_case",
+        "brokerage_casenote",
         "brokerage_dayfile",
         "brokerage_daystep",
         "brokerage_firm",

@@ -16,7 +16,8 @@ from django.db.models import Count, Max, Min
 
 from accounts.exports import exported, to_csv
 from accounts.models import Approval
-from brokerage.signed import signed, what_is_wrong
+from brokerage.packed import MANIFEST, faults, zipped
+from brokerage.signed import signed
 from brokerage.validation_evidence import KeptReport, kept_reports, newest_by_model
 from ledger.times import one_snapshot
 from margin.engine.hashing import columns_hash, joined_hash, model_hash
@@ -27,9 +28,6 @@ from margin.engine.source import model_sha256, model_sources
 from margin.models import MarginRun, ModelDecision, ParameterSet
 
 FORMAT: Final = "algorithm-audit/1"
-MANIFEST: Final = "manifest.json"
-# A ZIP knows no earlier time, and a state has none.
-FIXED_TIME: Final = (1980, 1, 1, 0, 0, 0)
 # What changes how a requirement is computed; each takes two people.
 ACTIONS: Final = (
     "model.parameters", "model.decide", "contract.set", "option.list", "parameter.haircut",
@@ -83,32 +81,12 @@ def audit_file() -> bytes:
     for report in newest.values():
         files[f"validation/{report.name}"] = report.content
     files[MANIFEST] = _json(signed(_manifest(files, reports, newest)))
-    return _zipped(files)
+    return zipped(files)
 
 
 def audit_file_faults(content: bytes) -> list[str]:
     """What is wrong with an audit file, a sentence each; nothing where it is what it was."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            names = packed.namelist()
-            files = {name: packed.read(name) for name in names}
-        manifest = json.loads(files.pop(MANIFEST))
-    except (zipfile.BadZipFile, KeyError, ValueError):
-        return ["It is no audit file."]
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        return ["It is no audit file."]
-    wrong = what_is_wrong(manifest)
-    found = [f"{MANIFEST}: {wrong}"] if wrong else []
-    if len(set(names)) != len(names):
-        found.append("A name stands in it twice.")
-    said = {each["path"]: each["sha256"] for each in manifest.get("files", [])}
-    found += [f"{path} is not there." for path in sorted(said.keys() - files.keys())]
-    found += [f"{path} is not in the manifest." for path in sorted(files.keys() - said.keys())]
-    return found + [
-        f"{path} was changed."
-        for path in sorted(said.keys() & files.keys())
-        if sha256(files[path]).hexdigest() != said[path]
-    ]
+    return faults(content, form=FORMAT, what="audit file")
 
 
 def signed_by(content: bytes) -> str:
@@ -314,17 +292,6 @@ def _backtests(newest: dict[str, KeptReport]) -> Iterator[tuple[object, ...]]:
 def _json(said: object) -> bytes:
     shown = said if isinstance(said, dict) and "signature" in said else exported(said)
     return (json.dumps(shown, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
-
-
-def _zipped(files: dict[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(files):
-            entry = zipfile.ZipInfo(path, date_time=FIXED_TIME)
-            entry.external_attr = 0o644 << 16
-            entry.create_system = 3
-            archive.writestr(entry, files[path])
-    return packed.getvalue()
 
 
 def file_name(day: date | None) -> str:

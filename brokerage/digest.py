@@ -32,6 +32,8 @@ TABLES = (
 )
 
 LEFT_OUT = {
+    "brokerage_case": "what compliance looks into; it is about the other tables",
+    "brokerage_casenote": "what compliance wrote down of a case",
     "brokerage_job": "jobs",
     "brokerage_reportfile": "who wrote a report, and when; it is made of the other tables",
 }

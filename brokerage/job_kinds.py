@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from django.conf import settings
 
 from accounts.audit import Actor, RefusedError
+from accounts.models import LegalEntity
+from brokerage.client_statements import StatementRefusedError, period_of
+from brokerage.client_statements.everybody import StatementsDifferError, make_statements
 from brokerage.inbox.cycle import run_day
 from brokerage.inbox.files import read_file
 from brokerage.inbox.price_files import PriceFileRefusedError, take_prices
@@ -19,6 +22,8 @@ from brokerage.purge import purge
 from brokerage.remargining import REMARGIN, run_after_day, run_remargin
 from ledger.accrual import AccrualRefusedError
 from margin.call_watch import close_what_is_over, keep_clocks
+from ledger.models import Horizon
+from ledger.times import at_horizon
 from margin.dynamic import propose
 from margin.models import MarginRun
 from margin.restatement import restate
@@ -30,6 +35,7 @@ RESTATE = "margin.restate"
 CALL_CLOCKS = "calls.clocks"
 PROPOSE = "margin.propose"
 PRICES_FILE = "prices.file"
+STATEMENTS = "statements.period"
 
 
 class Progress(Protocol):
@@ -125,7 +131,25 @@ def run_purge(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any
     return purge(actor=Actor.job(RETENTION))
 
 
+def run_statements(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Make all clients' statements of a period; those kept with this content stay as they are."""
+    made = make_statements(
+        LegalEntity.objects.get(code=arguments["legal_entity"]),
+        period_of(arguments["period"]),
+        point=at_horizon(Horizon.objects.get(pk=arguments["horizon"])),
+        actor=Actor.job(STATEMENTS),
+        report=progress.report,
+    )
+    return {"period": made.period.code, "clients": made.clients, "new_files": made.new}
+
+
 JOB_KINDS: dict[str, JobKind] = {
+    STATEMENTS: JobKind(
+        title="Client statements",
+        run=run_statements,
+        refusals=(StatementRefusedError, StatementsDifferError, RefusedError),
+        topics=("record",),
+    ),
     RESTATE: JobKind(
         title="Restate a margin run",
         run=run_restatement,
@@ -176,5 +200,5 @@ JOB_KINDS: dict[str, JobKind] = {
 
 __all__ = [
     "CALL_CLOCKS", "INBOX_DAY", "INTEREST", "JOB_KINDS", "PRICES_FILE", "PROPOSE", "REMARGIN",
-    "RESTATE", "RETENTION", "VERIFY", "JobKind", "Progress",
+    "RESTATE", "RETENTION", "STATEMENTS", "VERIFY", "JobKind", "Progress",
 ]  # fmt: skip

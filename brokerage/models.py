@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.fields import ClockTime, CurrentTransaction, TransactionIdField
-from accounts.models import LegalEntity, Operator
+from accounts.models import Bucket, Client, LegalEntity, MarginAccount, Operator
 
 
 class Job(models.Model):
@@ -170,3 +170,79 @@ class ReportFile(models.Model):
     sha256 = models.CharField(max_length=64)
     written_at = models.DateTimeField(db_default=ClockTime())
     xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        indexes = [models.Index(name="report_file_by_day", fields=["name", "business_day"])]
+
+
+class Case(models.Model):
+    """An investigation: what it is about, and over which business dates; append-only.
+
+    It is about one client, one account or one bucket; everything that happened there in the
+    period is on its timeline, which is read anew each time.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    legal_entity = models.ForeignKey(LegalEntity, models.PROTECT, related_name="+")
+    client = models.ForeignKey(Client, models.PROTECT, null=True, related_name="+")
+    account = models.ForeignKey(MarginAccount, models.PROTECT, null=True, related_name="+")
+    bucket = models.ForeignKey(Bucket, models.PROTECT, null=True, related_name="+")
+    first_day = models.DateField()
+    last_day = models.DateField()
+    subject = models.CharField(max_length=200)
+    reason = models.TextField()
+    opened_at = models.DateTimeField(db_default=ClockTime())
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="case_is_about_one_thing",
+                condition=Q(client__isnull=False, account__isnull=True, bucket__isnull=True)
+                | Q(client__isnull=True, account__isnull=False, bucket__isnull=True)
+                | Q(client__isnull=True, account__isnull=True, bucket__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="case_period_goes_forward",
+                condition=Q(last_day__gte=models.F("first_day")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.number
+
+    @property
+    def number(self) -> str:
+        """How people call it: CASE-00012."""
+        return f"CASE-{self.pk:05d}"
+
+    @property
+    def whose(self) -> Client | None:
+        """The client it is about; None where the account is the firm's own."""
+        account = self.bucket.account if self.bucket is not None else self.account
+        return self.client if account is None else account.client
+
+
+class CaseNote(models.Model):
+    """What somebody wrote into a case, or with what they closed it; append-only."""
+
+    class Kind(models.TextChoices):
+        NOTE = "note", "Note"
+        CLOSED = "closed", "Closed"
+
+    id = models.BigAutoField(primary_key=True)
+    case = models.ForeignKey(Case, models.PROTECT, related_name="notes")
+    kind = models.CharField(max_length=6, choices=Kind)
+    text = models.TextField()
+    written_at = models.DateTimeField(db_default=ClockTime())
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="case_is_closed_once", fields=["case"], condition=Q(kind="closed")
+            ),
+            models.CheckConstraint(
+                name="case_note_is_of_a_known_kind", condition=Q(kind__in=["note", "closed"])
+            ),
+        ]

@@ -1,7 +1,7 @@
 """What must be gone by now goes: sessions, failed sign-ins, jobs, notices; each act on record.
 
 Sealed records are never purged, and nothing goes while any client is held whose time it is: a hold
-stops notices of that client's accounts.
+stops notices of that client's accounts, and an open case those of the accounts it looks into.
 """
 
 import re
@@ -12,12 +12,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.audit import Actor, acting
 from accounts.models import LegalHold, MarginAccount, Purge, SignInFailure
 from accounts.retention import cut_off
-from brokerage.models import Job
+from brokerage.models import Case, CaseNote, Job
 from margin.models import MarginCall
 
 OUTBOX_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -39,10 +40,22 @@ def purge_jobs(before: datetime) -> int:
     return Job.objects.filter(state__in=ENDED, ended_at__lt=before).delete()[0]
 
 
+def accounts_in_cases() -> set[int]:
+    """Accounts that somebody looks into: those of cases that are not closed."""
+    cases = Case.objects.exclude(notes__kind=CaseNote.Kind.CLOSED)
+    whole = MarginAccount.objects.filter(client__in=cases.values("client"))
+    return {
+        *whole.values_list("pk", flat=True),
+        *cases.filter(account__isnull=False).values_list("account_id", flat=True),
+        *cases.filter(bucket__isnull=False).values_list("bucket__account_id", flat=True),
+    }
+
+
 def purge_notices(before: datetime) -> int:
-    """Notices of margin calls in the outbox, but for those of clients who are held."""
+    """Notices of margin calls in the outbox, but for those of clients who are held, and of accounts
+    that an open case looks into."""
     held = LegalHold.objects.filter(lifted_xid__isnull=True).values("client_id")
-    accounts = MarginAccount.objects.filter(client__in=held)
+    accounts = MarginAccount.objects.filter(Q(client__in=held) | Q(pk__in=accounts_in_cases()))
     kept = set(
         MarginCall.objects.filter(scope__bucket__account__in=accounts).values_list(
             "number", flat=True

@@ -21,6 +21,8 @@ from accounts.filters import Choice, Day
 from accounts.listing import Listing, wants_rows
 from accounts.models import Act, LegalEntity
 from accounts.roles import DeskRequest, check, may, require
+from brokerage.cases.case_file import CASE_FILE
+from brokerage.client_statements import NAME, TOTALS
 from brokerage.models import BusinessDay, ReportFile
 from brokerage.reports import CATALOGUE, FORMATS, Report, ReportRefusedError, write_report
 from brokerage.reports.report import WrittenReport
@@ -32,6 +34,8 @@ EXPORT = "report.export"
 # What a report needs besides the right to export reports.
 NEEDS = {"audit-trail": "audit.export"}
 DAYS_SHOWN = 60
+# Statements of clients and cases have pages of their own, where desks are kept apart.
+OF_CLIENTS = (NAME, TOTALS, CASE_FILE)
 
 COLUMNS = (
     Column("written_at", "Written", sort=("written_at",)),
@@ -126,7 +130,9 @@ def written_listing(request: DeskRequest, days: "QuerySet[BusinessDay]") -> "Lis
     """What was written of the entity's days, the newest first."""
     return Listing(
         request,
-        ReportFile.objects.filter(business_day__in=days.order_by().values("day")),
+        ReportFile.objects.filter(business_day__in=days.order_by().values("day")).exclude(
+            name__in=OF_CLIENTS
+        ),
         name="reports-written",
         columns=COLUMNS,
         filters=[
@@ -237,7 +243,8 @@ def file_answer(written: WrittenReport) -> HttpResponse:
 def manifest(request: DeskRequest, report_id: int) -> HttpResponse:
     """The manifest of a report that was written."""
     days = closed_days(entity_of(request)).order_by()
-    found = ReportFile.objects.filter(pk=report_id, business_day__in=days.values("day")).first()
+    files = ReportFile.objects.exclude(name__in=OF_CLIENTS)
+    found = files.filter(pk=report_id, business_day__in=days.values("day")).first()
     if found is None:
         raise Http404("There is no such page.")
     said: dict[str, Any] = found.manifest

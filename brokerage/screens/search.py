@@ -15,6 +15,7 @@ from accounts.approvals import visible as visible_approvals
 from accounts.models import MarginAccount
 from accounts.roles import DeskRequest, require
 from brokerage.models import BusinessDay, DayFile, InboxEvent, ReportFile
+from brokerage.screens.reports import OF_CLIENTS
 from ledger.models import Asset, Posting
 from ledger.screens.visible import breaks_here, locations_here, visible_entries
 from margin.models import MarginRun
@@ -132,7 +133,7 @@ def found_hashes(request: DeskRequest, text: str) -> Iterator[Found]:
     if not HASH_PREFIX.fullmatch(prefix):
         return
     days = BusinessDay.objects.filter(legal_entity=entity_here(request))
-    reports = ReportFile.objects.filter(
+    reports = ReportFile.objects.exclude(name__in=OF_CLIENTS).filter(
         sha256__startswith=prefix, business_day__in=days.values("day")
     )
     for report in reports.order_by("-pk")[:FOUND_MAX]:

@@ -4,12 +4,14 @@ from django.urls import URLPattern, path, re_path
 
 from brokerage.screens import (
     audit_file,
+    cases,
     day,
     jobs,
     reports,
     restatement,
     restating,
     search,
+    statements,
 )
 
 app_name = "brokerage"
@@ -21,6 +23,15 @@ urlpatterns: list[URLPattern] = [
     path("reports/write/", reports.report_write, name="report-write"),
     path("reports/<int:report_id>/manifest/", reports.manifest, name="report-manifest"),
     path("reports/audit-file/", audit_file.audit_file_write, name="audit-file"),
+    path("statements/", statements.statement_list, name="statements"),
+    path("statements/files/<int:report_id>/", statements.statement_file, name="statement-file"),
+    path("statements/clients/<path:code>/", statements.client_statements, name="client-statements"),
+    path("cases/", cases.case_list, name="cases"),
+    path("cases/<int:case_id>/", cases.case_page, name="case"),
+    path("cases/<int:case_id>/note/", cases.case_note, name="case-note"),
+    path("cases/<int:case_id>/hold/", cases.case_hold, name="case-hold"),
+    path("cases/<int:case_id>/lift/<uuid:hold_id>/", cases.case_lift, name="case-lift"),
+    path("cases/<int:case_id>/take-out/", cases.case_take_out, name="case-take-out"),
     path("restatement/", restatement.restatement_page, name="restatement"),
     path("margin/runs/<str:number>/restate/", restating.restate_run, name="run-restate"),
     path("search/", search.search, name="search"),

@@ -23,6 +23,7 @@ from margin.engine.components import OF_MONEY
 from margin.levels import SEVERITY, equity_share, withdrawable
 from margin.models import MarginCall, MarginResult, MarginRun
 from margin.parts import parts_of
+from margin.screens.account_work import work_section
 from margin.screens.drawer import (
     QUESTIONS,
     Question,
@@ -45,6 +46,7 @@ TABS = {
     "positions": "Positions",
     "calls": "Calls",
     "agreement": "Agreement",
+    "work": "Tasks and links",
 }
 CALLS_SHOWN_MAX = 100
 
@@ -92,6 +94,7 @@ def account_page(request: DeskRequest, code: str, *, times: Times) -> HttpRespon
         "positions": positions,
         "calls": calls_section,
         "agreement": agreement_section,
+        "work": work,
     }[tab]
     context |= section(request, account, results, day_of(run))
     return render(request, "margin/account.html", context)
@@ -211,6 +214,13 @@ def calls_section(
     calls = MarginCall.objects.filter(scope__bucket__account=account)
     found = calls.select_related("scope__bucket", "owner", "last_result")
     return {"calls": list(found.order_by("-issued_at", "number")[:CALLS_SHOWN_MAX])}
+
+
+def work(
+    request: DeskRequest, account: MarginAccount, results: list[MarginResult], day: date
+) -> dict[str, Any]:
+    """What people have to do with the account, and where everything else of it opens."""
+    return work_section(request, account)
 
 
 def agreement_section(

@@ -45,10 +45,12 @@ MATRIX = {
     "price.take": "yes yes no no no no no",
     "view.keep": "yes yes yes yes yes no no",
     "model.audit": "no yes no yes no yes no",
+    "case.read": "no no no yes no yes no",
+    "case.write": "no no no yes no no no",
 }
 READING = {
     "read", "approval.read", "audit.read", "audit.export", "people.read", "retention.read",
-    "report.export", "model.audit",
+    "report.export", "model.audit", "case.read",
 }  # fmt: skip
 
 

@@ -18,7 +18,8 @@ from django.urls import reverse
 
 from accounts.approvals import decide as decide_approval
 from accounts.models import Act, LegalEntity, Role
-from brokerage.audit_file import MANIFEST, audit_file, audit_file_faults
+from brokerage.audit_file import audit_file, audit_file_faults
+from brokerage.packed import MANIFEST
 from brokerage.validation_evidence import folder, kept_reports
 from margin.engine.model import Law
 from margin.engine.models import MODELS

@@ -64,7 +64,9 @@ def test_the_list_finds_scopes_by_flag_and_by_client(firm: SmallFirm, browser: B
     assert owners == {client.code}
 
 
-@pytest.mark.parametrize("tab", ["overview", "statement", "positions", "calls", "agreement"])
+@pytest.mark.parametrize(
+    "tab", ["overview", "statement", "positions", "calls", "agreement", "work"]
+)
 def test_every_tab_of_every_account_answers(browser: Browser, tab: str) -> None:
     for code in codes()[:12]:
         page(browser, code, tab=tab)
