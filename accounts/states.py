@@ -108,6 +108,16 @@ STATES: dict[str, dict[str, Shown]] = {
         "dislocation": Shown("call", "split", "Dislocation"),
         "feed": Shown("watch", "clock", "Late feed"),
         "option_expiry": Shown("liq", "clock", "Expiry"),
+        "notice": Shown("liq", "nosend", "Notice"),
+    },
+    "delivery": {
+        "waiting": Shown("info", "clock", "Waiting"),
+        "sending": Shown("info", "send", "Sending"),
+        "printed": Shown("info", "report", "Printed"),
+        "delivered": Shown("ok", "tick2", "Delivered"),
+        "undelivered": Shown("liq", "nosend", "Undelivered"),
+        "bounced": Shown("liq", "x", "Bounced"),
+        "dropped": Shown("mute", "minus", "Dropped"),
     },
 }
 

@@ -18,6 +18,7 @@ from brokerage.nightly import VERIFY, BookUnsoundError, run_proof
 from brokerage.purge import purge
 from brokerage.remargining import REMARGIN, run_after_day, run_remargin
 from ledger.accrual import AccrualRefusedError
+from margin.deliveries import deliver_due
 from margin.dynamic import propose
 from margin.models import MarginRun
 from margin.restatement import restate
@@ -28,6 +29,7 @@ RETENTION = "retention.purge"
 RESTATE = "margin.restate"
 PROPOSE = "margin.propose"
 PRICES_FILE = "prices.file"
+NOTICES = "notices.deliver"
 
 
 class Progress(Protocol):
@@ -102,6 +104,11 @@ def run_proposals(arguments: Mapping[str, Any], progress: Progress) -> dict[str,
     return propose(run, actor=Actor.job(PROPOSE))
 
 
+def run_notices(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Deliver the notices that are due; what was sent before is not sent again."""
+    return deliver_due(report=progress.report)._asdict()
+
+
 def run_price_file(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Take a price file and run what it touches; a file that was taken before is not again."""
     path = Path(arguments["file"])
@@ -129,6 +136,7 @@ JOB_KINDS: dict[str, JobKind] = {
         refusals=(MarginRun.DoesNotExist, RefusedError),
         topics=("margin",),
     ),
+    NOTICES: JobKind(title="Notices of calls", run=run_notices, topics=("margin",)),
     REMARGIN: JobKind(
         title="Margin at new prices",
         run=run_remargin,
@@ -165,6 +173,6 @@ JOB_KINDS: dict[str, JobKind] = {
 }
 
 __all__ = [
-    "INBOX_DAY", "INTEREST", "JOB_KINDS", "PRICES_FILE", "PROPOSE", "REMARGIN", "RESTATE",
-    "RETENTION", "VERIFY", "JobKind", "Progress",
+    "INBOX_DAY", "INTEREST", "JOB_KINDS", "NOTICES", "PRICES_FILE", "PROPOSE", "REMARGIN",
+    "RESTATE", "RETENTION", "VERIFY", "JobKind", "Progress",
 ]  # fmt: skip

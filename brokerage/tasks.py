@@ -16,6 +16,7 @@ from brokerage.inbox.watch import ask_for_next_day
 from brokerage.interest_watch import ask_for_interest
 from brokerage.job_kinds import RETENTION
 from brokerage.nightly import VERIFY, due_proof
+from brokerage.notice_watch import ask_for_notices
 from brokerage.proposal_watch import ask_for_proposals
 from ledger import checkpoints, horizons
 
@@ -85,6 +86,12 @@ def accrue_interest() -> None:
 def propose_margin() -> None:
     """Ask for the rates that policies make of the newest run."""
     ask_for_proposals()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def deliver_notices() -> None:
+    """Ask for the notices that are due, where any are."""
+    ask_for_notices()
 
 
 @shared_task  # type: ignore[untyped-decorator]

@@ -11,6 +11,15 @@ from margin.models.calls import (
 from margin.models.eligibility import ClientEligibility, EligibilityRule
 from margin.models.external import ExternalBreak, ExternalComponent, ExternalMargin
 from margin.models.market import Mark, MarketRow, MarketRule, Price, PriceOverride
+from margin.models.notices import (
+    Channel,
+    Delivery,
+    DeliveryEvent,
+    DeliveryTransition,
+    NoticeContact,
+    NoticeKind,
+    NoticeTemplate,
+)
 from margin.models.price_files import PriceFile, RejectedPrice, Remargin
 from margin.models.proposals import MarginProposal
 from margin.models.registry import Contract, ModelDecision, ParameterSet
@@ -30,8 +39,12 @@ __all__ = [
     "CallDecision",
     "CallEvent",
     "CallNotice",
+    "Channel",
     "ClientEligibility",
     "Contract",
+    "Delivery",
+    "DeliveryEvent",
+    "DeliveryTransition",
     "EligibilityRule",
     "ExternalBreak",
     "ExternalComponent",
@@ -48,6 +61,9 @@ __all__ = [
     "MarketRow",
     "MarketRule",
     "ModelDecision",
+    "NoticeContact",
+    "NoticeKind",
+    "NoticeTemplate",
     "ParameterSet",
     "Price",
     "PriceFile",

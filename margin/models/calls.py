@@ -149,6 +149,7 @@ class Task(models.Model):
         DISLOCATION = "dislocation", "One source far from the others"
         FEED = "feed", "Feed later than promised"
         EXPIRY = "option_expiry", "Option over and not settled"
+        NOTICE = "notice", "Notice that needs somebody"
 
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=120)
