@@ -115,13 +115,18 @@ def is_as_hashed(delivery: Delivery) -> bool:
 
 
 def text_of(channel: str, content: bytes) -> NoticeText:
-    """The notice in what was sent, as its reader saw it."""
-    if channel == Channel.EMAIL and content != ERASED.encode():
+    """The notice in what was sent, without the address that stands above it."""
+    if content == ERASED.encode():
+        return NoticeText("", ERASED)
+    if channel == Channel.EMAIL:
         message = read_message(content)
         return NoticeText(str(message["Subject"]), message.get_content())
-    if channel == Channel.WEBHOOK and content != ERASED.encode():
+    if channel == Channel.WEBHOOK:
         said = json.loads(content)
         return NoticeText(said["subject"], said["text"])
+    if channel == Channel.LETTER:
+        _, _, subject, body = content.decode().split("\n\n", 3)
+        return NoticeText(subject, body)
     return NoticeText("", content.decode())
 
 

@@ -32,7 +32,7 @@ from margin.screens.history import ScopeHistory, scope_history
 from margin.screens.statement import StatementLine, lines_of, statement_lines
 from margin.screens.visible import call_or_404
 
-TABS = {"history": "History", "notice": "Text sent", "payments": "Payments"}
+TABS = {"history": "History", "notice": "Notices", "payments": "Payments"}
 WORDS_LENGTH_MAX = 2000
 PAYMENTS_SHOWN_MAX = 50
 # A negative number in a stored sentence.

@@ -115,7 +115,7 @@ class Sent(NamedTuple):
 
     Attributes:
         deliveries: oldest first.
-        text: of a call whose notice was delivered before deliveries were kept; else "".
+        text: of the newest notice; of a call from before deliveries were kept, as its life says.
     """
 
     deliveries: list[Delivery]
@@ -126,7 +126,7 @@ def sent_to(call: MarginCall) -> Sent:
     """Every delivery of a call, or the text that its life kept."""
     found = list(_read().filter(call=call).order_by("made_at", "event_id", "channel"))
     if found:
-        return Sent(found, "")
+        return Sent(found, shown_text(found[-1]).body)
     told = CallEvent.objects.filter(call=call, event__in=["delivered", "notified"]).order_by("pk")
     texts = [text.partition("\n\n")[2] for text in told.values_list("text", flat=True)]
     return Sent([], "\n\n".join(filter(None, texts)))
@@ -269,8 +269,10 @@ def delivery_letter(request: DeskRequest, delivery_id: UUID) -> HttpResponse:
     context = {
         "delivery": delivery,
         "firm_name": account_of(delivery).legal_entity.name,
-        "lines": recipient_of(delivery).split("\n") if delivery.channel == Channel.LETTER else [],
-        "shown": shown_text(delivery),
+        # A letter is printed whole, with the address above it.
+        "shown": NoticeText("", bytes_of(delivery).decode())
+        if delivery.channel == Channel.LETTER
+        else shown_text(delivery),
     }
     return render(request, "margin/letter.html", context)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from margin.deliveries import ATTEMPTS_MAX, PAUSES, deliver_due
 from margin.delivery_contents import bytes_of, is_as_hashed, recipient_of, text_of
 from margin.delivery_outbox import deliver_notices
 from margin.models import CallEvent, Delivery, MarginCall, Task
-from margin.webhooks import DELIVERY, SIGNATURE, signature_of
+from margin.webhooks import DELIVERY, SIGNATURE, signature_header, signature_of
 from tests.margin.firm import SmallFirm
 from tests.margin.noticed import (
     STEPS,
@@ -200,6 +201,21 @@ def test_a_webhook_is_signed_over_time_and_body(
     answer = delivery.events.get(step="accepted").text
     assert headers[SIGNATURE] in answer
     assert secret not in answer
+
+
+def test_the_receiver_in_the_documentation_knows_a_genuine_notice() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "notices.md").read_text()
+    example: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], example)
+    body, secret, at = b'{"call":"MC-1"}', "a secret of the desk", 1_924_000_000
+    header = signature_header(body, key_id="whk_1", secret=secret, at=at)
+    genuine, keys = example["is_genuine"], {"whk_1": secret}
+    assert genuine(header, body, keys, now=at + 299)
+    assert not genuine(header, body, keys, now=at + 301)
+    assert not genuine(header, body + b" ", keys, now=at)
+    assert not genuine(header, body, {"whk_1": "another"}, now=at)
+    assert not genuine(header, body, {"whk_2": secret}, now=at)
+    assert not genuine(header.replace(str(at), str(at + 1)), body, keys, now=at)
 
 
 def test_a_redirect_is_not_followed(firm: SmallFirm, old: MarginCall, hook: Hook) -> None:

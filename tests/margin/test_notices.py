@@ -85,7 +85,7 @@ def test_a_text_names_declared_places_only(body: str) -> None:
 
 @given(st.text(alphabet=st.characters(exclude_characters="{}"), max_size=40))
 def test_what_a_value_says_is_never_read_as_a_place(around: str) -> None:
-    values = {name: "{number}{amount}" for name in PLACES}
+    values = dict.fromkeys(PLACES, "{number}{amount}")
     template = NoticeTemplate(subject="{reason}", body=f"{{client}}{around}")
     shown = filled(template, values)
     assert shown == ("{number}{amount}", f"{{number}}{{amount}}{around}")
