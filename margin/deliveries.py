@@ -163,8 +163,8 @@ def _give_up(held: Delivery, words: str, *, tries: int, at: datetime) -> State:
 
 
 def way_words(held: Delivery) -> str:
-    """The way and the delivery in a line, as the life of a call names them."""
-    return f"{held.channel}: delivery {held.pk}"
+    """The way and the notice in a line, as the life of a call names them."""
+    return f"{held.channel}: notice “{held.get_kind_display().lower()}”"
 
 
 def _worthless(held: Delivery) -> str:

@@ -120,7 +120,7 @@ def text_of(channel: str, content: bytes) -> NoticeText:
         return NoticeText("", ERASED)
     if channel == Channel.EMAIL:
         message = read_message(content)
-        return NoticeText(str(message["Subject"]), message.get_content())
+        return NoticeText(str(message["Subject"]), message.get_content().replace("\r\n", "\n"))
     if channel == Channel.WEBHOOK:
         said = json.loads(content)
         return NoticeText(said["subject"], said["text"])

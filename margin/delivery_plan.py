@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.audit import Actor, acting
@@ -66,21 +66,31 @@ def plan_notices(*, actor: Actor = PLANNER, now: datetime | None = None) -> int:
 
 def untold() -> "QuerySet[CallEvent]":
     """Steps of which somebody asked to be told, and has not been."""
+    newer = NoticeContact.objects.filter(
+        client=OuterRef("client"), version__gt=OuterRef("version"),
+        after_event__lt=OuterRef(OuterRef("pk")),
+    )  # fmt: skip
     wanted = Q(pk__in=[])
     for kind in NoticeKind:
         asked = NoticeContact.objects.filter(
             client=OuterRef("call__scope__bucket__account__client"),
             kinds__contains=[kind.value], after_event__lt=OuterRef("pk"),
-        )  # fmt: skip
-        wanted |= Q(Exists(asked), event__in=_events_of(kind))
+            client__person_key__key__isnull=False,
+        ).exclude(Exists(newer))  # fmt: skip
+        wanted |= _tells(kind) & Q(Exists(asked))
     told = Delivery.objects.filter(event=OuterRef("pk"))
-    return CallEvent.objects.filter(wanted).exclude(Exists(told))
+    first = NoticeContact.objects.order_by("after_event").values("after_event")[:1]
+    return CallEvent.objects.filter(wanted, pk__gt=Subquery(first)).exclude(Exists(told))
 
 
-def _events_of(kind: NoticeKind) -> list[str]:
-    may_be_amended = kind in (NoticeKind.RAISED, NoticeKind.LOWERED)
-    named = [event for event, of in KIND_OF_EVENT.items() if of == kind]
-    return [*named, AMENDED] if may_be_amended else named
+def _tells(kind: NoticeKind) -> Q:
+    """Steps that a notice of this kind tells of, as `kind_of` says of one."""
+    found = Q(event__in=[event for event, of in KIND_OF_EVENT.items() if of == kind])
+    if kind == NoticeKind.RAISED:
+        found |= Q(event=AMENDED, amount_after__gt=F("amount_before"))
+    elif kind == NoticeKind.LOWERED:
+        found |= Q(event=AMENDED, amount_after__lte=F("amount_before"))
+    return found
 
 
 def _plan(events: Sequence[CallEvent], *, at: datetime) -> list[Delivery]:

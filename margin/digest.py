@@ -22,7 +22,8 @@ OF_ROWS = "CASE WHEN w.layout = 'rows' THEN w.{column} END"
 # A notice is sealed anew for each book, and its message says when it was made and by which id.
 SEALED_ANEW = "sealed under a key of this book"
 OF_THIS_BOOK = "says the id and the moment of this book"
-NO_JOBS = "w.kind <> 'job'"
+# Tasks about jobs and deliveries name them by ids of this book.
+NO_JOBS = "w.kind NOT IN ('job', 'notice')"
 
 TABLES = (
     DigestedTable("margin_haircut", key=("asset_id", "version")),
@@ -131,7 +132,8 @@ TABLES = (
     DigestedTable(
         "margin_taskevent",
         key=("task_id", "event"),
-        where="EXISTS (SELECT FROM margin_task t WHERE t.id = w.task_id AND t.kind <> 'job')",
+        where="EXISTS (SELECT FROM margin_task t WHERE t.id = w.task_id"
+        " AND t.kind NOT IN ('job', 'notice'))",
         left_out={"occurred_at": BY_CLOCK},
     ),
 )

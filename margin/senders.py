@@ -93,8 +93,11 @@ def _by_email(parcel: Parcel) -> Outcome:
     except smtplib.SMTPRecipientsRefused as refused:
         code, words = next(iter(refused.recipients.values()))
         return _refused(code, words)
-    except smtplib.SMTPResponseException as refused:
+    except smtplib.SMTPDataError as refused:
         return _refused(refused.smtp_code, refused.smtp_error)
+    except smtplib.SMTPResponseException as refused:
+        # The server refuses us, not the recipient: somebody will set that right.
+        return _refused(refused.smtp_code, refused.smtp_error)._replace(is_final=False)
     except (OSError, smtplib.SMTPException) as broken:
         return Outcome(False, False, f"no answer, whether it arrived is unknown: {broken}")
     if count != 1:
@@ -122,6 +125,8 @@ def _by_webhook(parcel: Parcel, *, at: datetime) -> Outcome:
         answer = webhooks.post(parcel.address["url"], parcel.content, headers=headers)
     except webhooks.AddressRefusedError as refused:
         return Outcome(False, False, f"not sent: {refused}")
+    except ValueError as wrong:
+        return Outcome(False, True, f"not sent: {wrong}")
     except OSError as broken:
         return Outcome(False, False, f"no answer, whether it arrived is unknown: {broken}")
     signed = f"{webhooks.SIGNATURE}: {headers[webhooks.SIGNATURE]}"

@@ -24,6 +24,7 @@ MATRIX = {
     "retention.read": "yes no no yes no yes no",
     "role.manage": "no no no no no no yes",
     "call.acknowledge": "yes yes no no no no no",
+    "notice.deliver": "yes yes no no no no no",
     "task.take": "yes yes no no no no no",
     "break.take": "yes no yes no no no no",
     "break.explain": "yes no yes no no no no",

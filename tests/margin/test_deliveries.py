@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.audit import acting
 from accounts.models import Role
 from margin.call_decisions import send_notices
 from margin.deliveries import ATTEMPTS_MAX, PAUSES, deliver_due
 from margin.delivery_contents import bytes_of, is_as_hashed, recipient_of, text_of
 from margin.delivery_outbox import deliver_notices
+from margin.delivery_plan import untold
 from margin.models import CallEvent, Delivery, MarginCall, Task
 from margin.webhooks import DELIVERY, SIGNATURE, signature_header, signature_of
 from tests.margin.firm import SmallFirm
@@ -21,6 +23,7 @@ from tests.margin.noticed import (
     called_again,
     client_of,
     ends,
+    happens,
     name_ways,
     steps_of,
 )
@@ -100,7 +103,7 @@ def test_an_email_goes_byte_for_byte_and_delivers_its_call(
     assert said.subject == f"Margin call {call.number}"
     assert f"Called: {call.amount:,.2f} USD." in said.body
     step = CallEvent.objects.get(call=call, event="delivered")
-    assert step.text.startswith(f"email: delivery {delivery.pk}\n\nMargin call {call.number}")
+    assert step.text.startswith(f"email: notice “issued”\n\nMargin call {call.number}")
     assert deliver_due() == (0, 0, 0, 0)
     assert send_notices() == 0
 
@@ -239,6 +242,34 @@ def test_a_receiver_that_never_answers_is_left_in_time(
     delivery.refresh_from_db()
     assert delivery.state == "waiting"
     assert "whether it arrived is unknown" in delivery.events.get(number=3).text
+
+
+def test_a_client_is_told_what_they_asked_for_and_nobody_looks_twice(
+    firm: SmallFirm, old: MarginCall, settings: Any, tmp_path: Path
+) -> None:
+    settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
+    client = client_of(old)
+    name_ways(firm.desk, client, email="margin@client.example", kinds=["issued", "raised"])
+    call = called_again(old)
+    assert deliver_due().sent == 1
+    with acting(STEPS, reason="Steps of a call"):
+        held = MarginCall.objects.get(pk=call.pk)
+        happens(held, "raised", amount_after=call.amount + 1)
+        happens(held, "lowered", amount_after=call.amount)
+    assert deliver_due().sent == 1, "nobody asked to be told that it was lowered"
+    assert not untold().exists()
+    name_ways(firm.desk, client, email="margin@client.example", kinds=["met"])
+    with acting(STEPS, reason="Steps of a call"):
+        happens(held, "raised", amount_after=call.amount + 2)
+    assert not untold().exists()
+    ends(call)
+    assert deliver_due() == (1, 1, 0, 0)
+    kinds = Delivery.objects.filter(call=call).order_by("event").values_list("kind", flat=True)
+    assert list(kinds) == ["issued", "raised", "met"]
+    told = CallEvent.objects.filter(call=call, event="notified").order_by("pk")
+    assert [each.text.split("\n")[0] for each in told] == [
+        "email: notice “raised”", "email: notice “met”",
+    ]  # fmt: skip
 
 
 def test_what_asks_for_money_is_dropped_when_nothing_is_due_any_more(
