@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from accounts.audit import acting
@@ -16,6 +17,7 @@ from margin.delivery_contents import bytes_of, is_as_hashed, recipient_of, text_
 from margin.delivery_outbox import deliver_notices
 from margin.delivery_plan import untold
 from margin.models import CallEvent, Delivery, MarginCall, Task
+from margin.verify import check_margin
 from margin.webhooks import DELIVERY, SIGNATURE, signature_header, signature_of
 from tests.margin.firm import SmallFirm
 from tests.margin.noticed import (
@@ -264,6 +266,8 @@ def test_a_client_is_told_what_they_asked_for_and_nobody_looks_twice(
     assert not untold().exists()
     ends(call)
     assert deliver_due() == (1, 1, 0, 0)
+    with connection.cursor() as cursor:
+        assert all(check.is_sound for check in check_margin(cursor))
     kinds = Delivery.objects.filter(call=call).order_by("event").values_list("kind", flat=True)
     assert list(kinds) == ["issued", "raised", "met"]
     told = CallEvent.objects.filter(call=call, event="notified").order_by("pk")
