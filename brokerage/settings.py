@@ -411,5 +411,5 @@ EMAIL_USE_SSL = os.environ.get("SMTP_SECURITY") == "tls"
 EMAIL_TIMEOUT = env_int("SMTP_SECONDS_MAX", 10, least=1, most=60)
 NOTICE_FROM = env_text("NOTICE_FROM", "margin-calls@localhost")
 # Hosts, or host:port, to which webhooks may go; and networks that are not public but may be theirs.
-WEBHOOK_HOSTS = env_list("WEBHOOK_HOSTS", ())
+WEBHOOK_HOSTS = [host.lower() for host in env_list("WEBHOOK_HOSTS", ())]
 WEBHOOK_NETWORKS = env_networks("WEBHOOK_NETWORKS")

@@ -108,7 +108,7 @@ class DeliveryViewSet(
     queryset = Delivery.objects.all()
     serializer_class = DeliverySerializer
     permission_classes = [permission("read")]
-    lookup_value_converter = "uuid"
+    lookup_value_regex = r"[0-9a-f-]{36}"
 
     def get_queryset(self) -> Any:  # noqa: ANN401
         """Deliveries of the accounts this person reads."""

@@ -125,9 +125,9 @@ def _by_webhook(parcel: Parcel, *, at: datetime) -> Outcome:
         answer = webhooks.post(parcel.address["url"], parcel.content, headers=headers)
     except webhooks.AddressRefusedError as refused:
         return Outcome(False, False, f"not sent: {refused}")
-    except ValueError as wrong:
-        return Outcome(False, True, f"not sent: {wrong}")
     except OSError as broken:
         return Outcome(False, False, f"no answer, whether it arrived is unknown: {broken}")
+    except ValueError as wrong:
+        return Outcome(False, True, f"not sent: {wrong}")
     signed = f"{webhooks.SIGNATURE}: {headers[webhooks.SIGNATURE]}"
     return Outcome(answer.is_accepted, False, f"{signed}; {answer.words}")

@@ -139,6 +139,8 @@ def post(
     place = place_of(url)
     connection = _connection(place, address_of(place), seconds=seconds)
     with _over_within(connection, seconds):
+        if isinstance(connection.sock, ssl.SSLSocket):
+            connection.sock.do_handshake()
         connection.request(
             "POST", place.path, body=body,
             headers={"Host": place.host_header, "Content-Type": "application/json",
@@ -158,7 +160,9 @@ def _connection(place: Place, address: IpAddress, *, seconds: float) -> http.cli
     connection = http.client.HTTPConnection(place.host, place.port, timeout=seconds)
     try:
         connection.sock = (
-            ssl.create_default_context().wrap_socket(plain, server_hostname=place.host)
+            ssl.create_default_context().wrap_socket(
+                plain, server_hostname=place.host, do_handshake_on_connect=False
+            )
             if place.scheme == "https"
             else plain
         )
@@ -175,7 +179,8 @@ def _over_within(connection: http.client.HTTPConnection, seconds: float) -> Iter
 
     def break_off() -> None:
         try:
-            held.shutdown(socket.SHUT_RDWR)
+            # Past TLS, which would wait for the other side to agree.
+            socket.socket.shutdown(held, socket.SHUT_RDWR)
         except OSError:
             return  # it is over already
 
