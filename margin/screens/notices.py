@@ -6,7 +6,6 @@ from django import forms
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.approvals import AskRefusedError, pending_on
@@ -283,7 +282,6 @@ def contact_lines(contact: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401 -
     ]  # fmt: skip
 
 
-@never_cache
 @require_http_methods(["GET", "POST"])
 @require("read")
 def contact_new(request: DeskRequest, code: str) -> HttpResponse:

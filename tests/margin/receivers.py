@@ -1,12 +1,21 @@
 """Receivers of notices on the loopback: a mail server and a web server that also misbehave."""
 
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 
 @dataclass
@@ -114,11 +123,37 @@ class _Web(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _WebServer(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of callers that hang up."""
+
+
+def own_certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
+    """A certificate that only its maker trusts: the server's side of it, and its file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    begins = datetime.now(UTC) - timedelta(days=1)
+    made = (
+        x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key())
+        .serial_number(7).not_valid_before(begins).not_valid_after(begins + timedelta(days=9))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    path = folder / "certificate.pem"
+    kept = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(made.public_bytes(Encoding.PEM) + kept)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context, path
+
+
 @contextmanager
-def web_server() -> Iterator[Hook]:
+def web_server(tls: ssl.SSLContext | None = None) -> Iterator[Hook]:
     """A web server on the loopback."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Web) as server:
+    with _WebServer(("127.0.0.1", 0), _Web) as server:
         server.daemon_threads = True
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         hook = Hook(port=server.server_address[1])
         server.hook = hook  # type: ignore[attr-defined]
         with _served(server):

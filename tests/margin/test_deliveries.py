@@ -1,5 +1,6 @@
 """Deliveries: each attempt written down first, tried again with the same bytes, and given up."""
 
+import ssl
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from margin.delivery_outbox import deliver_notices
 from margin.delivery_plan import untold
 from margin.models import CallEvent, Delivery, MarginCall, Task
 from margin.verify import check_margin
-from margin.webhooks import DELIVERY, SIGNATURE, signature_header, signature_of
+from margin.webhooks import DELIVERY, SIGNATURE, post, signature_header, signature_of
 from tests.margin.firm import SmallFirm
 from tests.margin.noticed import (
     STEPS,
@@ -29,7 +30,7 @@ from tests.margin.noticed import (
     name_ways,
     steps_of,
 )
-from tests.margin.receivers import Hook, Mailbox, mail_server, web_server
+from tests.margin.receivers import Hook, Mailbox, mail_server, own_certificate, web_server
 
 # After whatever a test plans.
 NOW = timezone.now() + timedelta(hours=1)
@@ -232,6 +233,24 @@ def test_a_redirect_is_not_followed(firm: SmallFirm, old: MarginCall, hook: Hook
     delivery.refresh_from_db()
     assert delivery.state == "waiting"
     assert "a redirect is not followed" in delivery.events.get(number=3).text
+
+
+def test_a_receiver_shows_a_certificate_of_its_name(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, path = own_certificate(tmp_path, "localhost")
+    settings.WEBHOOK_NETWORKS = ["127.0.0.0/8", "::1/128"]
+    with web_server(context) as found:
+        settings.WEBHOOK_HOSTS = [f"localhost:{found.port}", f"127.0.0.1:{found.port}"]
+        address = f"https://localhost:{found.port}/"
+        with pytest.raises(ssl.SSLError):
+            post(address, b"{}", headers={})
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        with pytest.raises(ssl.SSLError):
+            post(f"https://127.0.0.1:{found.port}/", b"{}", headers={})
+        assert found.posted == []
+        assert post(address, b"{}", headers={}).is_accepted
+        assert [body for _, body in found.posted] == [b"{}"]
 
 
 def test_a_receiver_that_never_answers_is_left_in_time(
