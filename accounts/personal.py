@@ -31,11 +31,20 @@ def seal_text(person_key: "PersonKey", text: str) -> bytes:
     Raises:
         ErasedPersonError: the key is destroyed.
     """
+    return seal_bytes(person_key, text.encode())
+
+
+def seal_bytes(person_key: "PersonKey", content: bytes) -> bytes:
+    """Seal bytes for their person, as `seal_text` does.
+
+    Raises:
+        ErasedPersonError: the key is destroyed.
+    """
     if person_key.key is None:
         raise ErasedPersonError("the key of this person is destroyed")
     nonce = secrets.token_bytes(NONCE_BYTES)
     cipher = AESGCM(bytes(person_key.key))
-    return nonce + cipher.encrypt(nonce, text.encode(), person_key.id.bytes)
+    return nonce + cipher.encrypt(nonce, content, person_key.id.bytes)
 
 
 def open_text(person_key: "PersonKey", sealed: bytes | memoryview) -> str:
@@ -44,9 +53,18 @@ def open_text(person_key: "PersonKey", sealed: bytes | memoryview) -> str:
     Raises:
         cryptography.exceptions.InvalidTag: sealed under another key, or changed since.
     """
+    return ERASED if person_key.key is None else open_bytes(person_key, sealed).decode()
+
+
+def open_bytes(person_key: "PersonKey", sealed: bytes | memoryview) -> bytes:
+    """The bytes that were sealed.
+
+    Raises:
+        ErasedPersonError: the key is destroyed.
+        cryptography.exceptions.InvalidTag: sealed under another key, or changed since.
+    """
     if person_key.key is None:
-        return ERASED
+        raise ErasedPersonError("the key of this person is destroyed")
     whole = bytes(sealed)
     cipher = AESGCM(bytes(person_key.key))
-    opened = cipher.decrypt(whole[:NONCE_BYTES], whole[NONCE_BYTES:], person_key.id.bytes)
-    return opened.decode()
+    return cipher.decrypt(whole[:NONCE_BYTES], whole[NONCE_BYTES:], person_key.id.bytes)

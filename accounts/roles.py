@@ -44,6 +44,10 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
     "role.manage": ("ask for changes of roles", frozenset({Role.ADMINISTRATOR})),
     "call.acknowledge": ("acknowledge a margin call", frozenset({Role.OPERATIONS, Role.RISK})),
     "call.carry": ("carry a margin call on", frozenset({Role.OPERATIONS, Role.RISK})),
+    "notice.deliver": (
+        "say what became of a notice",
+        frozenset({Role.OPERATIONS, Role.RISK}),
+    ),
     "task.take": ("take a task", frozenset({Role.OPERATIONS, Role.RISK})),
     "break.take": ("take a break", frozenset({Role.OPERATIONS, Role.TREASURY})),
     "break.explain": ("explain a break", frozenset({Role.OPERATIONS, Role.TREASURY})),

@@ -111,6 +111,16 @@ STATES: dict[str, dict[str, Shown]] = {
         "check": Shown("liq", "clock", "Check overdue"),
         "call": Shown("liq", "bell", "Margin call"),
         "payment": Shown("call", "flag", "Payment"),
+        "notice": Shown("liq", "nosend", "Notice"),
+    },
+    "delivery": {
+        "waiting": Shown("info", "clock", "Waiting"),
+        "sending": Shown("info", "send", "Sending"),
+        "printed": Shown("info", "report", "Printed"),
+        "delivered": Shown("ok", "tick2", "Delivered"),
+        "undelivered": Shown("liq", "nosend", "Undelivered"),
+        "bounced": Shown("liq", "x", "Bounced"),
+        "dropped": Shown("mute", "minus", "Dropped"),
     },
 }
 

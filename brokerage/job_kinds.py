@@ -21,9 +21,10 @@ from brokerage.nightly import VERIFY, BookUnsoundError, run_proof
 from brokerage.purge import purge
 from brokerage.remargining import REMARGIN, run_after_day, run_remargin
 from ledger.accrual import AccrualRefusedError
-from margin.call_watch import close_what_is_over, keep_clocks
 from ledger.models import Horizon
 from ledger.times import at_horizon
+from margin.call_watch import close_what_is_over, keep_clocks
+from margin.deliveries import deliver_due
 from margin.dynamic import propose
 from margin.models import MarginRun
 from margin.restatement import restate
@@ -36,6 +37,7 @@ CALL_CLOCKS = "calls.clocks"
 PROPOSE = "margin.propose"
 PRICES_FILE = "prices.file"
 STATEMENTS = "statements.period"
+NOTICES = "notices.deliver"
 
 
 class Progress(Protocol):
@@ -117,6 +119,11 @@ def run_call_clocks(arguments: Mapping[str, Any], progress: Progress) -> dict[st
     return done | {"closed": close_what_is_over(actor=Actor.job(CALL_CLOCKS))}
 
 
+def run_notices(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Deliver the notices that are due; what was sent before is not sent again."""
+    return deliver_due(report=progress.report)._asdict()
+
+
 def run_price_file(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Take a price file and run what it touches; a file that was taken before is not again."""
     path = Path(arguments["file"])
@@ -163,6 +170,7 @@ JOB_KINDS: dict[str, JobKind] = {
         topics=("margin",),
     ),
     CALL_CLOCKS: JobKind(title="Clocks of calls", run=run_call_clocks, topics=("margin",)),
+    NOTICES: JobKind(title="Notices of calls", run=run_notices, topics=("margin",)),
     REMARGIN: JobKind(
         title="Margin at new prices",
         run=run_remargin,
@@ -199,6 +207,6 @@ JOB_KINDS: dict[str, JobKind] = {
 }
 
 __all__ = [
-    "CALL_CLOCKS", "INBOX_DAY", "INTEREST", "JOB_KINDS", "PRICES_FILE", "PROPOSE", "REMARGIN",
-    "RESTATE", "RETENTION", "STATEMENTS", "VERIFY", "JobKind", "Progress",
+    "CALL_CLOCKS", "INBOX_DAY", "INTEREST", "JOB_KINDS", "NOTICES", "PRICES_FILE", "PROPOSE",
+    "REMARGIN", "RESTATE", "RETENTION", "STATEMENTS", "VERIFY", "JobKind", "Progress",
 ]  # fmt: skip

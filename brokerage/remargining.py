@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 from accounts.audit import Actor
 from accounts.news import announce
 from brokerage.models import BusinessDay
-from margin.calls import deliver_notices
 from margin.day_runs import Memory, Remargined, remargin
+from margin.delivery_outbox import deliver_notices
 from margin.models import PriceFile
 
 REMARGIN: Final = "margin.remargin"

@@ -1,5 +1,6 @@
 """All settings, read from the environment; a value that cannot be right is refused, not guessed."""
 
+import ipaddress
 import os
 import secrets
 from decimal import Decimal, InvalidOperation
@@ -69,6 +70,15 @@ def env_list(name: str, default: tuple[str, ...]) -> list[str]:
     """Read words separated by commas."""
     value = env_optional(name)
     return list(default) if value is None else [word.strip() for word in value.split(",")]
+
+
+def env_networks(name: str) -> list[str]:
+    """Read networks such as 10.1.0.0/16, separated by commas."""
+    found = env_list(name, ())
+    try:
+        return [str(ipaddress.ip_network(network)) for network in found]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from error
 
 
 def env_zone(name: str, default: str) -> str:
@@ -395,5 +405,28 @@ LOGGING = {
     )},
 }  # fmt: skip
 
+# --- Notices --------------------------------------------------------------------------------------
+
 # The outbox: notices and files for others, until another channel is configured.
 OUTBOX = VAR / "outbox"
+
+# Nothing leaves this machine until it is configured: e-mail is written to files, and no host is
+# allowed as a webhook.
+SMTP_HOST = env_optional("SMTP_HOST")
+EMAIL_BACKEND = "django.core.mail.backends." + (
+    "filebased.EmailBackend" if SMTP_HOST is None else "smtp.EmailBackend"
+)
+EMAIL_FILE_PATH = str(OUTBOX / "e-mail")
+EMAIL_HOST = SMTP_HOST or "localhost"
+EMAIL_PORT = env_int("SMTP_PORT", 587, least=1, most=65_535)
+EMAIL_HOST_USER = env_optional("SMTP_USER") or ""
+EMAIL_HOST_PASSWORD = env_optional("SMTP_PASSWORD") or ""
+EMAIL_USE_TLS = env_choice("SMTP_SECURITY", "starttls", among=("starttls", "tls", "none")) == (
+    "starttls"
+)
+EMAIL_USE_SSL = os.environ.get("SMTP_SECURITY") == "tls"
+EMAIL_TIMEOUT = env_int("SMTP_SECONDS_MAX", 10, least=1, most=60)
+NOTICE_FROM = env_text("NOTICE_FROM", "margin-calls@localhost")
+# Hosts, or host:port, to which webhooks may go; and networks that are not public but may be theirs.
+WEBHOOK_HOSTS = [host.lower() for host in env_list("WEBHOOK_HOSTS", ())]
+WEBHOOK_NETWORKS = env_networks("WEBHOOK_NETWORKS")

@@ -16,6 +16,7 @@ from brokerage.inbox.watch import ask_for_next_day
 from brokerage.interest_watch import ask_for_interest
 from brokerage.job_kinds import CALL_CLOCKS, RETENTION
 from brokerage.nightly import VERIFY, due_proof
+from brokerage.notice_watch import ask_for_notices
 from brokerage.proposal_watch import ask_for_proposals
 from ledger import checkpoints, horizons
 from margin import coverage
@@ -101,6 +102,12 @@ def keep_call_clocks() -> None:
     if due_steps():
         minute = timezone.now().replace(second=0, microsecond=0).isoformat()
         jobs.ask_for_job(CALL_CLOCKS, key=f"{CALL_CLOCKS}:{minute}", arguments={})
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def deliver_notices() -> None:
+    """Ask for the notices that are due, where any are."""
+    ask_for_notices()
 
 
 @shared_task  # type: ignore[untyped-decorator]

@@ -22,6 +22,8 @@ class MarginConfig(AppConfig):
         "margin_calltransition",
         "margin_clienteligibility",
         "margin_contract",
+        "margin_deliveryevent",
+        "margin_deliverytransition",
         "margin_eligibilityrule",
         "margin_externalbreak",
         "margin_externalcomponent",
@@ -37,6 +39,8 @@ class MarginConfig(AppConfig):
         "margin_marketrow",
         "margin_marketrule",
         "margin_modeldecision",
+        "margin_noticecontact",
+        "margin_noticetemplate",
         "margin_parameterset",
         "margin_price",
         "margin_pricefile",
@@ -49,7 +53,7 @@ class MarginConfig(AppConfig):
         "margin_shadowresult",
         "margin_taskevent",
     )
-    editable_tables = ("margin_margincall", "margin_task")
+    editable_tables = ("margin_delivery", "margin_margincall", "margin_task")
 
     def ready(self) -> None:
         """Say how requests of this app are shown and applied, and which codes it knows."""
@@ -69,6 +73,8 @@ class MarginConfig(AppConfig):
             market_rules,
             mode_switch,
             model_registry,
+            notice_contacts,
+            notice_texts,
             option_listing,
             overrides,
             parameters,
@@ -88,6 +94,8 @@ class MarginConfig(AppConfig):
         mark_corrections.register()
         market_rules.register()
         model_registry.register()
+        notice_contacts.register()
+        notice_texts.register()
         option_listing.register()
         overrides.register()
         parameters.register()

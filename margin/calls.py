@@ -7,7 +7,6 @@ Every change leaves an event with the amounts before and after.
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from decimal import Decimal
 
 from django.db import connection
@@ -34,7 +33,6 @@ from margin.models import (
     MarginRun,
     MarginState,
 )
-from margin.notices import Notice, deliver, notice_text
 from margin.run_tasks import settle_tasks, why
 from margin.sweeps import block_negative_accounts
 
@@ -303,44 +301,7 @@ def _end(call: MarginCall, *, run: MarginRun, came_in: bool) -> str:
     return str(call.state)
 
 
-# ---------------------------------------------------------------- delivery and people
-
-
-def deliver_notices(*, business_day: date, actor: Actor) -> int:
-    """Deliver the notice of every call that was issued and is not delivered; one act for all.
-
-    The notice is a file in the outbox; delivering it again writes the same file.
-    """
-    calls = list(
-        MarginCall.objects.filter(state=MarginCall.State.ISSUED, business_day=business_day)
-        .select_related("scope__bucket__account", "first_result")
-        .order_by("number")
-    )
-    if not calls:
-        return 0
-    sent: list[tuple[MarginCall, Notice]] = [(call, deliver(call)) for call in calls]
-    with acting(actor, reason=f"Deliver the notices of {business_day}"):
-        delivered = set(
-            MarginCall.objects.select_for_update()
-            .filter(pk__in=[call.pk for call in calls], state=MarginCall.State.ISSUED)
-            .values_list("pk", flat=True)
-        )
-        MarginCall.objects.filter(pk__in=delivered).update(state=MarginCall.State.DELIVERED)
-        copy_rows(
-            [
-                CallEvent(
-                    call=call,
-                    event="delivered",
-                    from_state=MarginCall.State.ISSUED,
-                    to_state=MarginCall.State.DELIVERED,
-                    occurred_at=call.issued_at,
-                    text=f"{notice.channel}: {notice.name}\n\n{notice_text(call)}",
-                )
-                for call, notice in sent
-                if call.pk in delivered
-            ]
-        )
-    return len(delivered)
+# ---------------------------------------------------------------- people
 
 
 def acknowledge_call(number: str, *, actor: Actor, words: str, request_id: str = "") -> MarginCall:

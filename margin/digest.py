@@ -19,7 +19,11 @@ OF_A_RUN = (
 OF_THIS_DATABASE = "made of ids of this database"
 BLOCK_COLUMNS = ("first_scope", "last_scope", "content", "content_sha256")
 OF_ROWS = "CASE WHEN w.layout = 'rows' THEN w.{column} END"
-NO_JOBS = "w.kind <> 'job'"
+# A notice is sealed anew for each book, and its message says when it was made and by which id.
+SEALED_ANEW = "sealed under a key of this book"
+OF_THIS_BOOK = "says the id and the moment of this book"
+# Tasks about jobs and deliveries name them by ids of this book.
+NO_JOBS = "w.kind NOT IN ('job', 'notice')"
 
 TABLES = (
     DigestedTable("margin_haircut", key=("asset_id", "version")),
@@ -93,6 +97,31 @@ TABLES = (
     ),
     DigestedTable("margin_calldecision", key=("run_id", "call_id")),
     DigestedTable("margin_callnotice", key=("decision_id",)),
+    DigestedTable("margin_noticetemplate", key=("legal_entity_id", "kind", "language", "version")),
+    DigestedTable(
+        "margin_noticecontact",
+        key=("client_id", "version"),
+        left_out={"addressed": SEALED_ANEW, "after_event": OF_THIS_DATABASE},
+    ),
+    DigestedTable("margin_deliverytransition", key=("from_state", "to_state", "step")),
+    DigestedTable(
+        "margin_delivery",
+        key=("event_id", "channel", "contact_id"),
+        left_out={
+            "id": OF_THIS_BOOK,
+            "person_key_id": SEALED_ANEW,
+            "sent_to": SEALED_ANEW,
+            "sent_bytes": SEALED_ANEW,
+            "made_at": BY_CLOCK,
+            "next_at": BY_CLOCK,
+        },
+        said={"sha256": "CASE WHEN w.channel = 'outbox' THEN w.sha256 END"},
+    ),
+    DigestedTable(
+        "margin_deliveryevent",
+        key=("delivery_id", "number"),
+        left_out={"at": BY_CLOCK, "text": OF_THIS_BOOK},
+    ),
     DigestedTable(
         "margin_callpromise",
         key=("call_id", "kind", "amount", "reference", "words"),
@@ -130,7 +159,8 @@ TABLES = (
     DigestedTable(
         "margin_taskevent",
         key=("task_id", "event"),
-        where="EXISTS (SELECT FROM margin_task t WHERE t.id = w.task_id AND t.kind <> 'job')",
+        where="EXISTS (SELECT FROM margin_task t WHERE t.id = w.task_id"
+        " AND t.kind NOT IN ('job', 'notice'))",
         left_out={"occurred_at": BY_CLOCK},
     ),
 )

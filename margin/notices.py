@@ -1,6 +1,7 @@
-"""The notice of a margin call: its exact text, and where it goes.
+"""Notices of margin calls as files in the outbox under `var/`.
 
-Until a firm configures another channel, a notice is a file in the outbox under `var/`.
+What the first notice says stands in a template (`margin.notice_texts`); who named another way for
+it gets it that way (`margin.deliveries`).
 """
 
 import hashlib
@@ -11,8 +12,6 @@ from pathlib import Path
 from django.conf import settings
 
 from margin.models import CallDecision, MarginCall
-
-TEMPLATE_VERSION = "margin-call/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +27,6 @@ class Notice:
     channel: str
     name: str
     sha256: str
-
-
-def notice_text(call: MarginCall) -> str:
-    """The text of a call's notice; the same call gives the same text."""
-    bucket = call.scope.bucket
-    assert bucket is not None, "calls are made on buckets"
-    result = call.first_result
-    return (
-        f"Margin call {call.number}\n"
-        f"Account {bucket.account.code}, bucket {bucket.code}\n\n"
-        f"As of {call.issued_at:%Y-%m-%d %H:%M:%S} UTC the equity is {result.equity:,.2f}"
-        f" {call.currency} and the initial margin {result.initial_margin:,.2f}"
-        f" {call.currency}.\n"
-        f"Called: {call.amount:,.2f} {call.currency}.\n"
-        f"Due: {call.due_at:%Y-%m-%d %H:%M:%S} UTC.\n"
-    )
 
 
 def change_text(decision: CallDecision) -> str:
@@ -67,9 +50,9 @@ def change_text(decision: CallDecision) -> str:
     )
 
 
-def deliver(call: MarginCall) -> Notice:
-    """Write the notice to the outbox; writing it again leaves the same file."""
-    return _written(call, notice_text(call), name=f"{call.number}.txt")
+def deliver_text(call: MarginCall, text: str) -> Notice:
+    """Write a call's first notice to the outbox; writing it again leaves the same file."""
+    return _written(call, text, name=f"{call.number}.txt")
 
 
 def deliver_change(decision: CallDecision) -> tuple[Notice, str]:

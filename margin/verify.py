@@ -92,10 +92,39 @@ CALLS = Query(
     """,
 )
 
+# So does a delivery; where no key of a person seals what was sent, its hash is taken again.
+DELIVERIES = Query(
+    "deliveries_stand_where_their_steps_left_them",
+    "margin_delivery",
+    """
+    SELECT 'margin_delivery', d.id::text,
+           format('it is %%s after %%s attempts, its steps left it %%s after %%s',
+                  d.state, d.attempts, s.to_state, t.attempts)
+    FROM margin_delivery d
+    LEFT JOIN LATERAL (SELECT e.to_state FROM margin_deliveryevent e WHERE e.delivery_id = d.id
+                       ORDER BY e.number DESC LIMIT 1) s ON true
+    CROSS JOIN LATERAL (SELECT count(*) AS attempts FROM margin_deliveryevent e
+                        WHERE e.delivery_id = d.id
+                          AND e.step IN ('attempt', 'unknown', 'written')) t
+    WHERE d.state IS DISTINCT FROM s.to_state OR d.attempts <> t.attempts
+    UNION ALL
+    SELECT 'margin_deliveryevent', e.id::text,
+           format('it goes from %%s, the step before it to %%s', e.from_state, e.before)
+    FROM (SELECT id, from_state,
+                 lag(to_state, 1, '') OVER (PARTITION BY delivery_id ORDER BY number) AS before
+          FROM margin_deliveryevent) e
+    WHERE e.from_state <> e.before
+    UNION ALL
+    SELECT 'margin_delivery', d.id::text, 'what was sent is not what its hash says'
+    FROM margin_delivery d
+    WHERE d.person_key_id IS NULL AND d.sha256 <> encode(sha256(d.sent_bytes), 'hex')
+    """,
+)
+
 
 def check_margin(cursor: CursorWrapper) -> list[Check]:
-    """Results, runs, marks and calls."""
-    return [query.run(cursor, {}) for query in (TOTALS, RUNS, MARKS, REMARGINS, CALLS)]
+    """Results, runs, marks, calls and what became of their notices."""
+    return [query.run(cursor, {}) for query in (TOTALS, RUNS, MARKS, REMARGINS, CALLS, DELIVERIES)]
 
 
 CHECKS: tuple[CheckFunction, ...] = (check_margin, check_columns)

@@ -64,6 +64,7 @@ class Question:
         purpose: what it is for, in one sentence.
         back: address of the page that led here, and what the crumb calls it.
         facts: what stands now, label and text.
+        preview: the button that shows first what it would bring, sent as `preview`; "" for none.
     """
 
     action: str
@@ -72,6 +73,7 @@ class Question:
     back: str
     back_label: str
     facts: tuple[tuple[str, str], ...] = ()
+    preview: str = ""
 
 
 def ask(

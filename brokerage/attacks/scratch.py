@@ -33,6 +33,8 @@ RULE_TABLES = (
     "accounts_approvallimit",
     "accounts_retentionclass",
     "accounts_retentionrule",
+    "margin_deliverytransition",
+    "margin_noticetemplate",
     "django_migrations",
 )
 

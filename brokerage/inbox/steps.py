@@ -33,8 +33,9 @@ from ledger.statements.statement import StatementFormat
 from margin.book import ReadInputs
 from margin.book.columns import ColumnInputs
 from margin.call_decisions import send_notices
-from margin.calls import deliver_notices, settle_run
+from margin.calls import settle_run
 from margin.column_runs import read_for_run, record_columns
+from margin.delivery_outbox import deliver_notices
 from margin.marks import ReceivedPrice, compose_day, priced_names, record_prices_of
 from margin.models import MarginRun
 from margin.payment_outcomes import settle_lines

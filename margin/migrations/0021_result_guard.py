@@ -6,6 +6,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("margin", "0019_payment_tasks")]
+    dependencies = [("margin", "0020_notices")]
 
     operations = [migrations.RunSQL(Path(__file__).with_suffix(".sql").read_text())]

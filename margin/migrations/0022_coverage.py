@@ -18,6 +18,7 @@ TASKS = [
     ("call", "Margin call that needs somebody"),
     ("payment", "Payment to look after"),
     ("check", "Margin not checked in time"),
+    ("notice", "Notice that needs somebody"),
 ]
 RULES = [
     ("price", "Prices of an asset"),

@@ -21,6 +21,15 @@ from margin.models.calls import (
 from margin.models.eligibility import ClientEligibility, EligibilityRule
 from margin.models.external import ExternalBreak, ExternalComponent, ExternalMargin
 from margin.models.market import Mark, MarketRow, MarketRule, Price, PriceOverride
+from margin.models.notices import (
+    Channel,
+    Delivery,
+    DeliveryEvent,
+    DeliveryTransition,
+    NoticeContact,
+    NoticeKind,
+    NoticeTemplate,
+)
 from margin.models.price_files import PriceFile, RejectedPrice, Remargin
 from margin.models.proposals import MarginProposal
 from margin.models.registry import Contract, ModelDecision, ParameterSet
@@ -50,8 +59,12 @@ __all__ = [
     "CallRelief",
     "CallTerms",
     "CallTransition",
+    "Channel",
     "ClientEligibility",
     "Contract",
+    "Delivery",
+    "DeliveryEvent",
+    "DeliveryTransition",
     "EligibilityRule",
     "ExternalBreak",
     "ExternalComponent",
@@ -69,6 +82,9 @@ __all__ = [
     "MarketRow",
     "MarketRule",
     "ModelDecision",
+    "NoticeContact",
+    "NoticeKind",
+    "NoticeTemplate",
     "ParameterSet",
     "Price",
     "PriceFile",

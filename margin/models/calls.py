@@ -152,6 +152,7 @@ class Task(models.Model):
         CALL = "call", "Margin call that needs somebody"
         PAYMENT = "payment", "Payment to look after"
         CHECK = "check", "Margin not checked in time"
+        NOTICE = "notice", "Notice that needs somebody"
 
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=120)

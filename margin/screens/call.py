@@ -24,17 +24,17 @@ from margin.calls import StaleCallError, acknowledge_call
 from margin.engine.explain import TIMES
 from margin.levels import is_held_at_call, levels_of, missing
 from margin.models import CallEvent, MarginCall, MarginResult, MarginRun, Mark
-from margin.notices import notice_text
 from margin.parts import parts_of
 from margin.screens.calls import ACKNOWLEDGE
 from margin.screens.carrying import account_of, parts_shown, ways_on
 from margin.screens.claims import disputes_of, promises_of
+from margin.screens.deliveries import sent_to
 from margin.screens.drawer import QUESTIONS, drawer, questions, without_drawer
 from margin.screens.history import ScopeHistory, scope_history
 from margin.screens.statement import StatementLine, lines_of, statement_lines
 from margin.screens.visible import call_or_404
 
-TABS = {"history": "History", "notice": "Text sent", "payments": "Payments"}
+TABS = {"history": "History", "notice": "Notices", "payments": "Payments"}
 WORDS_LENGTH_MAX = 2000
 PAYMENTS_SHOWN_MAX = 50
 # A negative number in a stored sentence.
@@ -94,7 +94,7 @@ def drawn(request: DeskRequest, call: MarginCall, *, status: int = 200) -> HttpR
         "is_open": call.state not in MarginCall.ENDED,
         "tab": tab,
         "tabs": [(key, word, f"{request.path}?tab={key}") for key, word in TABS.items()],
-        "notice": notice_text(call) if tab == "notice" else "",
+        "notice": sent_to(call) if tab == "notice" else None,
         "payments": payments(call) if tab == "payments" else [],
         "can_acknowledge": can_acknowledge(request, call),
         "acknowledgers": acknowledgers(request, call),

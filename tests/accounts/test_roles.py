@@ -25,6 +25,7 @@ MATRIX = {
     "role.manage": "no no no no no no yes",
     "call.acknowledge": "yes yes no no no no no",
     "call.carry": "yes yes no no no no no",
+    "notice.deliver": "yes yes no no no no no",
     "task.take": "yes yes no no no no no",
     "break.take": "yes no yes no no no no",
     "break.explain": "yes no yes no no no no",
