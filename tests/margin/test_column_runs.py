@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 
 from accounts.audit import Actor, RefusedError, acting
+from accounts.bulk import copy_rows
 from accounts.models import LegalEntity, Role
 from brokerage.inbox.cycle import run_day
 from margin.book import read_inputs
@@ -267,6 +268,30 @@ def test_a_result_of_what_is_not_there_is_refused(by_rows: MarginRun, column: st
         row.save(force_insert=True)
     assert refused.value.rule == "results_name_what_is_there"
     assert MarginResult.objects.count() == before
+
+
+@pytest.mark.parametrize("scope_id", [-1, 10**9])
+def test_one_scope_that_is_not_there_among_many_is_refused(
+    by_rows: MarginRun, scope_id: int
+) -> None:
+    """In whatever order results come; where all are there, they are taken in that order too."""
+    empty = run_of_nothing(by_rows)
+    rows = [
+        MarginResult(run=empty, **{n: getattr(one, n) for n in RESULT})
+        for one in by_rows.results.order_by("-scope")
+    ]
+    before, there = MarginResult.objects.count(), rows[len(rows) // 2].scope_id
+    rows[len(rows) // 2].scope_id = scope_id
+    with pytest.raises(RefusedError) as refused, acting(DESK, reason="One result of nothing"):
+        copy_rows(rows)
+    assert refused.value.rule == "results_name_what_is_there"
+    assert MarginResult.objects.count() == before
+    rows[len(rows) // 2].scope_id = there
+    for row in rows:
+        row.pk = None
+    with acting(DESK, reason="Results of what is there"):
+        copy_rows(rows)
+    assert MarginResult.objects.count() == before + len(rows)
 
 
 def test_a_block_that_is_not_what_its_hash_says_is_refused(by_rows: MarginRun) -> None:

@@ -1,6 +1,6 @@
 """What a price or a posting touches, run again by itself, is what a run of everything says."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from tests.accounts.people import found_desk
 from tests.margin.restating import correct, restated
 from tests.margin.test_column_runs import exceptions_said, parts_said, said
 from tests.margin.test_dynamic_margin import HERD, set_policy
-from tests.margin.test_runs import open_account_without_agreement
+from tests.margin.test_runs import open_account_without_agreement, set_stricter_levels
 from tests.stage import booked_days
 
 DESK = Actor.command("test")
@@ -50,10 +50,12 @@ def stand() -> Standing:
     return standing_of(read_columns(horizon_id=run.horizon_id, as_of=run.as_of))
 
 
-def marked_again(code: str, times: str, *, without: str = "") -> datetime:
-    """All marks once more an hour later, one of them moved, and one left out if asked."""
+def marked_again(
+    code: str, times: str, *, without: str = "", later: timedelta = timedelta(hours=1)
+) -> datetime:
+    """All marks once more some time later, one of them moved, and one left out if asked."""
     newest = MarginRun.objects.latest("pk").as_of
-    as_of = newest + timedelta(hours=1)
+    as_of = newest + later
     with acting(DESK, reason="Another price"):
         copy_rows(
             [
@@ -228,6 +230,20 @@ def test_another_account_needs_a_run_of_everything(days: list[Path]) -> None:
     open_account_without_agreement()
     with pytest.raises(WholeRunNeededError):
         read_touched(standing, horizon_id=store_horizon("test").pk, as_of=as_of)
+    assert not MarginRun.objects.filter(purpose=INCREMENTAL).exists()
+
+
+def test_terms_that_begin_tomorrow_need_a_run_of_everything_tomorrow(days: list[Path]) -> None:
+    run = MarginRun.objects.latest("pk")
+    set_stricter_levels(days[2].name)
+    standing = standing_of(read_columns(horizon_id=store_horizon("test").pk, as_of=run.as_of))
+    today = marked_again("BTC-PERP", "0.9")
+    assert len(read_touched(standing, horizon_id=store_horizon("test").pk, as_of=today).read.scopes)
+    next_day = marked_again(
+        "BTC-PERP", "0.9", later=date.fromisoformat(days[2].name) - run.business_day
+    )
+    with pytest.raises(WholeRunNeededError):
+        read_touched(standing, horizon_id=store_horizon("test").pk, as_of=next_day)
     assert not MarginRun.objects.filter(purpose=INCREMENTAL).exists()
 
 

@@ -80,8 +80,8 @@ def test_an_account_without_an_agreement_is_listed_and_has_a_task(days: list[Pat
     assert Task.objects.filter(kind=Task.Kind.NO_AGREEMENT, closed_at__isnull=True).count() == 1
 
 
-def test_terms_that_begin_tomorrow_change_nothing_today(days: list[Path], tmp_path: Path) -> None:
-    run_day(days[0])
+def set_stricter_levels(first_day: str) -> Agreement:
+    """Have two people set new levels for an agreement, from a day on."""
     agreement = Agreement.objects.order_by("code")[0]
     old = agreement.versions.get()
     desk = found_desk(entity=LegalEntity.objects.get())
@@ -90,7 +90,7 @@ def test_terms_that_begin_tomorrow_change_nothing_today(days: list[Path], tmp_pa
         code=agreement.code,
         terms={
             **{name: getattr(old, name) for name in ("model", "parameters", "currency")},
-            "effective_from": days[2].name,
+            "effective_from": first_day,
             "call_level": "3",
             "liquidation_level": "2",
             "minimum_transfer_amount": format(old.minimum_transfer_amount, "f"),
@@ -100,10 +100,16 @@ def test_terms_that_begin_tomorrow_change_nothing_today(days: list[Path], tmp_pa
             "jurisdiction": "",
             "document_sha256": "",
         },
-        reason="Stricter levels from the third day on",
+        reason="Stricter levels from that day on",
         actor=person(desk[Role.RISK]),
     )
     agreed(asked, desk[Role.COMPLIANCE])
+    return agreement
+
+
+def test_terms_that_begin_tomorrow_change_nothing_today(days: list[Path], tmp_path: Path) -> None:
+    run_day(days[0])
+    agreement = set_stricter_levels(days[2].name)
     run_day(days[1])
     second = MarginRun.objects.get(business_day=days[1].name)
     assert set(second.results.values_list("agreement_version__version", flat=True)) == {1}
