@@ -32,7 +32,7 @@ from margin.models import CallEvent, MarginCall
 from margin.screens.carrying import ExtendForm, account_of
 from margin.screens.claims import AgreeForm, DisputeForm, PromiseForm
 from margin.screens.initial_calls import InitialCallForm, drafted
-from margin.screens.visible import CALL_ACCOUNT, of_accounts
+from margin.screens.visible import CALL_ACCOUNT, entity_here, of_accounts
 
 
 class CallEventSerializer(serializers.ModelSerializer[CallEvent]):
@@ -122,6 +122,9 @@ class MarginCallViewSet(
     def create(self, request: Request) -> Response:
         """Draft an initial call: `scope`, `deficiency`, `trade_day`, `reason`."""
         http = http_of(request)
+        here = entity_here(http).pk
+        if not http.roles.may(CARRY_ON, here):
+            raise PermissionDenied(refusal(CARRY_ON, here))
         form = InitialCallForm(sent(request))
         if not form.is_valid():
             return Response(form.errors.get_json_data(), status=422)

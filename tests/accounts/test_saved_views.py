@@ -107,6 +107,41 @@ def test_a_view_is_never_deleted_and_stays_what_it_is(desk: Desk, connect: Conne
     assert SavedView.objects.get().slug == "worst-first"
 
 
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"slug": "worst-first"}, "view_name_is_unique"),
+        ({"slug": "Worst First"}, "view_name_fits_an_address"),
+        ({"slug": "other", "title": ""}, "view_name_fits_an_address"),
+        ({"slug": "other", "list_name": "Margin calls"}, "view_name_fits_an_address"),
+    ],
+)
+def test_a_view_that_no_address_could_name_is_refused(
+    desk: Desk, change: dict[str, str], rule: str
+) -> None:
+    view = kept(desk)
+    same = {"list_name": view.list_name, "title": view.title, "query": view.query}
+    with (
+        pytest.raises(RefusedError) as caught,
+        acting(person(desk[Role.OPERATIONS]), reason="By hand"),
+    ):
+        SavedView.objects.create(
+            legal_entity=desk.entity, owner=desk[Role.OPERATIONS], **{**same, **change}
+        )
+    assert caught.value.rule == rule
+    assert SavedView.objects.get() == view
+
+
+def test_a_removed_view_does_not_come_back(desk: Desk) -> None:
+    view, actor = kept(desk), person(desk[Role.OPERATIONS])
+    with acting(actor, reason="Removed"):
+        SavedView.objects.filter(pk=view.pk).update(is_removed=True)
+    with pytest.raises(RefusedError) as caught, acting(actor, reason="Taken back"):
+        SavedView.objects.filter(pk=view.pk).update(is_removed=False)
+    assert caught.value.rule == "view_is_removed_once"
+    assert SavedView.objects.get().is_removed
+
+
 def test_a_view_is_kept_and_removed_on_the_screen(desk: Desk, client: Browser) -> None:
     sign_in(client, desk[Role.OPERATIONS])
     asked = {

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from accounts.models import Approval, Client, MarginAccount, RoleGrant
+from accounts.models import Agreement, Approval, Client, MarginAccount, RoleGrant
 from brokerage.models import BusinessDay, Job
 from brokerage.step_up import DECLARED
 from ledger.models import Asset, Break, Entry, LedgerAccount, Location
@@ -91,6 +91,7 @@ def objects() -> dict[tuple[str, str], Any]:
     mark = Mark.objects.order_by("-pk").first()
     day = BusinessDay.objects.order_by("-day").first()
     asset = Asset.objects.filter(code="BTC").first()
+    agreement = Agreement.objects.order_by("code").first()
     some = {
         ("", "approval_id"): key(Approval.objects.first(), NO_UUID),
         ("approval-decide", "pk"): key(Approval.objects.first(), NO_UUID),
@@ -125,6 +126,23 @@ def objects() -> dict[tuple[str, str], Any]:
         ("", "username"): "m.okafor",
         ("", "pk"): NOBODY,
         ("", "factor_id"): NO_UUID,
+        ("", "delivery_id"): NO_UUID,
+        ("", "payment_id"): NO_UUID,
+        ("", "hold_id"): NO_UUID,
+        ("", "act"): "dispute",
+        ("margin:delivery-act", "act"): "bounced",
+        ("delivery-act", "act"): "bounced",
+        ("delivery-act", "pk"): NO_UUID,
+        ("payment-detail", "pk"): NO_UUID,
+        ("payment-cancel", "pk"): NO_UUID,
+        ("payment-outcome", "pk"): NO_UUID,
+        ("delivery-detail", "pk"): NO_UUID,
+        ("", "outcome"): "returned",
+        ("margin:call-relief", "kind"): "extend",
+        ("margin-call-relief", "kind"): "extend",
+        ("margin:notice-text-new", "kind"): "issued",
+        ("margin:call-terms", "code"): getattr(agreement, "code", "STD"),
+        ("agreement-calls", "code"): getattr(agreement, "code", "STD"),
         ("", "account"): getattr(account, "code", "A"),
         ("", "bucket"): "main",
         ("", "code"): getattr(client, "code", "C"),

@@ -193,7 +193,7 @@ def test_each_address_answers_each_role_as_listed(
                 wrong += faults_of_get(browsers[role], route, address, role)
             if "POST" in methods:
                 wrong += faults_of_post(browsers[role], route, address, role)
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 def faults_of_get(browser: Browser, route: Route, address: str, role: Role) -> list[str]:
@@ -247,7 +247,7 @@ def test_what_is_of_another_firm_does_not_exist(
                 lacks = act is None or role not in roles_for(act)
                 if status == REFUSED and method == "GET" and not lacks:
                     wrong.append(f"{method} {route.name} as {role.value}: 403 tells that it exists")
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_what_is_of_another_desk_does_not_exist(world: World) -> None:
@@ -272,7 +272,7 @@ def test_what_is_of_another_desk_does_not_exist(world: World) -> None:
                 status, changes = asked(browser, method.lower(), address_of(route, world.known))
                 if status not in (GONE, REFUSED) or changes:
                     wrong.append(f"{method} {route.name}: {status}")
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_no_address_answers_to_a_method_that_it_does_not_name(db: None) -> None:
@@ -288,7 +288,7 @@ def test_no_address_answers_to_a_method_that_it_does_not_name(db: None) -> None:
             status, changes = asked(browser, method.lower(), address)
             if status not in (NOT_BY_THIS, REFUSED, GONE) or changes:
                 wrong.append(f"{method} {route.name}: {status} {changes[:1]}")
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_a_stranger_finds_only_the_door(db: None) -> None:
@@ -303,4 +303,4 @@ def test_a_stranger_finds_only_the_door(db: None) -> None:
             to_door = answer.status_code == 302 and answer["Location"].startswith("/sign-in/")
             if not (to_door or answer.status_code == REFUSED) or written(queries.captured_queries):
                 wrong.append(f"{method} {route.name}: {answer.status_code}")
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)

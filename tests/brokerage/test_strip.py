@@ -122,7 +122,7 @@ def test_nothing_of_another_legal_entity_is_shown(desk: Desk) -> None:
 
 def test_nothing_is_read_for_a_page_that_shows_nothing() -> None:
     context = strip(RequestFactory().get("/"))
-    assert set(context) == {"firm", "desk_city", "desk_roles", "strip", "rail"}
+    assert set(context) == {"firm", "city", "desk_city", "zones", "desk_roles", "strip", "rail"}
     assert context["firm"] is None
 
 
