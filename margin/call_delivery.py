@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Final
 
-from accounts.audit import refusals
-from margin.models import CallEvent, MarginCall
+from margin.call_acts import ACTS, step
+from margin.models import MarginCall
 
 State = MarginCall.State
 # From where each step may be taken; a call that has gone on is left where it is.
@@ -18,7 +18,9 @@ def delivered(call: MarginCall, *, at: datetime, text: str) -> MarginCall:
     Raises:
         RefusedError: the database refused the step.
     """
-    return _step(call, State.DELIVERED, at=at, text=text) if call.state in REACHED_FROM else call
+    if call.state not in REACHED_FROM:
+        return call
+    return step(call, ACTS["deliver"], at=at, text=text)
 
 
 def undelivered(call: MarginCall, *, at: datetime, text: str) -> MarginCall:
@@ -27,14 +29,6 @@ def undelivered(call: MarginCall, *, at: datetime, text: str) -> MarginCall:
     Raises:
         RefusedError: the database refused the step.
     """
-    return _step(call, State.UNDELIVERED, at=at, text=text) if call.state in MISSED_FROM else call
-
-
-def _step(call: MarginCall, state: str, *, at: datetime, text: str) -> MarginCall:
-    with refusals():
-        MarginCall.objects.filter(pk=call.pk).update(state=state)
-        CallEvent.objects.create(
-            call=call, event=state, from_state=call.state, to_state=state, occurred_at=at,
-            amount_before=call.amount, amount_after=call.amount, text=text,
-        )  # fmt: skip
-    return MarginCall.objects.get(pk=call.pk)
+    if call.state not in MISSED_FROM:
+        return call
+    return step(call, ACTS["fail"], at=at, text=text)
