@@ -33,7 +33,6 @@ ALTER TABLE accounts_savedview ENABLE ALWAYS TRIGGER view_is_its_owners;
 
 GRANT SELECT ON accounts_savedview TO bo_runtime, bo_auditor;
 GRANT INSERT, UPDATE ON accounts_savedview TO bo_runtime;
-GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO bo_runtime;
-REVOKE USAGE ON SEQUENCE accounts_approval_number FROM bo_runtime;
+GRANT USAGE ON SEQUENCE accounts_savedview_id_seq TO bo_runtime;
 GRANT SELECT (time_zone) ON accounts_operator TO bo_auditor;
 REVOKE ALL ON FUNCTION accounts.view_is_its_owners() FROM PUBLIC;
