@@ -8,7 +8,6 @@ from django.db import IntegrityError
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
@@ -31,7 +30,6 @@ class SessionForm(forms.Form):
     session = forms.UUIDField(required=False)
 
 
-@never_cache
 @require_GET
 def me(request: DeskRequest) -> HttpResponse:
     """How one signs in, and where one is signed in."""

@@ -217,7 +217,8 @@ def test_shares_are_the_slopes_of_the_requirement(
         )
         down, up = priced.requirement(nudged).initial.reshape(2, -1)
         near = np.abs((up - down) / (2 * nudge) - shares.sum(axis=1))
-        assert near.max() <= 1e-3 * max(1.0, said.initial[scope])
+        # A book may come out empty, where everything drawn for it was rounded away.
+        assert near.max(initial=0.0) <= 1e-3 * max(1.0, said.initial[scope])
 
 
 @given(
