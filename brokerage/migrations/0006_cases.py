@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0009_agreement_xid"),
+        ("accounts", "0013_payees"),
         ("brokerage", "0005_retention"),
     ]
 

@@ -72,3 +72,9 @@ REVOKE ALL ON FUNCTION brokerage.acts_as_compliance(bigint), brokerage.case_is_o
     brokerage.case_note_is_written() FROM PUBLIC;
 GRANT INSERT ON brokerage_case, brokerage_casenote TO bo_runtime;
 GRANT USAGE ON SEQUENCE brokerage_case_id_seq, brokerage_casenote_id_seq TO bo_runtime;
+
+-- A book that had its words made redactable before this table was there gets it now.
+SELECT accounts.let_words_be_redacted('accounts_dutyconflict')
+WHERE NOT EXISTS (
+    SELECT FROM pg_trigger
+    WHERE tgrelid = 'accounts_dutyconflict'::regclass AND tgname = 'only_words_are_redacted');
