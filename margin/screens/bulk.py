@@ -43,6 +43,8 @@ def carry_calls(request: DeskRequest) -> HttpResponse:
     """The same for the acts of `BULK_ACTS`, which ask for a proof that one is oneself."""
     sent = request.POST if request.method == "POST" else request.GET
     code = sent.get("act", "")
+    if not code and request.method == "GET":
+        return redirect("margin:calls")  # nothing was selected yet
     if code not in BULK_ACTS:
         raise Http404(NO_PAGE)
     return carried(request, ACTS[code])
