@@ -240,10 +240,10 @@ AIMED: dict[str, tuple[tuple[str, ...], str]] = {
         "accounts_auditrow",
     ),
     "leaves in another order": (
-        ("UPDATE accounts_sealleaf SET position = 900 + position WHERE block_id = 1"
+        ("UPDATE accounts_sealleaf SET position = 900000 + position WHERE block_id = 1"
          " AND position < 2",
-         "UPDATE accounts_sealleaf SET position = 901 - position WHERE block_id = 1"
-         " AND position >= 900"),
+         "UPDATE accounts_sealleaf SET position = 900001 - position WHERE block_id = 1"
+         " AND position >= 900000"),
         "accounts_sealleaf",
     ),
     "leaves further apart": (
