@@ -12,8 +12,9 @@ from ledger import api_buckets as ledger_api_buckets
 from ledger import api_conduct, api_interest, api_statement, api_times
 from margin import api as margin_api
 from margin import api_buckets as margin_api_buckets
-from margin import api_mode_switch, api_notices, api_terms, api_what_if
-from margin import api_payments as margin_api_payments
+from margin import api_mode_switch, api_terms, api_what_if
+from margin.notices import api as margin_api_notices
+from margin.payments import api as margin_api_payments
 
 router = DefaultRouter(trailing_slash=True)
 for resources in (
@@ -37,7 +38,7 @@ for resources in (
     api_terms,
     api_what_if,
     api_mode_switch,
-    api_notices,
+    margin_api_notices,
 ):
     resources.register(router)
 

@@ -25,7 +25,7 @@ from brokerage.synthetic import DEMO, write_firm
 from ledger.breaks import explain_break, take_break
 from ledger.models import Asset, Break, Location
 from ledger.transfers import TRANSFERS, request_transfer
-from margin.calls import acknowledge_call
+from margin.calls.settling import acknowledge_call
 from margin.contracts import request_contract
 from margin.engine.models import MODELS
 from margin.engine.parameters import written_parameters

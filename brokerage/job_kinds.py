@@ -23,10 +23,10 @@ from brokerage.remargining import REMARGIN, run_after_day, run_remargin
 from ledger.accrual import AccrualRefusedError
 from ledger.models import Horizon
 from ledger.times import at_horizon
-from margin.call_watch import close_what_is_over, keep_clocks
-from margin.deliveries import deliver_due
+from margin.calls.watch import close_what_is_over, keep_clocks
 from margin.dynamic import propose
 from margin.models import MarginRun
+from margin.notices.deliveries import deliver_due
 from margin.restatement import restate
 
 INBOX_DAY = "inbox.day"

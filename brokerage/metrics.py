@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from margin.coverage import coverage
-from margin.feeds import BUCKETS, Latency, feeds_of, latencies
+from margin.market.feeds import BUCKETS, Latency, feeds_of, latencies
 from margin.models import Mark, Task
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

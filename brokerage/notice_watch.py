@@ -7,8 +7,8 @@ from django.utils import timezone
 from brokerage.job_kinds import NOTICES
 from brokerage.jobs import ask_for_job
 from brokerage.models import Job
-from margin.deliveries import due_deliveries
-from margin.delivery_plan import untold
+from margin.notices.deliveries import due_deliveries
+from margin.notices.plan import untold
 
 OPEN: Final = (Job.State.WAITING, Job.State.RUNNING)
 

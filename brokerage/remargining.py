@@ -10,8 +10,8 @@ from accounts.audit import Actor
 from accounts.news import announce
 from brokerage.models import BusinessDay
 from margin.day_runs import Memory, Remargined, remargin
-from margin.delivery_outbox import deliver_notices
 from margin.models import PriceFile
+from margin.notices.outbox import deliver_notices
 
 REMARGIN: Final = "margin.remargin"
 # One book in each worker process.

@@ -20,7 +20,7 @@ from brokerage.notice_watch import ask_for_notices
 from brokerage.proposal_watch import ask_for_proposals
 from ledger import checkpoints, horizons
 from margin import coverage
-from margin.call_watch import due_steps
+from margin.calls.watch import due_steps
 
 watched_prices = Watched()
 

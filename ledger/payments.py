@@ -1,7 +1,7 @@
 """Payments as rows: their references, their steps, and what a hold owes to those not over.
 
-What moves with a step is posted by whoever takes it (`margin/withdrawals.py` and
-`margin/payment_outcomes.py`); the database looks for the entry and the evidence of every step.
+What moves with a step is posted by whoever takes it (`margin/payments/withdrawals.py` and
+`margin/payments/outcomes.py`); the database looks for the entry and the evidence of every step.
 """
 
 import base64

@@ -13,7 +13,7 @@ from rest_framework.routers import BaseRouter
 
 from accounts.api_fields import ExactText
 from accounts.roles import permission, roles_in
-from margin.api_calls import MarginCallViewSet
+from margin.calls.api import MarginCallViewSet
 from margin.explanation import as_json
 from margin.models import MarginResult, MarginRun, Mark, Task
 from margin.screens.visible import CALL_ACCOUNT, of_accounts, tasks_here

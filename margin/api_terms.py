@@ -14,7 +14,7 @@ from accounts.asking_api import AskedSerializer, ask_by_api, entity_of, http_of,
 from accounts.models import Agreement, AgreementVersion
 from accounts.roles import permission
 from ledger.models import Asset
-from margin.call_terms import SET_TERMS, request_call_terms
+from margin.calls.terms import SET_TERMS, request_call_terms
 from margin.parameters import HAIRCUT, request_haircut
 from margin.screens.call_terms import CallTermsForm
 from margin.screens.haircuts import HaircutForm

@@ -61,47 +61,28 @@ class MarginConfig(AppConfig):
         from margin import (
             agreed_moves,
             agreement_codes,
-            call_cures,
-            call_decisions,
-            call_disputes,
-            call_reliefs,
-            call_terms,
             contracts,
             eligibility,
             eligibility_checks,
-            mark_corrections,
-            market_rules,
             mode_switch,
             model_registry,
-            notice_contacts,
-            notice_texts,
             option_listing,
-            overrides,
             parameters,
-            payment_outcomes,
             retention,
-            withdrawals,
         )
+        from margin.calls import cures, decisions, disputes, reliefs, terms
+        from margin.market import corrections, overrides, rules
+        from margin.notices import contacts, texts
+        from margin.payments import outcomes, withdrawals
 
-        agreed_moves.register()
-        call_cures.register()
-        call_decisions.register()
-        call_disputes.register()
-        call_reliefs.register()
-        call_terms.register()
-        contracts.register()
-        eligibility.register()
-        mark_corrections.register()
-        market_rules.register()
-        model_registry.register()
-        notice_contacts.register()
-        notice_texts.register()
-        option_listing.register()
-        overrides.register()
+        for noun in (agreed_moves, contracts, eligibility, model_registry, option_listing):
+            noun.register()
+        for noun in (cures, decisions, disputes, reliefs, terms):
+            noun.register()
+        for noun in (corrections, overrides, rules, contacts, texts, outcomes, withdrawals):
+            noun.register()
         parameters.register()
-        payment_outcomes.register()
         retention.register()
-        withdrawals.register()
         register_terms_check(agreement_codes.check_terms)
         register_terms_check(eligibility_checks.check_terms)
         register_signature_look(eligibility_checks.look_at_signature)

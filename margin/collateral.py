@@ -1,7 +1,7 @@
 """Money that enters or leaves a scope: posted, released and settled with its calls in one act.
 
 A deposit that restores initial margin meets the scope's call in the transaction that posts it
-(`margin.call_cures`). A withdrawal is released only for what the scope can spare at the newest
+(`margin.calls.cures`). A withdrawal is released only for what the scope can spare at the newest
 marks.
 """
 

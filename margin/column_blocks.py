@@ -26,7 +26,7 @@ from margin.engine.inputs import (
     house_rules_input,
 )
 from margin.engine.wide import Ints
-from margin.marks import BASE
+from margin.market.marks import BASE
 from margin.models import MarginResult, ResultComponent
 from margin.parts import (
     COST_DECIMALS,

@@ -35,7 +35,7 @@ from margin.engine.inputs import (
     house_rules_input,
 )
 from margin.engine.wide import Ints
-from margin.marks import BASE
+from margin.market.marks import BASE
 from margin.models import MarginRun, RunException
 from margin.parts import (
     hex_sha256,

@@ -19,7 +19,7 @@ from accounts.audit import Actor, acting
 from accounts.models import Role, Scope
 from margin.engine.check_rules import CheckRules
 from margin.engine.trading_calendar import TradingCalendar
-from margin.market_rules import CHECKS_NAME, InForce, calendars_in_force, rules_in_force
+from margin.market.rules import CHECKS_NAME, InForce, calendars_in_force, rules_in_force
 from margin.models import MarginRun, MarketRule, RunException, Task
 from margin.standing_results import standing_results, standing_runs
 from margin.worklist import Needed, close_tasks, open_tasks

@@ -19,7 +19,7 @@ from ledger.exact import EXACT
 from ledger.horizons import store_horizon
 from margin.book import ReadInputs
 from margin.book.columns import ColumnInputs, NotInColumnsError, read_columns
-from margin.calls import Settled, settle_run
+from margin.calls.settling import Settled, settle_run
 from margin.column_runs import read_for_run, record_columns
 from margin.engine.column_ground import is_known_rule
 from margin.models import MarginCall, MarginRun, PriceFile, Remargin

@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from margin.engine.depletion import hours_until
 from margin.engine.exact import ONE, ZERO, exact
 from margin.levels import levels_of
-from margin.marks import BASE, known_marks
+from margin.market.marks import BASE, known_marks
 from margin.models import MarginResult
 
 # Kinds of entries that come again as time passes.

@@ -8,7 +8,7 @@ from accounts.models import Bucket
 from ledger.models import Balance
 from margin.engine.gate import Standing
 from margin.engine.marks import PRICE_STATES
-from margin.marks import known_marks
+from margin.market.marks import known_marks
 from margin.releases import InitialMarginGate
 
 ZERO = Decimal(0)

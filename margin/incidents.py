@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from accounts.figures import plain
 from accounts.models import Role
-from margin.feeds import breached
+from margin.market.feeds import breached
 from margin.models import MarginRun, Mark, Price, Task
 from margin.run_rows import INSIDE_DAYS
 from margin.worklist import Needed

@@ -26,7 +26,7 @@ from margin.book.options import takes_options
 from margin.engine.exact import exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.rejected import RejectedInputError
-from margin.marks import BASE
+from margin.market.marks import BASE
 from margin.model_registry import UsedModel, models_decided
 from margin.models import Contract, ModelDecision
 

@@ -27,7 +27,7 @@ from margin.engine.inputs import (
     PerpetualTerms,
     SecurityTerms,
 )
-from margin.marks import BASE
+from margin.market.marks import BASE
 from margin.models import MarginResult, MarginRun, ResultComponent, RunBlock
 
 MAGIC: Final = b"margin-parts/1\n"

@@ -22,7 +22,7 @@ from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import AssetTerms
 from margin.engine.marks import PRICE_STATES
 from margin.engine.option_equity import counted
-from margin.marks import BASE, known_marks, newest_marks
+from margin.market.marks import BASE, known_marks, newest_marks
 from margin.model_registry import UsedModel
 from margin.models import Mark, ModelDecision
 from margin.parameters import engine_terms

@@ -12,8 +12,8 @@ from margin.book import ReadInputs
 from margin.book.options import terms_of
 from margin.engine.exact import ONE
 from margin.engine.inputs import AssetRow
-from margin.market_states import doubt_of
-from margin.marks import BASE
+from margin.market.marks import BASE
+from margin.market.states import doubt_of
 from margin.models import MarginRun, Mark
 from margin.parameters import engine_terms
 from margin.terms import TermsInForce

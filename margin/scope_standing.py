@@ -43,7 +43,7 @@ from margin.engine.liquidation_points import (
     liquidation_points,
 )
 from margin.engine.point_search import searched_points
-from margin.marks import BASE
+from margin.market.marks import BASE
 from margin.model_registry import UsedModel
 from margin.portfolio import Charge, charge_rows
 

@@ -16,7 +16,7 @@ from ledger.models import Asset
 from margin.engine.collateral import CollateralTerms
 from margin.engine.exact import ZERO, exact
 from margin.holding import ScopeBalances, standing_of
-from margin.marks import BASE
+from margin.market.marks import BASE
 from margin.releases import InitialMarginGate
 
 # So many amounts are looked at in each step of a search.

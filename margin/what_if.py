@@ -24,8 +24,8 @@ from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import MoneyTerms
 from margin.holding import balances_of
-from margin.market_states import doubt_of
-from margin.marks import BASE
+from margin.market.marks import BASE
+from margin.market.states import doubt_of
 from margin.model_registry import UsedModel
 from margin.models import Mark
 from margin.parameters import engine_terms

@@ -34,7 +34,7 @@ from brokerage.benchmarks.scratch import (
 )
 from brokerage.inbox.cycle import run_day
 from brokerage.synthetic import DEMO, write_firm
-from margin.call_bulk import carry_many
+from margin.calls.bulk import carry_many
 from margin.models import MarginCall
 from margin.screens.bulk import CALLS_MAX
 

@@ -18,7 +18,7 @@ from brokerage.benchmarks.margin_kernel import Measured, UnsoundError
 from brokerage.benchmarks.scratch import BENCH, Connection, Scratch
 from ledger.horizons import store_horizon
 from margin.book.columns import read_columns
-from margin.calls import settle_run
+from margin.calls.settling import settle_run
 from margin.column_runs import record_columns
 from margin.models import MarginRun, RunBlock
 from margin.remargin import read_touched, record_touched, standing_of

@@ -32,9 +32,9 @@ from brokerage.management.commands.run import children
 from ledger.horizons import store_horizon
 from ledger.models import LedgerAccount
 from margin.book.columns import read_columns
-from margin.calls import settle_run
+from margin.calls.settling import settle_run
 from margin.column_runs import record_columns
-from margin.marks import known_marks
+from margin.market.marks import known_marks
 from margin.models import MarginCall, MarginRun, Remargin
 from margin.run_rows import END_OF_DAY
 from margin.runs import replay

@@ -19,15 +19,15 @@ from brokerage.inbox.refusal import FolderRefusedError
 from brokerage.inbox.rows import HEADERS, PRICES, read_prices
 from brokerage.models import BusinessDay, Firm
 from ledger.exact import EXACT
-from margin.marks import ReceivedPrice, priced_names
-from margin.models import Mark, PriceFile
-from margin.price_files import (
+from margin.market.marks import ReceivedPrice, priced_names
+from margin.market.price_files import (
     PriceFileRefusedError,
     ReadPrices,
     keep_prices,
     known_file,
     require_next,
 )
+from margin.models import Mark, PriceFile
 from margin.run_rows import TAKING, one_after_another
 
 NAME_LENGTH_MAX: Final = 200

@@ -32,13 +32,13 @@ from ledger.statements.rows import RejectedRow as ReadRejectedRow
 from ledger.statements.statement import StatementFormat
 from margin.book import ReadInputs
 from margin.book.columns import ColumnInputs
-from margin.call_decisions import send_notices
-from margin.calls import settle_run
+from margin.calls.decisions import send_notices
+from margin.calls.settling import settle_run
 from margin.column_runs import read_for_run, record_columns
-from margin.delivery_outbox import deliver_notices
-from margin.marks import ReceivedPrice, compose_day, priced_names, record_prices_of
+from margin.market.marks import ReceivedPrice, compose_day, priced_names, record_prices_of
 from margin.models import MarginRun
-from margin.payment_outcomes import settle_lines
+from margin.notices.outbox import deliver_notices
+from margin.payments.outcomes import settle_lines
 from margin.releases import InitialMarginGate
 from margin.run_rows import SETTLING, one_after_another
 from margin.runs import record_run

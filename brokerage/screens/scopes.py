@@ -15,7 +15,7 @@ from accounts.drawing import StackedBar, stacked_bar
 from accounts.figures import grouped
 from accounts.roles import DeskRequest
 from accounts.states import STATES
-from margin.marks import BASE
+from margin.market.marks import BASE
 from margin.models import MarginResult, MarginRun, MarginState
 from margin.run_rows import END_OF_DAY, settled_runs
 from margin.screens.visible import (

@@ -15,7 +15,7 @@ from brokerage.models import BusinessDay
 from ledger.models import AccountClass, Asset, AssetKind, Break, DailyMovement, Loss, Pool
 from ledger.screens.identity import Equation, IdentityLine, equation, lends, line_of
 from ledger.segregation import PoolAsset, pool_assets
-from margin.marks import BASE
+from margin.market.marks import BASE
 
 ZERO = Decimal(0)
 

@@ -15,8 +15,8 @@ from margin.engine.market import DAYS_PER_YEAR
 from margin.engine.quotes import VolatilityQuotes
 from margin.engine.rate_curve import RateCurve, curve_of, forward_price
 from margin.engine.surface import Surface, SurfacePolicy, surface_of
-from margin.market_rows import Kind, newest_rows
-from margin.market_rules import FIRST_RULES, rules_in_force
+from margin.market.rows import Kind, newest_rows
+from margin.market.rules import FIRST_RULES, rules_in_force
 from margin.models import MarketRow, MarketRule
 
 KINDS: Final = (Kind.VOLATILITY, Kind.RATE, Kind.VOLUME, Kind.OPEN_INTEREST)

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_http_methods
 from accounts.listing import wants_rows
 from accounts.news import announce
 from accounts.roles import DeskRequest, may, refusal, require
-from margin.call_acts import ACTS, CallAct
-from margin.call_bulk import can_be_carried, carry_many
+from margin.calls.acts import ACTS, CallAct
+from margin.calls.bulk import can_be_carried, carry_many
 from margin.models import MarginCall
 from margin.screens.calls import BULK_ACTS
 from margin.screens.visible import NO_PAGE, calls_here, entity_here

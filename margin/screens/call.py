@@ -20,7 +20,7 @@ from accounts.listing import wants_rows
 from accounts.models import Act
 from accounts.roles import DeskRequest, may, one_of, refusal, require, who_may
 from accounts.states import STATES
-from margin.calls import StaleCallError, acknowledge_call
+from margin.calls.settling import StaleCallError, acknowledge_call
 from margin.engine.explain import TIMES
 from margin.levels import is_held_at_call, levels_of, missing
 from margin.models import CallEvent, MarginCall, MarginResult, MarginRun, Mark

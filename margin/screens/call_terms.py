@@ -19,7 +19,7 @@ from accounts.screens.asking import (
     day_field,
     text_field,
 )
-from margin.call_terms import SET_TERMS, CallTermsBook, request_call_terms, shown
+from margin.calls.terms import SET_TERMS, CallTermsBook, request_call_terms, shown
 from margin.engine.call_terms import DAYS_MOST, FLAGS, HOLIDAYS, TEXTS, WHOLE, written_rules
 from margin.screens.terms import desk_today
 from margin.screens.visible import NO_PAGE, entity_here

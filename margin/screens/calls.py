@@ -33,7 +33,7 @@ from accounts.live import live_answer
 from accounts.models import Agreement, LegalEntity, OwnerClass
 from accounts.roles import DeskRequest, may, require
 from accounts.states import STATES
-from margin.call_acts import ACTS
+from margin.calls.acts import ACTS
 from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
 from margin.levels import SEVERITY, equity_share, levels_of
 from margin.models import MarginCall, MarginResult, MarginRun, MarginState

@@ -17,9 +17,9 @@ from accounts.figures import grouped
 from accounts.models import LegalEntity, MarginAccount
 from accounts.roles import REQUEST, DeskRequest, may, refusal, require
 from accounts.screens.asking import AskForm, Question, ask
-from margin.call_acts import ACTS, CARRY_ON, CallAct, carry_on
-from margin.call_parts import left_of
-from margin.call_reliefs import EXTEND, WAIVE, request_relief
+from margin.calls.acts import ACTS, CARRY_ON, CallAct, carry_on
+from margin.calls.increments import left_of
+from margin.calls.reliefs import EXTEND, WAIVE, request_relief
 from margin.engine.call_terms import Part
 from margin.models import CallRelief, CallTransition, MarginCall
 from margin.screens.visible import NO_PAGE, call_or_404

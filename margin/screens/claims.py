@@ -16,8 +16,8 @@ from accounts.audit import RefusedError
 from accounts.clock import desk_zone
 from accounts.roles import DeskRequest, may, refusal, require
 from accounts.screens.asking import AskForm, Question, amount_field, ask, text_field
-from margin.call_acts import CARRY_ON
-from margin.call_disputes import (
+from margin.calls.acts import CARRY_ON
+from margin.calls.disputes import (
     AGREE,
     BYTES_MOST,
     Claim,
@@ -27,7 +27,7 @@ from margin.call_disputes import (
     open_dispute_of,
     request_agreement,
 )
-from margin.call_promises import promise_payment
+from margin.calls.promises import promise_payment
 from margin.models import CallDispute, CallEvidence, CallPromise, MarginCall
 from margin.screens.carrying import account_of, facts_of
 from margin.screens.visible import NO_PAGE, call_or_404

@@ -15,7 +15,7 @@ from accounts.roles import REQUEST, DeskRequest, may, require
 from accounts.screens.asking import AskForm, Question, amount_field, ask, text_field
 from ledger.models import Asset, AssetKind, Location
 from margin.contracts import SET, request_contract
-from margin.marks import BASE
+from margin.market.marks import BASE
 from margin.models import Contract
 from margin.option_listing import LIST, POOLS, SCALE_MOST, OptionToList, request_option
 from margin.screens.visible import NO_PAGE, entity_here

@@ -13,7 +13,7 @@ from accounts.approvals import pending_on
 from accounts.clock import desk_zone, span
 from accounts.roles import REQUEST, DeskRequest, may, require
 from margin.coverage import Check, Coverage, Hole, checks_between, coverage, holes, unchecked_scopes
-from margin.market_rules import CHECKS_NAME, RULE
+from margin.market.rules import CHECKS_NAME, RULE
 from margin.screens.visible import entity_here, scopes_here
 
 LOOKED_BACK = timedelta(hours=24)

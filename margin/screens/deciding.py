@@ -13,9 +13,9 @@ from accounts.audit import RefusedError
 from accounts.figures import grouped, plain
 from accounts.roles import REQUEST, DeskRequest, check, require
 from accounts.screens.asking import AskForm, Question, amount_field, ask, text_field
-from margin.call_decisions import CANCEL, affected, keep_call, may_decide, request_decision
-from margin.calls import StaleCallError
-from margin.mark_corrections import CORRECT, request_correction
+from margin.calls.decisions import CANCEL, affected, keep_call, may_decide, request_decision
+from margin.calls.settling import StaleCallError
+from margin.market.corrections import CORRECT, request_correction
 from margin.models import CallDecision, Mark
 from margin.screens.runs import run_or_404
 from margin.screens.visible import NO_PAGE, call_or_404, entity_here

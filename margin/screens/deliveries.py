@@ -20,22 +20,6 @@ from accounts.filters import Choice, Day, Text
 from accounts.listing import Listing, wants_rows
 from accounts.live import live_answer
 from accounts.roles import DeskRequest, check, may, require
-from margin.delivery_acts import (
-    RIGHT,
-    WORDS_LENGTH_MAX,
-    mark_bounced,
-    mark_not_posted,
-    mark_posted,
-    mark_printed,
-    send_again,
-)
-from margin.delivery_contents import (
-    bytes_of,
-    is_as_hashed,
-    is_erased,
-    recipient_of,
-    text_of,
-)
 from margin.models import (
     CallEvent,
     Channel,
@@ -44,7 +28,23 @@ from margin.models import (
     MarginCall,
     NoticeKind,
 )
-from margin.notice_texts import NoticeText
+from margin.notices.acts import (
+    RIGHT,
+    WORDS_LENGTH_MAX,
+    mark_bounced,
+    mark_not_posted,
+    mark_posted,
+    mark_printed,
+    send_again,
+)
+from margin.notices.contents import (
+    bytes_of,
+    is_as_hashed,
+    is_erased,
+    recipient_of,
+    text_of,
+)
+from margin.notices.texts import NoticeText
 from margin.screens.visible import (
     CALL_ACCOUNT,
     MARGIN_MOVED,

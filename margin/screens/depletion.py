@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET
 from accounts.clock import span
 from accounts.roles import DeskRequest, require
 from margin.depletion import LOOKED_BACK, burning
-from margin.marks import BASE
+from margin.market.marks import BASE
 from margin.screens.visible import standing_here
 from margin.standing_results import standing_runs
 

@@ -18,8 +18,8 @@ from accounts.screens.asking import AskForm, Question, ask, day_field
 from ledger.screens.locations import desk_today
 from margin.engine.parameters import Field, parameter_fields, read_parameters
 from margin.engine.trading_calendar import STANDARD_CALENDARS
-from margin.feeds import BUCKETS, Feed, Latency, feeds_of
-from margin.market_rules import (
+from margin.market.feeds import BUCKETS, Feed, Latency, feeds_of
+from margin.market.rules import (
     RULE,
     RULES_OF,
     calendars_in_force,

@@ -11,7 +11,7 @@ from accounts.models import Bucket, MarginAccount
 from ledger.models import AccountClass, Asset, Balance
 from margin.engine.collateral import counted
 from margin.engine.exact import exact
-from margin.marks import BASE
+from margin.market.marks import BASE
 from margin.models import Contract, Mark
 from margin.terms import TermsInForce, terms_in_force
 

@@ -10,8 +10,8 @@ from accounts.audit import RefusedError
 from accounts.models import Scope
 from accounts.roles import DeskRequest, may, refusal, require
 from accounts.screens.asking import AskForm, amount_field, day_field, text_field
-from margin.call_acts import CARRY_ON
-from margin.initial_calls import NoCallError, draft_initial_call
+from margin.calls.acts import CARRY_ON
+from margin.calls.initial import NoCallError, draft_initial_call
 from margin.models import MarginCall
 from margin.screens.visible import NO_PAGE, account_or_404, entity_here
 

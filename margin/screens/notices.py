@@ -14,7 +14,6 @@ from accounts.models import Client, LegalEntity, MarginAccount
 from accounts.news import announce
 from accounts.roles import DECIDE, REQUEST, DeskRequest, check, may, one_of, require, who_may
 from accounts.screens.asking import AskForm, Question, ask, ask_page, text_field
-from margin.delivery_plan import READ_WITH
 from margin.models import (
     CallEvent,
     Channel,
@@ -23,7 +22,7 @@ from margin.models import (
     NoticeKind,
     NoticeTemplate,
 )
-from margin.notice_contacts import (
+from margin.notices.contacts import (
     CONTACTS,
     WAYS,
     AskedContacts,
@@ -34,7 +33,8 @@ from margin.notice_contacts import (
     request_contacts,
     shown_addresses,
 )
-from margin.notice_texts import (
+from margin.notices.plan import READ_WITH
+from margin.notices.texts import (
     BODY_LENGTH_MAX,
     PLACES,
     STANDARD_LANGUAGE,
@@ -51,7 +51,7 @@ from margin.notice_texts import (
     texts_at,
     values_of,
 )
-from margin.notice_texts import record_of as record_of_text
+from margin.notices.texts import record_of as record_of_text
 from margin.screens.visible import CALL_ACCOUNT, NO_PAGE, entity_here, of_accounts
 
 PREVIEW = "preview"

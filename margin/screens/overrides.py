@@ -19,9 +19,9 @@ from accounts.live import live_answer
 from accounts.roles import REQUEST, DeskRequest, may, require
 from accounts.screens.asking import AskForm, Question, amount_field, ask
 from ledger.models import Asset
-from margin.marks import BASE
+from margin.market.marks import BASE
+from margin.market.overrides import OVERRIDE, request_override
 from margin.models import MarginResult, MarginState, PriceOverride
-from margin.overrides import OVERRIDE, request_override
 from margin.screens.visible import (
     CALL_ACCOUNT,
     MARGIN_MOVED,

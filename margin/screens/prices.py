@@ -21,9 +21,9 @@ from accounts.roles import REQUEST, DeskRequest, may, require
 from ledger.models import Asset, AssetKind
 from margin.explanation import BracketInForce, schedules
 from margin.incidents import fact_words
-from margin.mark_corrections import CORRECT
-from margin.market_rules import RULE
-from margin.marks import BASE
+from margin.market.corrections import CORRECT
+from margin.market.marks import BASE
+from margin.market.rules import RULE
 from margin.models import Bracket, Haircut, InstrumentTerms, Mark, MarketRule, Price
 from margin.screens.overrides import may_override
 from margin.screens.visible import MARGIN_MOVED, NO_PAGE, entity_here

@@ -15,8 +15,8 @@ from accounts.filters import Choice, Text
 from accounts.listing import Listing
 from accounts.live import live_answer
 from accounts.roles import REQUEST, DeskRequest, may, require
-from margin.affected_calls import AffectedCall, affected_calls
-from margin.call_decisions import CANCEL, may_decide
+from margin.calls.affected import AffectedCall, affected_calls
+from margin.calls.decisions import CANCEL, may_decide
 from margin.models import MarginResult, MarginRun, MarginState, RunException
 from margin.restatement import differing_exceptions, differing_results, newest_restatement
 from margin.screens.visible import (

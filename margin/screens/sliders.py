@@ -19,7 +19,7 @@ from accounts.models import Bucket
 from accounts.roles import DeskRequest, require
 from ledger.models import Asset
 from margin.engine.exact import ZERO, exact
-from margin.marks import BASE
+from margin.market.marks import BASE
 from margin.models import Mark
 from margin.scope_standing import Holding
 from margin.screens.thought import scopes_of

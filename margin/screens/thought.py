@@ -16,7 +16,7 @@ from ledger.models import Asset, AssetKind
 from margin.agreement_codes import HOUSE_PARAMETERS
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.liquidation_points import LiquidationPoints
-from margin.marks import BASE
+from margin.market.marks import BASE
 from margin.models import Contract, ParameterSet
 from margin.screens.visible import account_or_404
 from margin.what_if import MODES, Change, ThoughtTrade, WhatIfRefusedError, what_if

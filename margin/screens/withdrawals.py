@@ -23,9 +23,8 @@ from accounts.screens.asking import AskForm, Question, amount_field, ask, day_fi
 from ledger.models import Asset, Location, Payment
 from ledger.payments import OUTCOME, PAY, State, moment
 from ledger.posting import plain
-from margin.payment_outcomes import OUTCOMES, request_outcome
-from margin.screens.visible import NO_PAGE, entity_here, of_accounts
-from margin.withdrawals import (
+from margin.payments.outcomes import OUTCOMES, request_outcome
+from margin.payments.withdrawals import (
     Look,
     Withdrawal,
     cancel_withdrawal,
@@ -33,6 +32,7 @@ from margin.withdrawals import (
     payee_facts,
     request_withdrawal,
 )
+from margin.screens.visible import NO_PAGE, entity_here, of_accounts
 
 ACCOUNT = "bucket__account"
 COLUMNS = (

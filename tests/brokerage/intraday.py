@@ -8,7 +8,7 @@ from typing import Any
 from accounts.audit import Actor
 from brokerage.inbox.price_files import Taken, take_prices
 from margin.day_runs import Memory, Remargined, remargin
-from margin.marks import known_marks
+from margin.market.marks import known_marks
 from margin.models import MarginResult, MarginRun, Mark
 
 DESK = Actor.command("test")

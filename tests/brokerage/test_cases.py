@@ -43,7 +43,7 @@ from brokerage.purge import accounts_in_cases
 from ledger.horizons import current_horizon
 from ledger.models import Posting
 from ledger.times import at_horizon, one_snapshot, reading_point
-from margin.calls import acknowledge_call
+from margin.calls.settling import acknowledge_call
 from margin.models import CallEvent, MarginCall, MarginResult, Mark, TaskEvent
 from tests.accounts.people import Desk, found_desk, person, sign_in
 from tests.ledger.book import NOON, Book, found_book

@@ -17,7 +17,7 @@ from brokerage.synthetic import DEMO
 from ledger.horizons import store_horizon
 from margin import day_runs
 from margin.book import read_inputs
-from margin.calls import settle_run
+from margin.calls.settling import settle_run
 from margin.collateral import deposit
 from margin.day_runs import Memory
 from margin.models import CallEvent, MarginCall, MarginResult, MarginRun, Mark, Remargin, Task

@@ -17,8 +17,8 @@ from accounts.roles import roles_of
 from brokerage.models import BusinessDay
 from brokerage.strip import Strip, strip, strip_of, waiting
 from ledger.models import Asset
+from margin.market.overrides import request_override
 from margin.models import Mark, PriceOverride
-from margin.overrides import request_override
 from tests.accounts.people import Desk, found_desk, person
 from tests.ledger.agreeing import agreed
 

@@ -8,7 +8,7 @@ import pytest
 
 from accounts.models import Role
 from accounts.news import announce
-from margin.calls import acknowledge_call
+from margin.calls.settling import acknowledge_call
 from margin.models import MarginCall
 from tests.accounts.people import Desk, found_desk, person, sign_in_page
 from tests.browser.judging import violations

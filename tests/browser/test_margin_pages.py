@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from accounts.models import Role
-from margin.calls import acknowledge_call
+from margin.calls.settling import acknowledge_call
 from margin.models import MarginCall
 from tests.accounts.people import person, sign_in_page
 from tests.browser.judging import Watch, overflows, violations

@@ -7,8 +7,8 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import Operator
-from margin.delivery_outbox import deliver_notices
 from margin.models import Delivery, MarginCall
+from margin.notices.outbox import deliver_notices
 from tests.accounts.people import sign_in_page
 from tests.browser.test_every_page import visit
 from tests.margin.firm import crashed_firm

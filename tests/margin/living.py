@@ -12,12 +12,12 @@ from accounts.models import Agreement, LegalEntity, Role, Scope
 from brokerage.inbox.cycle import run_day
 from brokerage.synthetic import DEMO, write_firm
 from ledger.models import Asset, Location
-from margin.call_acts import carry_on
-from margin.call_disputes import Claim, open_dispute, request_agreement
-from margin.call_reliefs import request_relief
-from margin.call_terms import request_call_terms
+from margin.calls.acts import carry_on
+from margin.calls.disputes import Claim, open_dispute, request_agreement
+from margin.calls.initial import draft_initial_call
+from margin.calls.reliefs import request_relief
+from margin.calls.terms import request_call_terms
 from margin.collateral import Payment, deposit
-from margin.initial_calls import draft_initial_call
 from margin.models import CallTransition, MarginCall
 from tests.accounts.people import Desk, found_desk, person
 from tests.ledger.agreeing import agreed

@@ -7,7 +7,7 @@ from typing import Any
 from accounts.audit import Actor, acting
 from accounts.models import Client, Role
 from margin.models import CallEvent, Delivery, MarginCall, NoticeKind
-from margin.notice_contacts import ContactDraft, request_contacts
+from margin.notices.contacts import ContactDraft, request_contacts
 from tests.accounts.people import Desk, person
 from tests.ledger.agreeing import agreed
 

@@ -14,7 +14,7 @@ from brokerage.inbox.cycle import run_day
 from brokerage.synthetic import DEMO, write_firm
 from ledger.models import Asset, Location
 from margin.holding import balances_of
-from margin.market_rows import HEADER
+from margin.market.rows import HEADER
 from margin.models import MarginResult, MarginRun, ResultComponent
 from margin.option_listing import OptionToList, request_option
 from margin.parts import parts_of

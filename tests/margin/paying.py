@@ -26,7 +26,7 @@ from ledger.models import (
 )
 from ledger.payment_files import write_files
 from ledger.reconciliation import keep_file
-from margin.withdrawals import Withdrawal, request_withdrawal
+from margin.payments.withdrawals import Withdrawal, request_withdrawal
 from tests.accounts.people import Desk, found_desk, person
 from tests.stage import booked_days, staged
 

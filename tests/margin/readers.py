@@ -15,8 +15,8 @@ from accounts.models import Bucket, MarginAccount, Role
 from brokerage.digest import digest
 from brokerage.reports import CATALOGUE, write_report
 from ledger.models import Asset
-from margin.affected_calls import affected_calls
 from margin.api_what_if import as_json as what_if_json
+from margin.calls.affected import affected_calls
 from margin.engine.collateral_schedule import read_schedule
 from margin.explanation import as_json, as_rows, find_result
 from margin.external import statement_of

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.models import Role
-from margin.mark_corrections import request_correction
+from margin.market.corrections import request_correction
 from margin.models import MarginResult, MarginRun, Mark
 from margin.restatement import Restated, restate
 from tests.accounts.people import Desk, person

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Act, Role
-from margin.call_bulk import Outcome, can_be_carried, carry_many
+from margin.calls.bulk import Outcome, can_be_carried, carry_many
 from margin.models import CallEvent, MarginCall
 from tests.accounts.people import person
 from tests.margin.firm import SmallFirm

@@ -14,9 +14,9 @@ from django.urls import reverse
 from accounts.approvals import AskRefusedError, apply_approved, decide
 from accounts.audit import RefusedError
 from accounts.models import Approval, Role
-from margin.affected_calls import AffectedCall, Effect, affected_calls
-from margin.call_decisions import keep_call, request_decision, send_notices
-from margin.calls import StaleCallError
+from margin.calls.affected import AffectedCall, Effect, affected_calls
+from margin.calls.decisions import keep_call, request_decision, send_notices
+from margin.calls.settling import StaleCallError
 from margin.models import CallDecision, CallEvent, CallNotice, MarginCall, MarginRun, Mark
 from margin.verify import check_margin
 from tests.accounts.people import person, sign_in
@@ -97,7 +97,7 @@ def test_a_notice_that_was_cut_off_is_sent_later(
 
     asked = ask_to(firm, run, call, "cancel")
     with monkeypatch.context() as patched:
-        patched.setattr("margin.call_decisions.deliver_change", no_disk)
+        patched.setattr("margin.calls.decisions.deliver_change", no_disk)
         agreed(asked, firm.desk[Role.COMPLIANCE])
     assert CallDecision.objects.count() == 1
     assert not CallNotice.objects.exists()

@@ -12,8 +12,8 @@ from django.urls import reverse
 
 from accounts.audit import RefusedError
 from accounts.models import Role
-from margin.call_acts import ACTS, ILLEGAL, carry_on
-from margin.call_watch import keep_clocks
+from margin.calls.acts import ACTS, ILLEGAL, carry_on
+from margin.calls.watch import keep_clocks
 from margin.models import CallEvent, CallTransition, MarginCall
 from margin.verify import check_margin
 from tests.accounts.people import sign_in

@@ -15,8 +15,8 @@ from accounts.limits import request_limit
 from accounts.models import Role
 from ledger.models import Asset, LedgerAccount, Location
 from ledger.posting import AccountKey, Draft, Leg, open_accounts, post_entry
-from margin.call_acts import carry_on
-from margin.call_disputes import (
+from margin.calls.acts import carry_on
+from margin.calls.disputes import (
     Claim,
     DisputeRefusedError,
     attach_evidence,
@@ -24,11 +24,11 @@ from margin.call_disputes import (
     open_dispute_of,
     read_components,
 )
-from margin.call_parts import left_of
-from margin.call_promises import promise_payment
-from margin.call_reliefs import request_relief
-from margin.call_watch import keep_clocks
-from margin.calls import settle_run
+from margin.calls.increments import left_of
+from margin.calls.promises import promise_payment
+from margin.calls.reliefs import request_relief
+from margin.calls.settling import settle_run
+from margin.calls.watch import keep_clocks
 from margin.models import (
     CallDisputePart,
     CallPromiseEnd,

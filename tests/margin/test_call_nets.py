@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.audit import acting
 from accounts.models import Role
-from margin.call_promises import promise_payment
-from margin.calls import settle_run
+from margin.calls.promises import promise_payment
+from margin.calls.settling import settle_run
 from margin.models import MarginCall, MarginRun
 from tests.accounts.people import person
 from tests.margin.living import (

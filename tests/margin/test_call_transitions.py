@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from accounts.audit import Actor, RefusedError, acting
-from margin.call_acts import carry_on
+from margin.calls.acts import carry_on
 from margin.models import MarginCall
 from tests.stage import booked_days
 

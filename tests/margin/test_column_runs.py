@@ -21,8 +21,8 @@ from margin.column_runs import record_columns
 from margin.engine.parameters import written_parameters
 from margin.engine.price_rules import STANDARD_RULES
 from margin.explanation import as_json
-from margin.market_rows import HEADER, load_market
-from margin.market_rules import request_rule
+from margin.market.rows import HEADER, load_market
+from margin.market.rules import request_rule
 from margin.models import MarginResult, MarginRun, ResultComponent, RunBlock
 from margin.parts import parts_of, unpacked
 from margin.runs import replay

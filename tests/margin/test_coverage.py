@@ -28,7 +28,7 @@ from margin.coverage import (
 )
 from margin.engine.check_rules import CheckRules
 from margin.engine.trading_calendar import STANDARD_CALENDARS, calendar_of
-from margin.market_rules import request_rule, rules_in_force
+from margin.market.rules import request_rule, rules_in_force
 from margin.models import MarginRun, MarketRule, Task
 from tests.accounts.people import person, sign_in
 from tests.ledger.agreeing import agreed

@@ -12,14 +12,14 @@ from django.utils import timezone
 
 from accounts.audit import acting
 from accounts.models import Role
-from margin.call_decisions import send_notices
-from margin.deliveries import ATTEMPTS_MAX, PAUSES, deliver_due
-from margin.delivery_contents import bytes_of, is_as_hashed, recipient_of, text_of
-from margin.delivery_outbox import deliver_notices
-from margin.delivery_plan import untold
+from margin.calls.decisions import send_notices
 from margin.models import CallEvent, Delivery, MarginCall, Task
+from margin.notices.contents import bytes_of, is_as_hashed, recipient_of, text_of
+from margin.notices.deliveries import ATTEMPTS_MAX, PAUSES, deliver_due
+from margin.notices.outbox import deliver_notices
+from margin.notices.plan import untold
+from margin.notices.webhooks import DELIVERY, SIGNATURE, post, signature_header, signature_of
 from margin.verify import check_margin
-from margin.webhooks import DELIVERY, SIGNATURE, post, signature_header, signature_of
 from tests.margin.firm import SmallFirm
 from tests.margin.noticed import (
     STEPS,
@@ -131,7 +131,7 @@ def test_cut_off_after_it_arrived_it_goes_again_as_the_same_message(
 def test_a_killed_attempt_is_made_again_and_says_so(
     firm: SmallFirm, old: MarginCall, mailbox: Mailbox
 ) -> None:
-    from margin.senders import send
+    from margin.notices.senders import send
 
     call, delivery = by_mail(firm, old)
 
@@ -256,7 +256,7 @@ def test_a_receiver_shows_a_certificate_of_its_name(
 def test_a_receiver_that_never_answers_is_left_in_time(
     firm: SmallFirm, old: MarginCall, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("margin.webhooks.post.__kwdefaults__", {"seconds": 0.3})
+    monkeypatch.setattr("margin.notices.webhooks.post.__kwdefaults__", {"seconds": 0.3})
     delivery, _, _ = by_hook(firm, old, hook)
     hook.answers = [0, 0]
     deliver_due(now=NOW)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
-from margin.deliveries import deliver_due
-from margin.delivery_contents import bytes_of, message_id_of
 from margin.models import Delivery, MarginCall
+from margin.notices.contents import bytes_of, message_id_of
+from margin.notices.deliveries import deliver_due
 from tests.margin.firm import SmallFirm
 from tests.margin.noticed import called_again, client_of, name_ways, steps_of
 from tests.margin.receivers import Mailbox, mail_server
@@ -26,7 +26,7 @@ SENDS_AND_DIES = """
 import os, signal, sys
 import django
 django.setup()
-from margin import deliveries, senders
+from margin.notices import deliveries, senders
 
 def die(parcel, *, at):
     if sys.argv[1] == "after":

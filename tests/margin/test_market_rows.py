@@ -18,7 +18,7 @@ from margin.book import read_inputs
 from margin.book.arrays import market_of
 from margin.book.market_data import read_market
 from margin.engine.market import Market
-from margin.market_rows import HEADER, MarketFileRefusedError, load_market, volumes
+from margin.market.rows import HEADER, MarketFileRefusedError, load_market, volumes
 from margin.models import Contract, MarginRun, MarketRow
 from margin.portfolio import market_sha256
 from tests.ledger.agreeing import standing

@@ -20,8 +20,8 @@ from margin.engine.parameters import written_parameters
 from margin.engine.price_rules import STANDARD_RULES, AddOn
 from margin.explanation import explain_result, find_result, stored_parts
 from margin.holding import bad_price, balances_of
-from margin.market_rows import HEADER, load_market
-from margin.market_rules import request_rule, rules_in_force
+from margin.market.rows import HEADER, load_market
+from margin.market.rules import request_rule, rules_in_force
 from margin.models import (
     MarginResult,
     MarginRun,

@@ -12,11 +12,11 @@ from accounts.approvals import AskRefusedError
 from accounts.audit import RefusedError
 from accounts.models import Approval, Role
 from accounts.personal import open_text
-from margin.delivery_contents import bytes_of, email_bytes, text_of
-from margin.delivery_outbox import deliver_notices
 from margin.models import Delivery, DeliveryEvent, MarginCall, NoticeContact, NoticeTemplate, Task
-from margin.notice_contacts import addresses_of, contact_of
-from margin.notice_texts import (
+from margin.notices.contacts import addresses_of, contact_of
+from margin.notices.contents import bytes_of, email_bytes, text_of
+from margin.notices.outbox import deliver_notices
+from margin.notices.texts import (
     PLACES,
     NoticeText,
     TextBook,
@@ -25,7 +25,7 @@ from margin.notice_texts import (
     request_text,
     unknown_places,
 )
-from margin.webhooks import AddressRefusedError, address_of, place_of
+from margin.notices.webhooks import AddressRefusedError, address_of, place_of
 from tests.accounts.people import person, sign_in
 from tests.accounts.raw import act
 from tests.accounts.raw import refused as raw_refused
@@ -272,7 +272,7 @@ def test_a_letter_is_printed_and_posted_by_a_person(firm: SmallFirm, old: Margin
 def test_a_bounce_is_escalated_once_with_a_clock(
     firm: SmallFirm, old: MarginCall, settings: Any, tmp_path: Any
 ) -> None:
-    from margin.deliveries import deliver_due
+    from margin.notices.deliveries import deliver_due
 
     settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     settings.EMAIL_FILE_PATH = str(tmp_path / "mail")

@@ -17,7 +17,7 @@ from brokerage.expiry import TASK, settle_expired
 from brokerage.inbox.cycle import run_day
 from brokerage.verify import verify
 from ledger.models import Asset, Balance, Entry, Loss
-from margin.market_rows import load_market
+from margin.market.rows import load_market
 from margin.models import Mark, Task
 from margin.runs import replay
 from tests.accounts.people import sign_in

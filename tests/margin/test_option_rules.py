@@ -13,7 +13,7 @@ from accounts.models import Approval, Bucket, Role
 from brokerage.inbox.cycle import run_day
 from ledger.models import Asset, Location
 from ledger.posting import AccountKey, Draft, Leg, open_accounts, post_entry
-from margin.market_rows import load_market
+from margin.market.rows import load_market
 from margin.option_listing import LIST, OptionToList, request_option
 from margin.parameters import request_terms
 from tests.accounts.people import person

@@ -7,7 +7,7 @@ import pytest
 
 from accounts.audit import Actor
 from brokerage.inbox.cycle import run_day
-from margin.market_rows import load_market
+from margin.market.rows import load_market
 from margin.what_if import Change, ThoughtTrade, WhatIfRefusedError, what_if
 from tests.ledger.agreeing import standing
 from tests.margin.optioned import (

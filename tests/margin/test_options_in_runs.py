@@ -10,7 +10,7 @@ from accounts.audit import Actor
 from brokerage.inbox.cycle import run_day
 from ledger.models import Asset, Balance, Entry
 from margin.explanation import as_json, find_result
-from margin.market_rows import load_market
+from margin.market.rows import load_market
 from margin.models import Contract, MarginResult, RunException
 from margin.runs import replay
 from tests.ledger.agreeing import standing

@@ -14,8 +14,8 @@ from accounts.audit import RefusedError
 from accounts.models import Approval, LegalEntity, Role
 from brokerage.inbox.cycle import run_day
 from ledger.models import Asset
+from margin.market.overrides import request_override
 from margin.models import MarginResult, MarginRun, Mark, PriceOverride
-from margin.overrides import request_override
 from margin.runs import replay
 from tests.accounts.people import Desk, found_desk, person, sign_in
 from tests.accounts.raw import act

@@ -20,7 +20,7 @@ from ledger.payment_files import (
     write_files,
 )
 from margin.models import Task
-from margin.payment_outcomes import settle_lines
+from margin.payments.outcomes import settle_lines
 from tests.margin.paying import AT, DAY, JOB, WHY, PayingFirm, again, moved, paying_firm
 
 NS = {"p": "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"}

@@ -43,7 +43,7 @@ from accounts.audit import Actor, acting
 from django.core.management import call_command
 from ledger.models import PaymentFile
 from ledger.payment_files import record_sent
-from margin.payment_outcomes import settle_lines
+from margin.payments.outcomes import settle_lines
 actor = Actor.command("payments")
 if what == "write":
     call_command("payments", "write", "--folder", folder)
@@ -109,7 +109,7 @@ def test_a_process_killed_while_it_sends_or_confirms_leaves_all_or_nothing(
 ) -> None:
     from accounts.audit import Actor, acting
     from ledger.payment_files import record_sent
-    from margin.payment_outcomes import settle_lines
+    from margin.payments.outcomes import settle_lines
 
     bank = firm.at_bank()
     first, second = firm.in_file("10.00", "20.00")
@@ -120,7 +120,7 @@ def test_a_process_killed_while_it_sends_or_confirms_leaves_all_or_nothing(
     assert record_sent(file, actor=actor, reason="The bank has it")
     assert not record_sent(file, actor=actor, reason="The bank has it")
     firm.lines((first.end_to_end_id, "-10.00", ""), (second.end_to_end_id, "-20.00", ""))
-    killed(cluster, "margin.payment_outcomes.step", "after", "settle", tmp_path)
+    killed(cluster, "margin.payments.outcomes.step", "after", "settle", tmp_path)
     assert (again(first).state, firm.at_bank()) == ("sent", bank)
     for _ in range(2):
         with acting(actor, reason="Lines of a test"):

@@ -13,7 +13,7 @@ from accounts.models import PaymentInstruction
 from ledger.models import Payment, PaymentFile, PaymentInFile, StatementLine
 from ledger.payment_files import record_sent
 from ledger.payments import locked, step
-from margin.payment_outcomes import _book_out
+from margin.payments.outcomes import _book_out
 from tests.ledger.raw import Owner, run
 from tests.margin.paying import AT, JOB, PayingFirm, again, moved, paying_firm
 

@@ -12,10 +12,10 @@ from accounts.bulk import copy_rows
 from accounts.models import LegalEntity
 from brokerage.inbox.cycle import run_day
 from ledger.horizons import store_horizon
-from margin.affected_calls import affected_calls
 from margin.book.columns import NotInColumnsError, read_columns
-from margin.call_acts import become
-from margin.calls import settle_run
+from margin.calls.acts import become
+from margin.calls.affected import affected_calls
+from margin.calls.settling import settle_run
 from margin.column_runs import record_columns
 from margin.engine.policies import CROWDING
 from margin.models import CallEvent, MarginCall, MarginRun, Mark, Task

@@ -13,9 +13,9 @@ from django.db import connection
 
 from accounts.approvals import AskRefusedError
 from accounts.models import Approval, Role
-from margin.affected_calls import Effect, affected_calls
-from margin.mark_corrections import request_correction
-from margin.marks import newest_marks
+from margin.calls.affected import Effect, affected_calls
+from margin.market.corrections import request_correction
+from margin.market.marks import newest_marks
 from margin.models import MarginCall, MarginResult, MarginRun, Mark
 from margin.restatement import differing_results
 from margin.runs import replay

@@ -14,9 +14,9 @@ from accounts.audit import Actor, acting
 from accounts.models import Approval, Role
 from margin.engine.parameters import written_parameters
 from margin.engine.price_rules import STANDARD_RULES
-from margin.feeds import Latency, feeds_of, latencies
-from margin.market_rules import request_rule
-from margin.marks import priced_assets
+from margin.market.feeds import Latency, feeds_of, latencies
+from margin.market.marks import priced_assets
+from margin.market.rules import request_rule
 from margin.models import Mark, MarketRule, Price
 from tests.accounts.people import person, sign_in
 from tests.ledger.agreeing import agreed

@@ -12,7 +12,7 @@ from accounts.audit import Actor
 from accounts.models import Approval, Role
 from brokerage.inbox.cycle import run_day
 from ledger.models import Asset
-from margin.market_rows import load_market
+from margin.market.rows import load_market
 from margin.option_listing import LIST
 from tests.accounts.people import sign_in
 from tests.ledger.agreeing import agreed

@@ -11,8 +11,8 @@ from accounts.models import Bucket, PaymentInstruction, Role
 from ledger.models import Entry, Payment, PaymentEvent, PaymentFile
 from ledger.payment_files import record_sent, write_files
 from margin.models import Task
-from margin.payment_outcomes import request_outcome, settle_lines
-from margin.withdrawals import cancel_withdrawal, look, request_withdrawal
+from margin.payments.outcomes import request_outcome, settle_lines
+from margin.payments.withdrawals import cancel_withdrawal, look, request_withdrawal
 from tests.margin.paying import AT, DAY, JOB, WHY, PayingFirm, again, moved, paying_firm
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.audit import Actor, RefusedError
-from margin.delivery_acts import mark_bounced
 from margin.models import Delivery
+from margin.notices.acts import mark_bounced
 
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

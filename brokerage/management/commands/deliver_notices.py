@@ -4,7 +4,7 @@ from json import dumps
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from margin.deliveries import deliver_due
+from margin.notices.deliveries import deliver_due
 
 
 class Command(BaseCommand):

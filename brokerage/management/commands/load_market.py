@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from accounts.audit import Actor
 from brokerage.inbox.files import read_file
 from brokerage.inbox.refusal import FolderRefusedError
-from margin.market_rows import MarketFileRefusedError, load_market
+from margin.market.rows import MarketFileRefusedError, load_market
 
 
 class Command(BaseCommand):

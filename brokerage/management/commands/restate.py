@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.audit import Actor
 from accounts.clock import utc_stamp
 from accounts.figures import plain
-from margin.affected_calls import AffectedCall, affected_calls
+from margin.calls.affected import AffectedCall, affected_calls
 from margin.models import MarginRun, RunException
 from margin.restatement import Restated, differing_exceptions, differing_results, restate
 

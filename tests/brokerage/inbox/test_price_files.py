@@ -14,7 +14,7 @@ from accounts.audit import RefusedError, acting
 from brokerage.digest import digest
 from brokerage.inbox.price_files import PriceFileRefusedError, take_prices
 from brokerage.inbox.refusal import FolderRefusedError
-from margin.marks import known_marks, newest_marks
+from margin.market.marks import known_marks, newest_marks
 from margin.models import MarginRun, Mark, Price, PriceFile, RejectedPrice, Remargin
 from margin.releases import InitialMarginGate
 from margin.run_rows import INSIDE_DAYS

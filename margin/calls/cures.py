@@ -1,0 +1,158 @@
+"""Calls met, or met in part, in the transaction of the entry that brings what they asked for.
+
+Every single entry of the ledger comes by here, whoever posts it: a deposit, a move between
+buckets, an entry that two people agreed to. What comes with the files of a day is settled by the
+day's run. A maintenance call is met when the scope has what it needs at the newest marks; an
+initial call when what came in is worth what it asked for.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from django.utils import timezone
+
+from ledger.models import LedgerAccount
+from ledger.posting import Draft, Posted, register_after_entry
+from margin.asking import ModelRefusedError
+from margin.calls.acts import become
+from margin.calls.disputes import given_up
+from margin.calls.promises import in_transit, keep_promises
+from margin.calls.terms import rules_of
+from margin.engine.exact import ONE, ZERO, exact, round_up
+from margin.engine.inputs import MoneyTerms, SecurityTerms
+from margin.holding import balances_of, newest_gate, standing_of
+from margin.models import MarginCall
+from margin.releases import InitialMarginGate
+
+CENTS = 2
+State = MarginCall.State
+COUNTED = ("claim", "position", "loan_receivable")
+Came = Mapping[str, Decimal]  # amounts by asset that came into a bucket
+
+
+def settle_entry(draft: Draft, posted: Posted) -> None:
+    """Settle the open calls of every bucket into which something came; inside the act."""
+    came = _came_in(draft)
+    if not came:
+        return
+    calls = list(
+        MarginCall.objects.open()
+        .exclude(state=State.DRAFT)
+        .filter(scope__bucket__in=came)
+        .select_for_update(of=("self",))
+        .select_related("scope__bucket__account")
+        .order_by("kind", "pk")  # what comes in pays an initial call first
+    )
+    if not calls:
+        return
+    gate, now = newest_gate(), timezone.now()
+    keep_promises(
+        [call.pk for call in calls], reference=draft.reference, entry_id=posted.entry_id, at=now
+    )
+    allowed = given_up([call.pk for call in calls])
+    for call in calls:
+        if call.kind == MarginCall.Kind.INITIAL:
+            _settle_initial(call, came[_bucket_id(call)], gate=gate, at=now)
+        else:
+            with exact():
+                spared = allowed.get(call.pk, ZERO) + _covered_otherwise(call, at=now)
+            _settle(call, gate=gate, at=now, allowed=spared)
+
+
+def _covered_otherwise(call: MarginCall, *, at: datetime) -> Decimal:
+    """What the terms of a maintenance call do not have it ask for: what an open initial call asks
+    for, and what is on its way.
+    """
+    rules, found = rules_of(call), ZERO
+    with exact():
+        if rules.nets_pending:
+            pending = MarginCall.objects.open().exclude(state=State.DRAFT)
+            of_scope = pending.filter(scope=call.scope_id, kind=MarginCall.Kind.INITIAL)
+            found += sum(of_scope.values_list("amount", flat=True), ZERO)
+        if rules.counts_in_transit:
+            found += in_transit([call.scope_id], at=at).get(call.scope_id, ZERO)
+    return found
+
+
+def _bucket_id(call: MarginCall) -> int:
+    bucket_id = call.scope.bucket_id
+    assert bucket_id is not None, "calls are made on buckets"
+    return bucket_id
+
+
+def _came_in(draft: Draft) -> dict[int, dict[str, Decimal]]:
+    """What an entry brings, by bucket and asset; credits are what owners have more of."""
+    credited: dict[int, Decimal] = {}
+    for leg in draft.legs:
+        credited[leg.account_id] = credited.get(leg.account_id, ZERO) - leg.amount
+    found: dict[int, dict[str, Decimal]] = {}
+    for pk, bucket, asset in LedgerAccount.objects.filter(
+        pk__in=[pk for pk, amount in credited.items() if amount > 0],
+        bucket__isnull=False,
+        account_class__in=COUNTED,
+    ).values_list("pk", "bucket", "asset__code"):
+        found.setdefault(bucket, {})[asset] = credited[pk]
+    return found
+
+
+def _settle(call: MarginCall, *, gate: InitialMarginGate, at: datetime, allowed: Decimal) -> None:
+    """Meet a maintenance call if initial margin is restored, else lower it.
+
+    Where a portfolio model does not say what it requires the call stays as it is.
+    """
+    bucket = call.scope.bucket
+    assert bucket is not None, "calls are made on buckets"
+    try:
+        standing = standing_of(bucket, balances_of(bucket), gate=gate)
+    except ModelRefusedError:
+        return
+    with exact():
+        missing = standing.initial_margin - standing.equity - allowed
+        left = round_up(missing, CENTS) if missing > 0 else ZERO
+    text = f"Deposit: equity {standing.equity:,.2f}, initial margin {standing.initial_margin:,.2f}"
+    _lower(call, left, at=at, text=text)
+
+
+def _settle_initial(call: MarginCall, came: Came, *, gate: InitialMarginGate, at: datetime) -> None:
+    """Lower an initial call by what the deposit counts for; it is met when nothing is left."""
+    worth = sum((_worth(code, amount, gate) for code, amount in came.items()), ZERO)
+    with exact():
+        left = max(round_up(call.amount - worth, CENTS), ZERO)
+    _lower(call, left, at=at, text=f"Deposit: it counts for {worth:,.2f}")
+
+
+def _worth(code: str, amount: Decimal, gate: InitialMarginGate) -> Decimal:
+    """What a deposit counts for towards an initial call: money after its haircut, a fully paid
+    security for what can be borrowed on it.
+    """
+    terms, mark = gate.terms.get(code), gate.marks.get(code)
+    if mark is None:
+        return ZERO
+    with exact():
+        if isinstance(terms, MoneyTerms):
+            return amount * mark * (ONE - terms.haircut)
+        if isinstance(terms, SecurityTerms):
+            return amount * mark * (ONE - terms.initial_rate)
+    return ZERO
+
+
+def _lower(call: MarginCall, left: Decimal, *, at: datetime, text: str) -> None:
+    if not left:
+        if call.state == State.UNDELIVERED:
+            call = become(
+                call, State.ESCALATED, at=at, text="It is paid without having reached the client."
+            )
+        reason = "liquidated" if call.state == State.LIQUIDATING else "collateral_received"
+        become(call, State.MET, at=at, text=text, ended_at=at, end_reason=reason, after=ZERO)
+    elif left < call.amount:
+        stays = call.state in (State.LIQUIDATING, State.UNDELIVERED)
+        become(
+            call, call.state if stays else State.PARTIALLY_MET, at=at, text=text, amount=left,
+            event="lowered" if stays else "",
+        )  # fmt: skip
+
+
+def register() -> None:
+    """Have every single entry settle the calls of the buckets it pays into."""
+    register_after_entry(settle_entry)

@@ -1,0 +1,1 @@
+"""Prices and the marks made of them: rules, states, sources, corrections, overrides."""

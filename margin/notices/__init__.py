@@ -1,0 +1,1 @@
+"""What clients are told: texts, addresses, deliveries and what came of them."""

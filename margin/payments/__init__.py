@@ -1,0 +1,1 @@
+"""Money out to clients: asked for, released, paid, and confirmed or returned."""
