@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -18,6 +19,10 @@ from brokerage.postgres import SUPERUSER, Server
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "brokerage"
 _numbers = itertools.count(1)
+_spare: list[str] = []  # clones of the template that a test gave back as it had got them
+# Databases that somebody has signed in to since they were cloned.
+used: set[str] = set()
+_connections: dict[int, psycopg.Connection[Any]] = {}
 
 
 class SetupFailedError(Exception):
@@ -44,6 +49,9 @@ class Cluster:
             )  # fmt: skip
             if result.returncode != 0:
                 raise SetupFailedError(result.stdout + result.stderr)
+            packed = self.conninfo(SUPERUSER, database=TEMPLATE)
+            with psycopg.connect(packed, autocommit=True) as connection:
+                connection.execute("VACUUM (FULL, FREEZE)")  # there is less to copy
             with self.maintenance() as connection:
                 # A test that forgot to ask for its own database gets an error, not this one.
                 connection.execute(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")
@@ -52,32 +60,74 @@ class Cluster:
                 connection.execute("SELECT pg_reload_conf()")
             done.touch()
 
-    def maintenance(self) -> psycopg.Connection[tuple[object, ...]]:
+    def maintenance(self) -> psycopg.Connection[Any]:
         return psycopg.connect(
             self.server.conninfo(user=SUPERUSER, dbname="postgres"), autocommit=True
         )
 
+    def execute(self, statement: sql.Composed) -> psycopg.Cursor[Any]:
+        """Run a statement as the superuser, over one connection for the whole session."""
+        connection = _connections.get(os.getpid())
+        if connection is None or connection.closed or connection.broken:
+            connection = _connections[os.getpid()] = self.maintenance()
+        try:
+            return connection.execute(statement)
+        except psycopg.OperationalError:
+            connection.close()
+            raise
+
+    def fresh(self) -> str:
+        """A database like the template, of which nobody has made use; returns its name."""
+        if not _spare:
+            return self.clone()
+        name = new_name()
+        self._rename(_spare.pop(), name)
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Keep a database for later that is still as `fresh` gave it, and is now nobody's."""
+        spare = new_name()
+        self._rename(name, spare)
+        _spare.append(spare)
+
     def clone(self, template: str = TEMPLATE, *, name: str | None = None) -> str:
-        """A fresh database like another one, to which nobody is connected; returns its name."""
-        name = name or f"test_{os.getpid()}_{next(_numbers)}"
-        with self.maintenance() as connection:
-            connection.execute(
-                # Files are copied, which takes half as long as going through the log.
-                sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER bo_owner STRATEGY file_copy").format(
-                    sql.Identifier(name), sql.Identifier(template)
-                )
+        """A database like another one, to which nobody is connected; returns its name."""
+        name = name or new_name()
+        self.execute(
+            # Files are copied, which takes half as long as going through the log.
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER bo_owner STRATEGY file_copy").format(
+                sql.Identifier(name), sql.Identifier(template)
             )
-            roles.close_database(connection, database=name)
+        )
+        roles.close_database(_connections[os.getpid()], database=name)
         return name
 
     def drop(self, name: str) -> None:
-        with self.maintenance() as connection:
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+        used.discard(name)
+        self.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        )
+
+    def _rename(self, old: str, new: str) -> None:
+        names = sql.Identifier(old), sql.Identifier(new)
+        self.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
+
+    def is_as_cloned(self, name: str) -> bool:
+        """Nobody has signed in to a database, and so nothing in it is changed."""
+        inside = sql.SQL(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE datname = {} AND backend_type = 'client backend')"
+        )
+        return name not in used and self.execute(inside.format(name)).fetchone() == (False,)
 
     def conninfo(self, user: str, *, database: str) -> str:
+        """Where a role signs in to a database, which from then on counts as used."""
+        used.add(database)
         return self.server.conninfo(user=user, dbname=database)
+
+
+def new_name() -> str:
+    return f"test_{os.getpid()}_{next(_numbers)}"
 
 
 def remove(var: Path) -> None:

@@ -21,6 +21,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from tests.serving import WebServer
+from tests.watcher import watched
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -54,6 +55,14 @@ def swift_place() -> str | None:
     return None
 
 
+def beside(prefix: str) -> Path:
+    """A new folder for a server of a test's own, known as the session's by its name."""
+    session = Path(os.environ["BROKERAGE_VAR"])
+    place = Path(tempfile.mkdtemp(prefix=f"{session.name}-{prefix}-", dir=session.parent))
+    place.chmod(0o711)
+    return place
+
+
 # The session's own world, before Django reads its settings; workers inherit it.
 if CONTROLLER:
     for name in ("DATABASE_URL", "BROKERAGE_DB_ROLE", "SECRET_KEY"):
@@ -63,6 +72,7 @@ if CONTROLLER:
     os.environ.setdefault("SEED", str(random.SystemRandom().randrange(10**9)))
     Path(os.environ["BROKERAGE_VAR"]).chmod(0o711)
     Path(os.environ["BROKERAGE_VAR"], "session.pid").write_text(str(os.getpid()))
+    watched()
 os.environ["DJANGO_SETTINGS_MODULE"] = "brokerage.settings"
 # Test modules import models at their top, so Django is ready before they are collected.
 django.setup()
@@ -148,7 +158,7 @@ def cluster() -> Iterator["Cluster"]:
 @pytest.fixture
 def database(cluster: "Cluster") -> Iterator[str]:
     """Name of this test's own database."""
-    name = cluster.clone()
+    name = cluster.fresh()
     yield name
     cluster.drop(name)
 

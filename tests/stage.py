@@ -1,10 +1,12 @@
-"""Books that many tests begin from: made once by each worker, cloned for every other test.
+"""Books that many tests begin from: made once in a session, cloned for every other test.
 
 Only the database is kept, and what stands beside it in the seals; files that a test needs it
 writes itself.
 """
 
-import copy
+import fcntl
+import hashlib
+import pickle
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -12,10 +14,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 
 from brokerage.inbox.cycle import run_day
 from brokerage.synthetic import DEMO, write_firm
-from tests.cluster import Cluster
+from tests.cluster import Cluster, used
 
 T = TypeVar("T")
 FIRST_DAY = date(2031, 3, 3)  # a Monday
@@ -29,42 +34,57 @@ class Kept(NamedTuple):
     heads: bytes | None
 
 
-_kept: dict[str, Kept] = {}
+_kept: dict[str, bytes] = {}
 
 
 def staged(name: str, build: Callable[[], T]) -> T:
     """What `build` makes of a test's untouched database.
 
-    The first test of a worker builds it; others get a clone. Where the database is not untouched,
-    or somebody else is connected to it, it is built as if for the first time.
+    The first test of the session builds it; others get a clone, in whichever worker they run.
+    Where somebody has signed in to the database before, it is built as if for the first time.
 
     Args:
         name: tells one book from another; what is built depends on nothing else but how many
             scopes a run in columns has at the least.
+        build: gives back what can be pickled.
     """
     name = f"{name}, in columns from {settings.MARGIN_COLUMNS_FROM}"
-    if not _is_untouched():
-        return build()
-    cluster = Cluster(settings.EMBEDDED_SERVER)
     database = connection.settings_dict["NAME"]
+    cluster = Cluster(settings.EMBEDDED_SERVER)
+    if not database.startswith("test_") or not cluster.is_as_cloned(database):
+        return build()
     if name not in _kept:
-        made = build()
-        heads = settings.SEAL_HEADS
-        connections.close_all()
-        _kept[name] = Kept(
-            cluster.clone(database),
-            copy.deepcopy(made),
-            heads.read_bytes() if heads.exists() else None,
-        )
-        return made
-    kept = _kept[name]
-    connections.close_all()
-    cluster.drop(database)
+        folder = cluster.server.root / "stages"
+        folder.mkdir(exist_ok=True)
+        file = folder / hashlib.sha256(name.encode()).hexdigest()
+        with file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                made = build()
+                file.with_suffix(".new").write_bytes(_keep(cluster, made))
+                file.with_suffix(".new").rename(file)
+                return made
+        _kept[name] = file.read_bytes()
+    kept: Kept = pickle.loads(_kept[name])
+    cluster.give_back(database)
     cluster.clone(kept.database, name=database)
     if kept.heads is not None:
         settings.SEAL_HEADS.write_bytes(kept.heads)
-    made_again: T = copy.deepcopy(kept.made)
-    return made_again
+    again: T = kept.made
+    return again
+
+
+def _keep(cluster: Cluster, made: object) -> bytes:
+    """Copy the database away; what to make it again from."""
+    heads = settings.SEAL_HEADS
+    connections.close_all()
+    return pickle.dumps(
+        Kept(
+            cluster.clone(connection.settings_dict["NAME"]),
+            made,
+            heads.read_bytes() if heads.exists() else None,
+        )
+    )
 
 
 def emptied() -> None:
@@ -98,13 +118,6 @@ def booked_days(
     return folders
 
 
-def _is_untouched() -> bool:
-    """Nothing is in the book, and nobody else looks at it."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT NOT EXISTS (SELECT FROM accounts_legalentity) AND NOT EXISTS ("
-            " SELECT FROM pg_stat_activity WHERE datname = current_database()"
-            " AND pid <> pg_backend_pid() AND backend_type = 'client backend')"
-        )
-        (untouched,) = cursor.fetchone()
-    return bool(untouched)
+@receiver(connection_created)
+def _used(connection: BaseDatabaseWrapper, **_: object) -> None:
+    used.add(str(connection.settings_dict["NAME"]))

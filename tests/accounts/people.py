@@ -15,6 +15,7 @@ from django.test import Client as Browser
 from accounts import operators
 from accounts.audit import Actor, acting
 from accounts.models import LegalEntity, Operator, Role
+from tests.stage import staged
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -57,6 +58,12 @@ def found_desk(*, entity: LegalEntity | None = None, code: str = "EB-US") -> Des
 
     User names at any but the first legal entity carry its code: `l.brandt.EB-UK`.
     """
+    if entity is None:
+        return staged(f"a desk at {code}", lambda: _found_desk(None, code))
+    return _found_desk(entity, code)
+
+
+def _found_desk(entity: LegalEntity | None, code: str) -> Desk:
     with acting(Actor.command("setup"), reason="Founded a desk for a test"):
         entity = entity or LegalEntity.objects.create(code=code, name=f"Example Brokerage {code}")
         suffix = f".{entity.code}" if Operator.objects.exists() else ""

@@ -16,7 +16,6 @@ import pytest
 from brokerage.postgres import Server
 from brokerage.supervisor import StartRefusedError, group_lives, sole_run
 from tests.cluster import ROOT
-from tests.conftest import swift_place
 
 # Two children: the first has a child of its own, as a worker has its pool.
 DAY = """
@@ -157,7 +156,7 @@ def test_after_a_run_another_may_follow(tmp_path: Path) -> None:
 
 
 def test_a_place_that_was_never_set_up_is_refused_in_a_sentence() -> None:
-    with tempfile.TemporaryDirectory(prefix="run-", dir=swift_place()) as place:
+    with tempfile.TemporaryDirectory(dir=os.environ["BROKERAGE_VAR"]) as place:
         Path(place).chmod(0o711)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

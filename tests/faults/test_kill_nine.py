@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +20,7 @@ import pytest
 
 from brokerage.postgres import SUPERUSER, Server
 from brokerage.synthetic import DEMO, write_firm
-from tests.conftest import swift_place
+from tests.conftest import beside
 from tests.faults.writer import Sides, operation, said
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,8 +144,7 @@ def environment(place: Path) -> dict[str, str]:
 
 @pytest.fixture
 def scene(chance: Random) -> Iterator[Scene]:
-    place = Path(tempfile.mkdtemp(prefix="faults-", dir=swift_place()))
-    place.chmod(0o711)
+    place = beside("faults")
     seed = chance.randrange(10**9)
     (day,) = write_firm(
         place / "firm", accounts=12, seed=seed, first_day=date(2031, 3, 3), days=1, profile=DEMO

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import psycopg
 
 from brokerage import roles
 from brokerage.postgres import SUPERUSER, Server, binaries
-from tests.conftest import swift_place
+from tests.conftest import beside
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = sorted(Path(__file__).with_name("schemas").glob("*.tar.xz"))
@@ -91,8 +90,7 @@ class Old:
 @contextmanager
 def laid_out(archive: Path) -> Iterator[Old]:
     """The book of an archive, before its server is started; all of it is gone afterwards."""
-    place = Path(tempfile.mkdtemp(prefix="upgrade-", dir=swift_place()))
-    place.chmod(0o711)
+    place = beside("upgrade")
     with tarfile.open(archive) as packed:
         packed.extractall(place, filter="data")
     found = Old(place, place / "var", Server(place / "var"))

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from brokerage import roles
 from brokerage.postgres import refuse_unsafe
+from brokerage.quick_migrations import quick_migrations
 from brokerage.server_upgrade import bring_forward
 from brokerage.server_user import ServerRefusedError
 
@@ -55,7 +56,8 @@ class Command(BaseCommand):
         if admin is not None:
             roles.prepare(admin, passwords=given_passwords())
             self.lift_event_trigger(admin)
-        call_command("migrate", interactive=False, verbosity=0)
+        with quick_migrations():
+            call_command("migrate", interactive=False, verbosity=0)
         if admin is not None:
             self.lower_event_trigger(admin)
 
