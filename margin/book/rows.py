@@ -57,6 +57,7 @@ class ReadInputs:
         crowding: policies in force, by asset id.
         asked: assets that models are asked about beyond what the scopes here hold.
         options: what options that are held are worth, by asset id.
+        days: which past days models look back on; runs of before had another rule.
     """
 
     horizon_id: int
@@ -79,9 +80,16 @@ class ReadInputs:
     asked: frozenset[int] = frozenset()
     crowding: Mapping[int, tuple[ParameterSet, CrowdingPolicy]] = field(default_factory=dict)
     options: Mapping[int, OptionPrice] = field(default_factory=dict)
+    days: str = MarginRun.Days.OWN
 
 
-def read_inputs(*, horizon_id: int, as_of: datetime, is_restated: bool = False) -> ReadInputs:
+def read_inputs(
+    *,
+    horizon_id: int,
+    as_of: datetime,
+    is_restated: bool = False,
+    days: str = MarginRun.Days.OWN,
+) -> ReadInputs:
     """Read a run's inputs as the horizon knew them; the same horizon reads the same for ever.
 
     Args:
@@ -89,6 +97,7 @@ def read_inputs(*, horizon_id: int, as_of: datetime, is_restated: bool = False) 
         as_of: the instant.
         is_restated: whether the book may have gone on beyond the instant, so that average costs
             are those of what had taken effect by then.
+        days: which past days models look back on.
 
     Reads in a transaction of its own, REPEATABLE READ first, so that all queries see one instant.
     """
@@ -96,13 +105,15 @@ def read_inputs(*, horizon_id: int, as_of: datetime, is_restated: bool = False) 
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        return _read(horizon_id=horizon_id, as_of=as_of, is_restated=is_restated)
+        return _read(horizon_id=horizon_id, as_of=as_of, is_restated=is_restated, days=days)
 
 
 def read_inputs_of(run: MarginRun) -> ReadInputs:
     """What a past run was computed from, read again from its horizon."""
     is_restated = run.restates_id is not None
-    return read_inputs(horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated)
+    return read_inputs(
+        horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated, days=run.days
+    )
 
 
 def read_with_models(run: MarginRun) -> ReadInputs:
@@ -111,7 +122,9 @@ def read_with_models(run: MarginRun) -> ReadInputs:
     Call inside one snapshot, as reports are read.
     """
     is_restated = run.restates_id is not None
-    inputs = _read(horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated)
+    inputs = _read(
+        horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated, days=run.days
+    )
     if inputs.models or inputs.shadows:
         return inputs
     (models, _), (shadows, _) = _models(inputs.business_day, run.horizon_id)
@@ -151,7 +164,7 @@ def _with_models(
     )
 
 
-def _read(*, horizon_id: int, as_of: datetime, is_restated: bool) -> ReadInputs:
+def _read(*, horizon_id: int, as_of: datetime, is_restated: bool, days: str) -> ReadInputs:
     business_day = as_of.astimezone(UTC).date()
     assets = {asset.pk: asset for asset in Asset.objects.all()}
     marks = marks_at(horizon_id, as_of=as_of)
@@ -179,6 +192,7 @@ def _read(*, horizon_id: int, as_of: datetime, is_restated: bool) -> ReadInputs:
                 CROWDING, day=business_day, horizon_id=horizon_id
             )
         },
+        days=days,
     )
     if shadows or any(row.model_key for row in scopes):
         inputs = _with_models(inputs, models, shadows)
