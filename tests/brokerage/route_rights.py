@@ -215,6 +215,7 @@ READS: Mapping[str, str | None] = {
     "brokerage:run-restate": "job.start",
     "brokerage:search": "read",
     "brokerage:jobs": "read",
+    "brokerage:slow": "read",
     "brokerage:job": "read",
     "brokerage:job-cancel": "job.cancel",
     "brokerage:job-retry": "job.start",
