@@ -9,6 +9,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
+from django.urls import Resolver404, resolve
+
+from brokerage.database.slow import at_work_for
 
 CONTENT_SECURITY_POLICY = "; ".join([
     "default-src 'self'",
@@ -60,6 +63,25 @@ class Compressed(GZipMiddleware):
         if kind.startswith("text/event-stream"):
             return response
         return super().process_response(request, response)
+
+
+class NamedWork:
+    """Lets what takes long in the database be told by the name of the address that asked it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with at_work_for(_name_of(request.path_info)):
+            return self.get_response(request)
+
+
+def _name_of(path: str) -> str:
+    """The name of an address, which says nothing of whom it is about."""
+    try:
+        return resolve(path).view_name or "an address"
+    except Resolver404:
+        return "an address"
 
 
 class SecurityHeaders:

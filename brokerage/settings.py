@@ -127,6 +127,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # What is slow in the database is told by the name of the address.
+    "brokerage.middleware.NamedWork",
     "django.middleware.security.SecurityMiddleware",
     "brokerage.middleware.Compressed",
     "brokerage.middleware.SecurityHeaders",
@@ -272,6 +274,9 @@ JOB_WORKERS = env_int("JOB_WORKERS", 2, least=1, most=64)
 JOB_SECONDS_MAX = env_int("JOB_SECONDS_MAX", 1800, least=10, most=86_400)
 # From so many scopes on a margin run is read, computed and kept in columns.
 MARGIN_COLUMNS_FROM = env_int("MARGIN_COLUMNS_FROM", 20_000, least=0, most=1_000_000_000)
+# Statements that take so long are kept for operators to see, without their values.
+SLOW_STATEMENT_MS = env_int("SLOW_STATEMENT_MS", 500, least=1, most=3_600_000)
+SLOW_STATEMENTS = VAR / "slow-statements.ndjson"
 # How long a worker that gives no sign of life keeps its job.
 JOB_LEASE_SECONDS = env_int("JOB_LEASE_SECONDS", 20, least=3, most=3600)
 

@@ -171,6 +171,7 @@ DECLARED: Mapping[str, str] = {
     "margin-mode-list": STEP_UP,
     "margin-mode-preview": READS,
     "agreement-calls": STEP_UP,
+    "option-list": STEP_UP,
     "client-statement-list": WORKS,
     "delivery-act": RECORDS,
     "margin-call-agree": STEP_UP,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from django.db import DatabaseError, InterfaceError, connection, connections
 
 from accounts.news import announce
+from brokerage.database.slow import at_work_for
 from brokerage.jobs import Lease, LostLeaseError, claim_job
 from brokerage.models import Job
 
@@ -170,7 +171,7 @@ def _work(lease: Lease, arguments: Mapping[str, Any]) -> None:
     Whatever goes wrong becomes a state that people see, so no exception leaves but a lost lease.
     """
     try:
-        with lease_kept(lease) as progress:
+        with at_work_for(f"job: {lease.kind.title}"), lease_kept(lease) as progress:
             outcome = lease.kind.run(arguments, progress)
     except CancelRequestedError:
         lease.cancel()

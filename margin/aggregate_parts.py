@@ -6,12 +6,13 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from margin.book import ReadInputs
-from margin.book.arrays import books_of_scopes, market_of
+from margin.book.arrays import books_of_scopes, market_rows
 from margin.engine.explain import Node
+from margin.engine.rejected import RejectedInputError
 from margin.engine.tree import exact_tree
 from margin.models import MarginResult
 from margin.parts import parts_of
-from margin.portfolio import DECIMALS
+from margin.portfolio import DECIMALS, PreparedModels
 
 
 class HeldPart(NamedTuple):
@@ -46,16 +47,18 @@ def _of_models(read: ReadInputs) -> Iterator[HeldPart]:
             by_key[row.model_key].append(place)
     if not by_key:
         return
-    market = market_of(read)
+    ready = PreparedModels.of_rows(market_rows(read))
     ids = {asset.code: pk for pk, asset in read.assets.items()}
     for key, places in by_key.items():
-        used = read.models[key]
-        prepared = used.model.prepare(market, used.parameters)
-        books = books_of_scopes(read, market=market, places=places)
-        for scope, place in enumerate(places):
-            tree = prepared.explain(books, scope=scope).maintenance
-            for asset_id, amount in leaves_by_asset(exact_tree(tree, decimals=DECIMALS), ids):
-                yield HeldPart(place, asset_id, amount)
+        groups, wrong = ready.groups(read, read.models[key], places)
+        for why in wrong.values():
+            raise RejectedInputError(why)
+        for group in groups:
+            books = books_of_scopes(read, market=group.market, places=group.places)
+            for scope, place in enumerate(group.places):
+                tree = group.prepared.explain(books, scope=scope).maintenance
+                for asset_id, amount in leaves_by_asset(exact_tree(tree, decimals=DECIMALS), ids):
+                    yield HeldPart(place, asset_id, amount)
 
 
 def leaves_by_asset(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from margin.book import ReadInputs, ScopeRow, without_uncarried
-from margin.book.arrays import market_of
+from margin.book.arrays import market_rows
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.house_rules import evaluate
 from margin.engine.rejected import RejectedInputError
@@ -58,7 +58,7 @@ def alternatives_of(read: ReadInputs) -> list[list[Alternative]]:
         return found
     try:
         everything = frozenset(held.asset_id for held in (*read.claims, *read.positions))
-        ready = PreparedModels(market_of(replace(read, asked=everything)))
+        ready = PreparedModels.of_rows(market_rows(replace(read, asked=everything)))
     except RejectedInputError as refusal:
         for key, model in used.items():
             for place in places:

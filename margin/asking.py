@@ -98,7 +98,7 @@ class AskedMarket:
         """
         try:
             rows = market_rows(read)
-            ready = PreparedModels(rows.market())
+            ready = PreparedModels.of_rows(rows)
         except RejectedInputError as refusal:
             raise ModelRefusedError(REJECTED, wrong_market(refusal)) from refusal
         return cls(read, rows, ready, {asset.code: pk for pk, asset in read.assets.items()})
@@ -120,7 +120,8 @@ class AskedMarket:
             market = self.rows.market(prices=prices, volatilities=volatilities)
         except RejectedInputError as refusal:
             raise ModelRefusedError(REJECTED, wrong_market(refusal)) from refusal
-        return replace(self, ready=PreparedModels(market), prices=prices, volatilities=volatilities)
+        ready = PreparedModels(market, self.rows.past)
+        return replace(self, ready=ready, prices=prices, volatilities=volatilities)
 
     def charge(self, used: UsedModel, held: Quantities) -> Charge:
         """What a model requires of a scope.

@@ -181,6 +181,7 @@ def record_columns(read: ColumnInputs, *, business_day: date, purpose: str) -> M
             horizon_id=read.horizon_id,
             scope_count=len(read.scopes),
             layout=MarginRun.Layout.COLUMNS,
+            days=MarginRun.Days.OWN,
         )
         rows.extend(thread.submit(block.rows, run_id) for block in blocks[1:])
         _copy_results(rows)

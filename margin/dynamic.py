@@ -35,7 +35,7 @@ from margin.engine.policies import DYNAMIC
 from margin.engine.rejected import RejectedInputError
 from margin.models import InstrumentTerms, MarginProposal, MarginRun, ParameterSet
 from margin.parameters import rate_lines, request_terms, written_line
-from margin.policies import policies_in_force
+from margin.policies import policies_decided
 from margin.preview import Preview, Replaced, previews, with_rates
 from margin.terms import closes_before
 
@@ -64,11 +64,11 @@ def propose(run: MarginRun, *, actor: Actor) -> dict[str, Any]:
     Returns:
         "proposed": ids, "unchanged": codes, "refused": codes with why.
     """
-    wanted = policies_in_force(DYNAMIC, day=run.business_day)
+    wanted, unreadable = policies_decided(DYNAMIC, day=run.business_day)
     read = read_inputs_of(run) if wanted else None
     drafts: list[MarginProposal] = []
     unchanged: list[str] = []
-    refused: dict[str, str] = {}
+    refused = {each.asset.code: each.why for each in unreadable}
     for asset, parameter_set, policy in wanted:
         assert read is not None
         try:

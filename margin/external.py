@@ -21,6 +21,7 @@ from accounts.audit import Actor, acting, refusals
 from accounts.bulk import copy_rows
 from accounts.models import Bucket, LegalEntity, Scope
 from margin.engine.exact import ZERO, exact
+from margin.external_tasks import settle_external_task
 from margin.models import (
     ExternalBreak,
     ExternalComponent,
@@ -317,6 +318,7 @@ def receive(
             ]
         )
         breaks = copy_rows(list(_breaks(statement, result, said.components)))
+        settle_external_task(statement, result, breaks)
     return Received(statement, result.run, tuple(breaks))
 
 

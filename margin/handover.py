@@ -6,7 +6,9 @@ from accounts.audit import Actor, acting
 from margin.models import Task, TaskEvent
 
 # What no run closes when its cause is gone, so a person says that it is done.
-CLOSED_BY_PEOPLE = frozenset({Task.Kind.UNCOVERED, Task.Kind.JOB, Task.Kind.NOTICE})
+CLOSED_BY_PEOPLE = frozenset(
+    {Task.Kind.UNCOVERED, Task.Kind.JOB, Task.Kind.NOTICE, Task.Kind.EXTERNAL}
+)
 
 
 class StaleTaskError(Exception):

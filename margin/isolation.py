@@ -5,6 +5,7 @@ a linked group together, everything of a client together. What a wider level sav
 isolation costs in margin.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,17 +18,18 @@ from django.db.models import Q
 
 from accounts.models import GroupMember, MarginAccount
 from margin.book import ReadInputs
-from margin.book.arrays import books_of_scopes, market_of
+from margin.book.arrays import books_of_scopes, market_rows
 from margin.engine.books import Books
 from margin.engine.exact import ZERO, exact
 from margin.engine.isolation import Level, isolation_of
-from margin.engine.market import Index
+from margin.engine.market import Index, Market
 from margin.engine.model import Model
 from margin.engine.models import MODELS
 from margin.engine.parameters import parameters_sha256
+from margin.engine.past import PastKey
 from margin.engine.rejected import RejectedInputError
 from margin.engine.tree import decimal_up
-from margin.portfolio import DECIMALS, market_sha256
+from margin.portfolio import DECIMALS, columns_held, market_sha256
 
 MEASURES: Final = ("expected-shortfall", "value-at-risk")
 LEVELS: Final = ("account", "group", "client")
@@ -108,24 +110,67 @@ def _measured(
     parameters: Any,  # noqa: ANN401 (of the type that the model declares)
     name: str,
 ) -> list[OwnerIsolation]:
+    counted = [place for place, owner in enumerate(owners) if owner.scopes > 1]
     try:
-        market = market_of(read)
-        books = books_of_scopes(read, market=market, places=range(len(read.scopes)))
-        levels = [Level(level, pools[level]) for level in LEVELS]
-        said = isolation_of(
-            model.prepare(market, parameters), books, levels=levels, least_benefit=LEAST_BENEFIT
-        )
+        rows = market_rows(read)
+        market = rows.market()
+        columns = columns_held(read, market, range(len(read.scopes)))
     except RejectedInputError as refused:
-        return [
-            OwnerIsolation(owner, model.name, name, (), "", ZERO, "", f"{refused}.")
-            for owner in owners
-            if owner.scopes > 1
-        ]
+        return [_unsaid(owners[place], model, name, refused) for place in counted]
+    together: dict[PastKey | None, list[int]] = defaultdict(list)
+    for place in counted:
+        held = {c for n in np.flatnonzero(pools["client"] == place).tolist() for c in columns[n]}
+        key = None
+        if rows.past is not None:
+            key = rows.past.key(sorted(held), mixes=model.mixes(parameters))
+        together[key].append(place)
+    found = []
+    for key, places in together.items():
+        try:
+            own = market if key is None or rows.past is None else rows.past.market(market, key)
+            found += _of_market(read, [owners[n] for n in places], _some(pools, places), own,
+                                model, parameters, name)  # fmt: skip
+        except RejectedInputError as refused:
+            found += [_unsaid(owners[place], model, name, refused) for place in places]
+    return found
+
+
+def _unsaid(
+    owner: Owner, model: Model[Any], name: str, refused: RejectedInputError
+) -> OwnerIsolation:
+    return OwnerIsolation(owner, model.name, name, (), "", ZERO, "", f"{refused}.")
+
+
+def _some(pools: Mapping[str, Index], owners: Sequence[int]) -> tuple[Index, dict[str, Index]]:
+    """The scopes of some owners, and their pools at each level, numbered from 0."""
+    scopes: Index = np.flatnonzero(np.isin(pools["client"], owners))
+    number = np.empty(int(pools["client"].max()) + 1, dtype=np.intp)
+    number[list(owners)] = np.arange(len(owners))
+    some = {
+        level: np.unique(found[scopes], return_inverse=True)[1] for level, found in pools.items()
+    }
+    return scopes, some | {"client": number[pools["client"][scopes]]}
+
+
+def _of_market(
+    read: ReadInputs,
+    owners: Sequence[Owner],
+    some: tuple[Index, Mapping[str, Index]],
+    market: Market,
+    model: Model[Any],
+    parameters: Any,  # noqa: ANN401 (of the type that the model declares)
+    name: str,
+) -> list[OwnerIsolation]:
+    """Owners that are measured at one market."""
+    scopes, pools = some
+    books = books_of_scopes(read, market=market, places=scopes.tolist())
+    levels = [Level(level, pools[level]) for level in LEVELS]
+    said = isolation_of(
+        model.prepare(market, parameters), books, levels=levels, least_benefit=LEAST_BENEFIT
+    )
     digest = _inputs_sha256(market_sha256(market), parameters_sha256(parameters), books, pools)
     rows = []
     for place, owner in enumerate(owners):
-        if owner.scopes < 2:
-            continue
         margins = tuple(
             decimal_up(float(amount), decimals=DECIMALS) for amount in said.margins[place]
         )

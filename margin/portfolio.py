@@ -1,7 +1,7 @@
 """Requirements of scopes that are under a portfolio model: computed once, kept as exact money."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
@@ -10,13 +10,14 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from margin.book import ReadInputs, without_scopes
-from margin.book.arrays import books_of_scopes, market_of
+from margin.book.arrays import MarketRows, books_of_scopes, market_rows
 from margin.engine.books import Books
 from margin.engine.explain import Node
 from margin.engine.inputs import ChargeRow
 from margin.engine.market import Market
 from margin.engine.model import NOTHING_BINDS, Prepared
 from margin.engine.parameters import parameters_sha256
+from margin.engine.past import Past, PastKey
 from margin.engine.rejected import RejectedInputError
 from margin.engine.source import model_sha256
 from margin.engine.tree import exact_tree, units_of_parts, units_up
@@ -24,6 +25,8 @@ from margin.model_registry import UsedModel
 
 DECIMALS: Final = 2
 REJECTED: Final = "model_refused"
+# A house has few different pasts; scopes that hold many different things have a market each.
+MARKETS_KEPT: Final = 16
 
 
 class Refusal(NamedTuple):
@@ -73,24 +76,133 @@ class Charged:
     market_sha256: str
 
 
+class Group(NamedTuple):
+    """Scopes that are asked together: what they are asked, at which market."""
+
+    prepared: Prepared
+    market: Market
+    places: list[int]
+
+
 class PreparedModels:
-    """A market, and every model prepared for it when it is first asked."""
+    """A market, and every model prepared for it when it is first asked.
 
-    def __init__(self, market: Market) -> None:
-        self.market = market
-        self._prepared: dict[tuple[str, str, int], Prepared] = {}
+    A model that looks back is prepared for the days of each scope, so that what one scope holds
+    never shortens the past of another. Where a market is refused for what somebody else holds,
+    each scope is asked at a market of its own holdings.
 
-    def of(self, used: UsedModel) -> Prepared:
-        """The model with its parameters, prepared for the market.
+    Attributes:
+        past: where each scope's days are taken from; none for runs of before, whose scopes have
+            the days that all have in common.
+    """
+
+    def __init__(self, market: Market, past: Past | None) -> None:
+        self.market, self.past = market, past
+        self._prepared: OrderedDict[Hashable, tuple[Prepared, Market]] = OrderedDict()
+
+    @classmethod
+    def of_rows(cls, rows: MarketRows) -> "PreparedModels":
+        """At the marks.
+
+        Raises:
+            RejectedInputError: they cannot be what they say.
+        """
+        return cls(rows.market(), rows.past)
+
+    def sha256(self) -> str:
+        """The sha256, in hex, of all that models are told of the market and its past."""
+        said = market_sha256(self.market)
+        if self.past is None:
+            return said
+        days = "\n".join((said, *self.past.days)).encode()
+        return sha256(days + np.ascontiguousarray(self.past.closes).tobytes()).hexdigest()
+
+    def groups(
+        self, read: ReadInputs, used: UsedModel, places: Sequence[int]
+    ) -> tuple[list[Group], dict[int, str]]:
+        """Scopes by the market that they are asked at, and why others cannot be asked."""
+        columns = columns_held(read, self.market, places)
+        groups: list[Group] = []
+        wrong: dict[int, str] = {}
+        for key, together in self._by_key(used, columns).items():
+            try:
+                groups.append(Group(*self._of(used, key), together))
+            except RejectedInputError as refusal:
+                if self.past is None:
+                    wrong |= dict.fromkeys(together, f"{refusal}.")
+                else:
+                    self._alone(used, self.past, columns, together, groups, wrong)
+        return groups, wrong
+
+    def _alone(
+        self,
+        used: UsedModel,
+        past: Past,
+        columns: Mapping[int, tuple[int, ...]],
+        places: Sequence[int],
+        groups: list[Group],
+        wrong: dict[int, str],
+    ) -> None:
+        """Ask scopes at markets of what they hold, where one of everything is refused."""
+        for held in sorted({columns[place] for place in places}):
+            together = [place for place in places if columns[place] == held]
+            try:
+                groups.append(Group(*self._of(used, PastKey(held, None)), together))
+            except RejectedInputError as refusal:
+                fewest = past.least(held) if used.looks_back else None
+                beside = (
+                    f". {self.market.underlyings[fewest[0]]} has {fewest[1]} closes"
+                    if fewest
+                    else ""
+                )
+                wrong |= dict.fromkeys(together, f"{refusal}{beside}.")
+
+    def _by_key(
+        self, used: UsedModel, columns: Mapping[int, tuple[int, ...]]
+    ) -> dict[PastKey | None, list[int]]:
+        if self.past is None or not used.looks_back:
+            return {None: list(columns)}
+        found: dict[PastKey | None, list[int]] = defaultdict(list)
+        mixes = used.model.mixes(used.parameters)
+        for place, held in columns.items():
+            found[self.past.key(held, mixes=mixes)].append(place)
+        return found
+
+    def _of(self, used: UsedModel, key: PastKey | None) -> tuple[Prepared, Market]:
+        """The model with its parameters, prepared for a market of the key; the newest are kept.
 
         Raises:
             RejectedInputError: it cannot be asked at this market.
         """
         said = used.parameter_set
-        key = said.model, said.code, said.version
-        if key not in self._prepared:
-            self._prepared[key] = used.model.prepare(self.market, used.parameters)
-        return self._prepared[key]
+        whole = said.model, said.code, said.version, key
+        if whole in self._prepared:
+            self._prepared.move_to_end(whole)
+            return self._prepared[whole]
+        market = self.market
+        if key is not None:
+            assert self.past is not None, "keys are of a past"
+            market = self.past.market(market, key)
+        found = used.model.prepare(market, used.parameters), market
+        self._prepared[whole] = found
+        if len(self._prepared) > MARKETS_KEPT:
+            self._prepared.popitem(last=False)
+        return found
+
+
+def columns_held(
+    read: ReadInputs, market: Market, places: Sequence[int]
+) -> dict[int, tuple[int, ...]]:
+    """Underlyings of what each scope holds, ascending; nothing of what has no price."""
+    contract = market.instruments
+    of = dict(zip(contract.names, contract.underlyings.tolist(), strict=True))
+    held: dict[int, set[int]] = {place: set() for place in places}
+    for row in (*read.claims, *read.positions):
+        if row.scope in held and row.amount:
+            column = of.get(read.assets[row.asset_id].code)
+            if column is not None:
+                held[row.scope].add(column)
+    return {place: tuple(sorted(columns)) for place, columns in held.items()}
 
 
 def wrong_market(refusal: RejectedInputError) -> str:
@@ -103,10 +215,9 @@ def charged(read: ReadInputs) -> Charged:
     if not read.models and not read.shadows:
         return Charged(read, {}, (), "")
     try:
-        market = market_of(read)
+        ready = PreparedModels.of_rows(market_rows(read))
     except RejectedInputError as refusal:
         return _without_any_model(read, wrong_market(refusal))
-    ready = PreparedModels(market)
     refused: dict[int, tuple[str, str]] = {}
     found: dict[int, Charge] = {}
     for key, places in _places_by_model(read).items():
@@ -129,7 +240,7 @@ def charged(read: ReadInputs) -> Charged:
             moved[place]: charge._replace(scope=moved[place]) for place, charge in found.items()
         },
         shadows=[charge._replace(scope=moved[charge.scope]) for charge in shadows],
-        market_sha256=market_sha256(market),
+        market_sha256=ready.sha256(),
     )
 
 
@@ -149,9 +260,13 @@ def portfolio_trees(read: ReadInputs, *, scope: int) -> tuple[Node, Node] | None
     key = read.scopes[scope].model_key
     if key is None:
         return None
-    market, used = market_of(read), read.models[key]
-    books = books_of_scopes(read, market=market, places=[scope])
-    said = used.model.prepare(market, used.parameters).explain(books, scope=0)
+    ready, used = PreparedModels.of_rows(market_rows(read)), read.models[key]
+    groups, wrong = ready.groups(read, used, [scope])
+    for why in wrong.values():
+        raise RejectedInputError(why)
+    (group,) = groups
+    books = books_of_scopes(read, market=group.market, places=[scope])
+    said = group.prepared.explain(books, scope=0)
     return (
         exact_tree(said.initial, decimals=DECIMALS),
         exact_tree(said.maintenance, decimals=DECIMALS),
@@ -214,23 +329,21 @@ def answers_of(
     Where the batch is refused each scope is asked by itself, so that one that a model cannot take
     does not keep the others from their requirement.
     """
-    market = ready.market
-    try:
-        prepared = ready.of(used)
-    except RejectedInputError as refusal:
-        return [], dict.fromkeys(places, f"{used.parameter_set}: {refusal}.")
-    try:
-        books = books_of_scopes(read, market=market, places=places)
-        return _charges(used, prepared, books, places), {}
-    except RejectedInputError:
-        answers, wrong = [], {}
-        for place in places:
-            try:
-                alone = books_of_scopes(read, market=market, places=[place])
-                answers += _charges(used, prepared, alone, [place])
-            except RejectedInputError as refusal:
-                wrong[place] = f"{used.parameter_set}: {refusal}."
-        return answers, wrong
+    groups, wrong = ready.groups(read, used, places)
+    refused = {place: f"{used.parameter_set}: {why}" for place, why in wrong.items()}
+    answers: list[Charge] = []
+    for group in groups:
+        try:
+            books = books_of_scopes(read, market=group.market, places=group.places)
+            answers += _charges(used, group.prepared, books, group.places)
+        except RejectedInputError:
+            for place in group.places:
+                try:
+                    alone = books_of_scopes(read, market=group.market, places=[place])
+                    answers += _charges(used, group.prepared, alone, [place])
+                except RejectedInputError as refusal:
+                    refused[place] = f"{used.parameter_set}: {refusal}."
+    return sorted(answers, key=lambda charge: charge.scope), refused
 
 
 def _charges(

@@ -57,7 +57,11 @@ def restate(number: str, *, actor: Actor, reason: str, request_id: str = "") -> 
     asked = MarginRun.objects.select_related("restates").get(number=number)
     original = asked.restates or asked
     horizon = current_horizon(RESTATEMENT)
-    done = computed(read_inputs(horizon_id=horizon.pk, as_of=original.as_of, is_restated=True))
+    done = computed(
+        read_inputs(
+            horizon_id=horizon.pk, as_of=original.as_of, is_restated=True, days=original.days
+        )
+    )
     stood = _hashes_by_rows(original, done)
     with acting(actor, reason=reason, request_id=request_id):
         _one_at_a_time(original)

@@ -234,6 +234,7 @@ def keep_run(
         result_sha256=done.result_sha256,
         horizon_id=read.horizon_id,
         scope_count=len(read.scopes),
+        days=read.days,
         restates=restates,
     )
     rows = copy_rows([_result_row(run, read, done, place) for place in range(len(read.scopes))])

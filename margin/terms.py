@@ -13,6 +13,7 @@ from margin.engine.collateral_schedule import (
     collateral_terms,
     read_schedule,
 )
+from margin.engine.rejected import RejectedInputError
 from margin.known import known_at
 from margin.models import Bracket, Haircut, HaircutSchedule, InstrumentTerms, Mark
 
@@ -23,12 +24,14 @@ class TermsInForce:
 
     Attributes:
         collateral: of money whose haircut has tiers, resolved for the day.
+        unreadable: by code of money whose tiers cannot be read any more, why; it has no haircut.
     """
 
     haircuts: dict[int, Haircut]
     instruments: dict[int, InstrumentTerms]
     brackets: dict[int, list[Bracket]]  # by instrument terms id, floors ascending
     collateral: Mapping[int, CollateralTerms] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
 def terms_in_force(
@@ -55,18 +58,33 @@ def terms_in_force(
     brackets: dict[int, list[Bracket]] = defaultdict(list)
     for bracket in Bracket.objects.filter(terms__in=in_force.values()).order_by("floor"):
         brackets[bracket.terms_id].append(bracket)
-    found = {row.asset_id: row for row in haircuts.select_related("schedule")}
-    schedules = {pk: schedule for pk, row in found.items() if (schedule := schedule_of(row))}
+    found: dict[int, Haircut] = {}
+    schedules: dict[int, CollateralSchedule] = {}
+    unreadable: dict[str, str] = {}
+    for row in haircuts.select_related("schedule"):
+        try:
+            schedule = schedule_of(row)
+        except RejectedInputError as refused:
+            unreadable[row.asset.code] = f" Its tiers can no longer be read: {refused}."
+            continue
+        found[row.asset_id] = row
+        if schedule is not None:
+            schedules[row.asset_id] = schedule
     return TermsInForce(
         haircuts=found,
         instruments=in_force,
         brackets=brackets,
         collateral=collateral_on(day, schedules=schedules, horizon_id=horizon_id),
+        unreadable=unreadable,
     )
 
 
 def schedule_of(haircut: Haircut) -> CollateralSchedule | None:
-    """The tiers of a version of a haircut; None where it is flat."""
+    """The tiers of a version of a haircut; None where it is flat.
+
+    Raises:
+        RejectedInputError: this version of the program cannot read them.
+    """
     try:
         return read_schedule(haircut.schedule.values)
     except HaircutSchedule.DoesNotExist:

@@ -5,15 +5,21 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.postgresql import base
 
 from brokerage import postgres
+from brokerage.database import slow
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """Starts the embedded server on first use; refuses a server that may lose a commit."""
 
     _trusted_by: int | None = None
+
+    def __init__(self, settings_dict: dict[str, Any], alias: str = DEFAULT_DB_ALIAS) -> None:
+        super().__init__(settings_dict, alias)
+        self.execute_wrappers.append(slow.watch)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection[Any]:
         server: postgres.Server | None = settings.EMBEDDED_SERVER

@@ -104,6 +104,11 @@ def task_lines(request: DeskRequest, run: MarginRun | None, marks: Sequence[Mark
         address=f"{reverse('margin:tasks')}?{urlencode({'kind': Task.Kind.PAYMENT.value})}",
     )
     lines += several(
+        by_kind.get(Task.Kind.EXTERNAL, ()),
+        words="margin numbers of others differ from ours",
+        address=reverse("margin:external"),
+    )
+    lines += several(
         by_kind.get(Task.Kind.JOB, ()),
         words="jobs have failed",
         address=f"{reverse('brokerage:jobs')}?{urlencode({'state': 'failed'})}",

@@ -11,6 +11,7 @@ from brokerage.screens import (
     restatement,
     restating,
     search,
+    slow,
     statements,
 )
 
@@ -35,6 +36,7 @@ urlpatterns: list[URLPattern] = [
     path("restatement/", restatement.restatement_page, name="restatement"),
     path("margin/runs/<str:number>/restate/", restating.restate_run, name="run-restate"),
     path("search/", search.search, name="search"),
+    path("slow/", slow.slow_page, name="slow"),
     path("jobs/", jobs.job_list, name="jobs"),
     path("jobs/<int:job_id>/", jobs.job_page, name="job"),
     path("jobs/<int:job_id>/cancel/", jobs.cancel, name="job-cancel"),

@@ -15,9 +15,10 @@ from margin.book.rows import BASE, ReadInputs
 from margin.engine.books import Books, books_of
 from margin.engine.given import Float
 from margin.engine.market import DAYS_PER_YEAR, Flag, Index, Instruments, Kind, Market
+from margin.engine.past import Past
 from margin.engine.rejected import RejectedInputError
 from margin.engine.surface import Surface
-from margin.models import Contract, Mark
+from margin.models import Contract, MarginRun, Mark
 
 NOTHING_MOVED: Final[Mapping[str, float]] = MappingProxyType({})
 SECONDS_PER_YEAR: Final = DAYS_PER_YEAR * 86_400.0
@@ -55,7 +56,9 @@ class MarketRows:
         confidences: (I,) how far each mark is trusted.
         carried: rates, forwards, volatilities, and where these rest on no good quote, (I,) each,
             by the price (I,) of what an instrument is written on.
-        returns, daily_volatilities: (T, U) and (U,), of past days.
+        returns, daily_volatilities: (T, U) and (U,), of the days that all have in common; nothing
+            where each scope has its own.
+        past: what each scope's own days are taken from; none for runs of before.
         daily_volumes: (U,); open_interests: (I,).
     """
 
@@ -70,6 +73,7 @@ class MarketRows:
     daily_volatilities: Float
     daily_volumes: Float
     open_interests: Float
+    past: Past | None
 
     def market(
         self,
@@ -115,8 +119,9 @@ def market_rows(read: ReadInputs) -> MarketRows:
     """What the scopes that a model is asked about hold, by code, at the marks of the run.
 
     With it comes what that is written on, and nothing else: an asset that nobody holds who is
-    margined or watched by a model neither shortens the days that all of them have in common nor
-    can keep a model from its answer. Where they hold money alone, everything with a mark.
+    margined or watched by a model cannot keep it from its answer. Where they hold money alone,
+    everything with a mark. What has no price of its own is priced by, and has the past of, the
+    first contract written on it.
 
     A forward is the mark of a future, of options the price of the underlying carried by the curve
     of their currency, and that price itself for anything else. Where nobody quotes the volatility
@@ -130,19 +135,25 @@ def market_rows(read: ReadInputs) -> MarketRows:
     rows, data = list(_rows(read)), read.market or MarketData(read.as_of)
     codes = {asset.pk: asset.code for asset in read.assets.values()}
     underlyings = sorted({row.underlying for row in rows}, key=lambda pk: codes[pk])
-    returns = read.closes.returns(underlyings)
+    spot_rows = _spot_rows(rows, underlyings)
+    if read.days == MarginRun.Days.COMMON:
+        past, returns = None, read.closes.returns(underlyings)
+    else:
+        priced = [rows[n].asset.pk for n in spot_rows.tolist() if n >= 0]
+        past, returns = read.closes.past(priced), np.zeros((0, len(underlyings)))
     return MarketRows(
         places={row.asset.code: n for n, row in enumerate(rows)},
         instruments=_instruments(rows, underlyings),
         underlyings=tuple(codes[pk] for pk in underlyings),
         marks=np.array([row.price for row in rows], dtype=np.float64),
-        spot_rows=_spot_rows(rows, underlyings),
+        spot_rows=spot_rows,
         confidences=np.array([_confidence_in(read, row.asset) for row in rows], dtype=np.float64),
         carried=partial(_carried, read, rows, data),
         daily_volumes=np.array([data.volumes.get(pk, 0.0) for pk in underlyings]),
         open_interests=np.array([data.open_interests.get(row.asset.pk, 0.0) for row in rows]),
         returns=returns,
         daily_volatilities=returns.std(axis=0) if len(returns) else np.zeros(len(underlyings)),
+        past=past,
     )
 
 
@@ -287,7 +298,20 @@ def _held_by_models(read: ReadInputs) -> set[int]:
         beneath = {contract.underlying_id for contract in contracts if contract is not None}
         left = beneath - wanted
         wanted |= left
-    return wanted
+    return wanted if read.days == MarginRun.Days.COMMON else wanted | _bearers(read, wanted)
+
+
+def _bearers(read: ReadInputs, wanted: set[int]) -> set[int]:
+    """The first contract on each of them that has no price of its own, whoever holds which."""
+    first: dict[int, Asset] = {}
+    for pk, contract in read.contracts.items():
+        beneath, asset = contract.underlying_id, read.assets[pk]
+        if beneath not in wanted or asset.is_option or _price(read, asset) is None:
+            continue
+        if _price(read, read.assets[beneath]) is None:
+            known = first.get(beneath)
+            first[beneath] = asset if known is None or asset.code < known.code else known
+    return {asset.pk for asset in first.values()}
 
 
 def _row(read: ReadInputs, asset: Asset) -> Row:

@@ -10,6 +10,7 @@ import numpy as np
 from django.db import connection
 
 from margin.engine.given import Float
+from margin.engine.past import Past
 
 # So many days of closes are read for models that look back; five years of trading days.
 CLOSES_DAYS_MAX: Final = 1_300
@@ -29,6 +30,7 @@ class Closes(Sequence[Close]):
     def __init__(self, rows: Iterable[Close] = ()) -> None:
         self._rows = tuple(rows)
         self._returns: dict[tuple[int, ...], Float] = {}
+        self._pasts: dict[tuple[int, ...], Past] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -43,10 +45,18 @@ class Closes(Sequence[Close]):
     def __getitem__(self, place: int | slice) -> Close | tuple[Close, ...]:
         return self._rows[place]
 
+    def past(self, assets: Sequence[int]) -> Past:
+        """Closes of some assets on the days on which any of them has one."""
+        wanted = tuple(assets)
+        if wanted not in self._pasts:
+            self._pasts[wanted] = _past(self._rows, wanted)
+        return self._pasts[wanted]
+
     def returns(self, underlyings: Sequence[int]) -> Float:
         """(T, U) simple returns between following days on which every underlying has a close.
 
-        An underlying without any close of its own does not move.
+        What runs of before looked back on. An underlying without any close of its own does not
+        move.
         """
         wanted = tuple(underlyings)
         if wanted not in self._returns:
@@ -54,6 +64,18 @@ class Closes(Sequence[Close]):
             made.flags.writeable = False
             self._returns[wanted] = made
         return self._returns[wanted]
+
+
+def _past(closes: Iterable[Close], assets: Sequence[int]) -> Past:
+    column = {pk: n for n, pk in enumerate(assets)}
+    known = [each for each in closes if each.asset_id in column]
+    days = sorted({each.day for each in known})
+    row = {day: n for n, day in enumerate(days)}
+    table = np.full((len(days), len(assets)), np.nan)
+    for asset_id, day, price in known:
+        table[row[day], column[asset_id]] = float(price)
+    table.flags.writeable = False
+    return Past(tuple(day.isoformat() for day in days), table)
 
 
 def _returns(closes: Iterable[Close], underlyings: Sequence[int]) -> Float:

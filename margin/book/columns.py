@@ -371,7 +371,7 @@ def without_unpriced(read: ColumnInputs) -> ColumnInputs:
     exceptions = []
     for scope in sorted(missing):
         bucket = buckets[int(read.scopes.buckets[scope])]
-        words = unpriced_words(bucket.account.code, bucket.code, missing[scope], as_of=read.as_of)
+        words = unpriced_words(bucket.account.code, bucket.code, missing[scope], read)
         exceptions.append(Unmargined(bucket.account_id, bucket.code, UNPRICED, words))
     kept = np.ones(len(read.scopes), dtype=bool)
     kept[list(missing)] = False

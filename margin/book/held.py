@@ -1,10 +1,13 @@
 """What a run holds of its scopes: who they are, what they have, and who cannot be computed."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from accounts.models import AgreementVersion
 from margin.engine.house_rules import MODEL as HOUSE_RULES
+
+POLICY_UNREADABLE: Final = "policy_unreadable"
 
 
 class ScopeRow(NamedTuple):
@@ -43,3 +46,18 @@ class Unmargined(NamedTuple):
     bucket: str
     reason: str
     detail: str
+
+
+def unreadable_holders(
+    why: Mapping[int, str], *, positions: Iterable[Holding], scopes: Sequence[ScopeRow]
+) -> dict[int, tuple[str, str]]:
+    """By place of a scope that holds an instrument on margin whose policy cannot be read, why.
+
+    Args:
+        why: by id of the instrument.
+    """
+    return {
+        held.scope: (POLICY_UNREADABLE, why[held.asset_id])
+        for held in positions
+        if held.asset_id in why and held.amount and not scopes[held.scope].is_cash_account
+    }

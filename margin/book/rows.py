@@ -6,7 +6,7 @@ Rows keep the ids by which a result leads back to its prices, parameters, agreem
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from django.db import connection, transaction
 
@@ -15,7 +15,7 @@ from accounts.models import Scope
 from ledger.models import Asset, Horizon
 from margin.book.averages import restated_averages
 from margin.book.closes import Closes, closes_until
-from margin.book.held import Holding, ScopeRow, Unmargined
+from margin.book.held import Holding, ScopeRow, Unmargined, unreadable_holders
 from margin.book.market_data import MarketData, read_market
 from margin.book.options import OptionPrice, option_prices, uncarried
 from margin.eligibility import Eligibility, eligibility_in_force
@@ -24,7 +24,7 @@ from margin.engine.policies import CROWDING
 from margin.known import known_at
 from margin.model_registry import UsedModel, models_decided
 from margin.models import Contract, MarginRun, Mark, ModelDecision, ParameterSet
-from margin.policies import policies_in_force
+from margin.policies import policies_decided
 from margin.terms import TermsInForce, terms_in_force
 
 BASE = "USD"
@@ -57,6 +57,7 @@ class ReadInputs:
         crowding: policies in force, by asset id.
         asked: assets that models are asked about beyond what the scopes here hold.
         options: what options that are held are worth, by asset id.
+        days: which past days models look back on; runs of before had another rule.
     """
 
     horizon_id: int
@@ -79,9 +80,16 @@ class ReadInputs:
     asked: frozenset[int] = frozenset()
     crowding: Mapping[int, tuple[ParameterSet, CrowdingPolicy]] = field(default_factory=dict)
     options: Mapping[int, OptionPrice] = field(default_factory=dict)
+    days: str = MarginRun.Days.OWN
 
 
-def read_inputs(*, horizon_id: int, as_of: datetime, is_restated: bool = False) -> ReadInputs:
+def read_inputs(
+    *,
+    horizon_id: int,
+    as_of: datetime,
+    is_restated: bool = False,
+    days: str = MarginRun.Days.OWN,
+) -> ReadInputs:
     """Read a run's inputs as the horizon knew them; the same horizon reads the same for ever.
 
     Args:
@@ -89,6 +97,7 @@ def read_inputs(*, horizon_id: int, as_of: datetime, is_restated: bool = False) 
         as_of: the instant.
         is_restated: whether the book may have gone on beyond the instant, so that average costs
             are those of what had taken effect by then.
+        days: which past days models look back on.
 
     Reads in a transaction of its own, REPEATABLE READ first, so that all queries see one instant.
     """
@@ -96,13 +105,15 @@ def read_inputs(*, horizon_id: int, as_of: datetime, is_restated: bool = False) 
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        return _read(horizon_id=horizon_id, as_of=as_of, is_restated=is_restated)
+        return _read(horizon_id=horizon_id, as_of=as_of, is_restated=is_restated, days=days)
 
 
 def read_inputs_of(run: MarginRun) -> ReadInputs:
     """What a past run was computed from, read again from its horizon."""
     is_restated = run.restates_id is not None
-    return read_inputs(horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated)
+    return read_inputs(
+        horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated, days=run.days
+    )
 
 
 def read_with_models(run: MarginRun) -> ReadInputs:
@@ -111,7 +122,9 @@ def read_with_models(run: MarginRun) -> ReadInputs:
     Call inside one snapshot, as reports are read.
     """
     is_restated = run.restates_id is not None
-    inputs = _read(horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated)
+    inputs = _read(
+        horizon_id=run.horizon_id, as_of=run.as_of, is_restated=is_restated, days=run.days
+    )
     if inputs.models or inputs.shadows:
         return inputs
     (models, _), (shadows, _) = _models(inputs.business_day, run.horizon_id)
@@ -151,7 +164,7 @@ def _with_models(
     )
 
 
-def _read(*, horizon_id: int, as_of: datetime, is_restated: bool) -> ReadInputs:
+def _read(*, horizon_id: int, as_of: datetime, is_restated: bool, days: str) -> ReadInputs:
     business_day = as_of.astimezone(UTC).date()
     assets = {asset.pk: asset for asset in Asset.objects.all()}
     marks = marks_at(horizon_id, as_of=as_of)
@@ -161,6 +174,7 @@ def _read(*, horizon_id: int, as_of: datetime, is_restated: bool) -> ReadInputs:
     claims, positions, loans = (_restated_holdings if is_restated else _holdings)(
         horizon_id, as_of=as_of, axis=axis
     )
+    crowding, unread = policies_decided(CROWDING, day=business_day, horizon_id=horizon_id)
     inputs = ReadInputs(
         horizon_id=horizon_id,
         as_of=as_of,
@@ -173,13 +187,11 @@ def _read(*, horizon_id: int, as_of: datetime, is_restated: bool) -> ReadInputs:
         marks=marks,
         terms=terms_in_force(business_day, horizon_id=horizon_id),
         exceptions=exceptions,
-        crowding={
-            asset.pk: (found, policy)
-            for asset, found, policy in policies_in_force(
-                CROWDING, day=business_day, horizon_id=horizon_id
-            )
-        },
+        crowding={each.asset.pk: (each.parameter_set, each.policy) for each in crowding},
+        days=days,
     )
+    why = {each.asset.pk: each.why for each in unread}
+    inputs = without_scopes(inputs, unreadable_holders(why, positions=positions, scopes=scopes))
     if shadows or any(row.model_key for row in scopes):
         inputs = _with_models(inputs, models, shadows)
     return _without_unpriced(_with_options(inputs))
@@ -325,9 +337,7 @@ def _without_unpriced(inputs: ReadInputs) -> ReadInputs:
         {
             n: (
                 UNPRICED,
-                unpriced_words(
-                    inputs.scopes[n].account, inputs.scopes[n].bucket, code, as_of=inputs.as_of
-                ),
+                unpriced_words(inputs.scopes[n].account, inputs.scopes[n].bucket, code, inputs),
             )
             for n, code in missing.items()
         },
@@ -341,11 +351,21 @@ def has_terms(terms: TermsInForce, asset: Asset) -> bool:
     )
 
 
-def unpriced_words(account: str, bucket: str, asset: str, *, as_of: datetime) -> str:
+class _Priced(Protocol):
+    """What was read of marks and terms, in rows or columns."""
+
+    @property
+    def as_of(self) -> datetime: ...
+    @property
+    def terms(self) -> TermsInForce: ...
+
+
+def unpriced_words(account: str, bucket: str, asset: str, read: _Priced) -> str:
     """Why a scope cannot be computed that holds what has no price or no terms."""
+    why = read.terms.unreadable.get(asset, "")
     return (
         f"{account} {bucket} holds {asset},"
-        f" which has no mark or no terms as of {as_of:%Y-%m-%d %H:%M:%S} UTC."
+        f" which has no mark or no terms as of {read.as_of:%Y-%m-%d %H:%M:%S} UTC.{why}"
     )
 
 

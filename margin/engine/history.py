@@ -4,12 +4,13 @@ Days are compounded returns: they add up over a horizon, and no factor takes a p
 Axes: T days of history, S scenarios, U underlyings.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from margin.engine.given import Float
 from margin.engine.parameters import check_parameters, parameter
@@ -120,7 +121,7 @@ def volatility_ratios(days: Float, *, decay: float, most: float) -> Float:
         method"; the recursion is that of RiskMetrics (1996).
     """
     variance = np.empty((len(days) + 1, days.shape[1]))
-    variance[0] = (days**2).mean(axis=0)
+    variance[0] = _added(days**2) / len(days)
     for day, squares in enumerate(days**2):
         variance[day + 1] = decay * variance[day] + (1 - decay) * squares
     then, now = np.sqrt(variance[:-1]), np.sqrt(variance[-1])
@@ -147,7 +148,7 @@ def _scenarios(label: str, days: Float, *, newest_day: int, history: History) ->
         return Scenarios(names, np.exp(np.sqrt(float(length)) * days))
     if length > len(days):
         raise RejectedInputError(f"{length} days in a row do not fit into {len(days)}")
-    joined = sliding_window_view(days, length, axis=0).sum(axis=-1)
+    joined = _added([days[first : len(days) - length + 1 + first] for first in range(length)])
     names = tuple(
         f"{label}s {oldest - place} to {oldest - place - length + 1}"
         if length > 1
@@ -155,3 +156,8 @@ def _scenarios(label: str, days: Float, *, newest_day: int, history: History) ->
         for place in range(len(joined))
     )
     return Scenarios(names, np.exp(joined))
+
+
+def _added(rows: Iterable[Float]) -> Float:
+    """The sum of rows one after another: an underlying's does not depend on how many others are."""
+    return reduce(np.add, rows)

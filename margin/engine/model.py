@@ -143,6 +143,16 @@ def of_past_days(parameters: object) -> bool:
     return True
 
 
+def of_each(parameters: object) -> bool:
+    """A model that takes every underlying by itself."""
+    return False
+
+
+def of_all_together(parameters: object) -> bool:
+    """A model that takes underlyings together: their covariance, or a mean of all."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Model(Generic[P]):
     """A margin model.
@@ -160,6 +170,8 @@ class Model(Generic[P]):
         source: where the method was published.
         looks_back: whether a requirement rests on returns of past days; a market without any gives
             the same where it does not.
+        mixes: whether what it makes of one underlying's past depends on which others are in the
+            market.
         option_equity: what of its options a scope's equity counts beside the requirement.
         busy: a set that uses every part of the model, where the standard one does not.
     """
@@ -175,6 +187,7 @@ class Model(Generic[P]):
     breaks: Mapping[Law, Counterexample] = field(default_factory=dict)
     kinds: frozenset[Kind] = frozenset(Kind)
     looks_back: Callable[[P], bool] = of_today
+    mixes: Callable[[P], bool] = of_each
     option_equity: Callable[[P], OptionEquity] = all_options
     whole_contracts: bool = False
     busy: P | None = None

@@ -17,12 +17,16 @@ class MarginRun(models.Model):
 
     Inputs are pinned by reference (`horizon`, the marks of `as_of`, versions named on the
     components) and by `inputs_sha256`, the hash of the arrays as they were read. `layout` says how
-    its parts are kept and how its hashes are made.
+    its parts are kept and how its hashes are made, `days` which past days models looked back on.
     """
 
     class Layout(models.TextChoices):
         ROWS = "rows", "A row for each part"
         COLUMNS = "columns", "Columns for thousands of scopes"
+
+    class Days(models.TextChoices):
+        COMMON = "common", "Days that everything held under models has in common"
+        OWN = "own", "Days that everything a scope holds has in common"
 
     number = models.CharField(max_length=40, unique=True)
     as_of = models.DateTimeField()
@@ -37,6 +41,7 @@ class MarginRun(models.Model):
     horizon = models.ForeignKey(Horizon, models.PROTECT, related_name="+")
     scope_count = models.PositiveIntegerField()
     layout = models.CharField(max_length=10, choices=Layout, db_default="rows")
+    days = models.CharField(max_length=10, choices=Days, db_default="common")
     restates = models.ForeignKey("self", models.PROTECT, null=True, related_name="+")
     finished_at = models.DateTimeField(db_default=ClockTime())
     xid = TransactionIdField(db_default=CurrentTransaction())

@@ -1,16 +1,20 @@
 """What derivatives are written on: what is known, and asking that more be."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django import forms
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
+from accounts.audit import Actor
 from accounts.clock import desk_zone
+from accounts.models import LegalEntity
 from accounts.roles import REQUEST, DeskRequest, may, require
 from accounts.screens.asking import AskForm, Question, amount_field, ask, text_field
 from ledger.models import Asset, AssetKind, Location
@@ -123,30 +127,12 @@ def contract_new(request: DeskRequest, code: str) -> HttpResponse:
 def option_new(request: DeskRequest) -> HttpResponse:
     """Ask that an option be listed."""
     entity = entity_here(request)
-    form = OptionForm(
-        request.POST if request.method == "POST" else None, initial={"multiplier": Decimal(1)}
-    )
-    venues = Location.objects.filter(
-        pool__legal_entity=entity, pool__owner_class__in=POOLS, kind=Location.Kind.VENUE,
-        closed_on__isnull=True,
-    ).order_by("code")  # fmt: skip
-    places = form.fields["locations"]
-    assert isinstance(places, forms.ModelMultipleChoiceField)
-    places.queryset = venues
+    form = option_form(request.POST if request.method == "POST" else None, entity)
 
     def do(typed: Any) -> Any:  # noqa: ANN401
-        expires_at = _at_desk(typed["expires_at"])
-        assert expires_at is not None, "the form asks for it"
-        option = OptionToList(
-            code=typed["code"], underlying=typed["underlying"], strike=typed["strike"],
-            is_call=typed["right"] == "call", expires_at=expires_at,
-            multiplier=typed["multiplier"], style=typed["style"], settlement=typed["settlement"],
-            price_scale=typed["price_scale"],
-        )  # fmt: skip
-        return request_option(
-            option, locations=list(typed["locations"]), legal_entity=entity,
-            reason=typed["reason"], actor=request.actor, request_id=request.request_id,
-        )  # fmt: skip
+        return asked_option(
+            typed, entity=entity, actor=request.actor, request_id=request.request_id
+        )
 
     question = Question(
         action=LIST, title="List an option", back=reverse("margin:contracts"),
@@ -155,6 +141,41 @@ def option_new(request: DeskRequest) -> HttpResponse:
         " out in cash when it is over.",
     )  # fmt: skip
     return ask(request, form, question, entity=entity, do=do)
+
+
+def option_form(sent: QueryDict | None, entity: LegalEntity) -> OptionForm:
+    """The form with the venues that may carry an option at a legal entity."""
+    form = OptionForm(sent, initial={"multiplier": Decimal(1)})
+    places = form.fields["locations"]
+    assert isinstance(places, forms.ModelMultipleChoiceField)
+    places.queryset = Location.objects.filter(
+        pool__legal_entity=entity, pool__owner_class__in=POOLS, kind=Location.Kind.VENUE,
+        closed_on__isnull=True,
+    ).order_by("code")  # fmt: skip
+    return form
+
+
+def asked_option(
+    typed: Mapping[str, Any], *, entity: LegalEntity, actor: Actor, request_id: str
+) -> UUID:
+    """Ask for what the form says.
+
+    Raises:
+        AskRefusedError: the terms are none, or not carried by the book.
+        RefusedError: the maker may not ask, or nobody else could decide.
+    """
+    expires_at = _at_desk(typed["expires_at"])
+    assert expires_at is not None, "the form asks for it"
+    option = OptionToList(
+        code=typed["code"], underlying=typed["underlying"], strike=typed["strike"],
+        is_call=typed["right"] == "call", expires_at=expires_at,
+        multiplier=typed["multiplier"], style=typed["style"], settlement=typed["settlement"],
+        price_scale=typed["price_scale"],
+    )  # fmt: skip
+    return request_option(
+        option, locations=list(typed["locations"]), legal_entity=entity,
+        reason=typed["reason"], actor=actor, request_id=request_id,
+    )  # fmt: skip
 
 
 def _at_desk(typed: datetime | None) -> datetime | None:

@@ -24,7 +24,7 @@ from margin.engine.policies import DYNAMIC, POLICIES
 from margin.model_registry import PARAMETERS, request_parameters
 from margin.models import MarginProposal, ParameterSet
 from margin.parameters import TERMS
-from margin.policies import policies_in_force
+from margin.policies import policies_decided
 from margin.screens.terms import desk_today
 from margin.screens.visible import NO_PAGE, entity_here, of_accounts
 
@@ -91,13 +91,14 @@ class ProposalRow:
 def dynamic_page(request: DeskRequest) -> HttpResponse:
     """Policies with their procyclicality, and the change log of proposals."""
     entity, today = entity_here(request), desk_today()
+    decided = {kind: policies_decided(kind, day=today) for kind in POLICIES}
     rows = [
         PolicyRow(
             asset, parameter_set, POLICIES[kind].title,
             procyclicality(asset, until=today) if kind == DYNAMIC else {},
         )
         for kind in POLICIES
-        for asset, parameter_set, _ in policies_in_force(kind, day=today)
+        for asset, parameter_set, _ in decided[kind][0]
     ]  # fmt: skip
     assets = list(Asset.objects.exclude(kind="money").order_by("code"))
     asked = [f"margin_model:{kind}/{asset.code}" for asset in assets for kind in POLICIES]
@@ -111,6 +112,7 @@ def dynamic_page(request: DeskRequest) -> HttpResponse:
             (asset, [(kind, kind in set_kinds.get(asset.pk, ())) for kind in POLICIES])
             for asset in assets
         ],
+        "unreadable": [each for _, wrong in decided.values() for each in wrong],
         "titles": [policy.title for policy in POLICIES.values()],
         "can_set": may(request, f"{REQUEST}{PARAMETERS}", entity),
         "pending": pending_on(*asked, roles=request.roles),

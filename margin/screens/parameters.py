@@ -17,6 +17,7 @@ from accounts.models import Approval, MarginAccount
 from accounts.roles import REQUEST, DeskRequest, may, require
 from ledger.models import Asset, AssetKind
 from margin.engine.collateral import VolatilityHaircut
+from margin.engine.rejected import RejectedInputError
 from margin.models import Haircut, InstrumentTerms
 from margin.parameters import HAIRCUT, TERMS, rates, schedule_lines
 from margin.preview import Affected, of_request, preview
@@ -100,11 +101,19 @@ def haircut_rows(asset: Asset, in_force: Haircut | None) -> list[VersionRow]:
     return [
         VersionRow(
             each.version, each.effective_from, each.pk == getattr(in_force, "pk", None),
-            list(schedule_lines(schedule_of(each)).items()) or [("Haircut", plain(each.haircut))],
+            _haircut_lines(each),
             approvals.get(each.xid),
         )
         for each in found
     ]  # fmt: skip
+
+
+def _haircut_lines(haircut: Haircut) -> list[tuple[str, str]]:
+    try:
+        tiers = list(schedule_lines(schedule_of(haircut)).items())
+    except RejectedInputError as refused:
+        return [("Can no longer be read", f"{refused}")]
+    return tiers or [("Haircut", plain(haircut.haircut))]
 
 
 def rate_rows(asset: Asset, in_force: InstrumentTerms | None) -> list[VersionRow]:

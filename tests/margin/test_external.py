@@ -30,7 +30,14 @@ from margin.external import (
     receive,
     statement_of,
 )
-from margin.models import ExternalBreak, ExternalComponent, ExternalMargin, MarginResult, MarginRun
+from margin.models import (
+    ExternalBreak,
+    ExternalComponent,
+    ExternalMargin,
+    MarginResult,
+    MarginRun,
+    Task,
+)
 from tests.accounts.people import Desk, found_desk, sign_in
 from tests.accounts.raw import act
 from tests.accounts.raw import refused as raw_refused
@@ -302,3 +309,50 @@ def test_the_command_prints_the_break_and_ends_with_one(desk: Desk, tmp_path: Pa
         call_command("external_margin", str(tmp_path / "none.json"), stdout=StringIO())
     assert refused.value.returncode == 2
     assert MarginRun.objects.count() == 2
+
+
+# ---------------------------------------------------------------- until it agrees
+
+
+def open_tasks() -> list[Task]:
+    return list(Task.objects.filter(kind=Task.Kind.EXTERNAL, closed_at__isnull=True))
+
+
+def test_what_differs_has_an_owner_and_a_clock_until_a_corrected_statement_agrees(
+    desk: Desk,
+) -> None:
+    result = a_result()
+    said = theirs(result)
+    receive(file_of(said), entity=desk.entity, actor=DESK)
+    (task,) = open_tasks()
+    assert task.owner == desk[Role.RISK]
+    assert (task.scope, task.business_day) == (result.scope, DAY)
+    assert task.due_at > task.opened_at
+    assert "gross_delta" in task.detail
+    said["components"][0]["amount"] = "1.00"
+    receive(file_of(said), entity=desk.entity, actor=DESK)
+    assert open_tasks() == [task], "one task, however many statements differ"
+    other = statement_of(result, source="VENUE-Y")
+    receive(file_of(other), entity=desk.entity, actor=DESK)
+    assert open_tasks() == [task], "another source corrects nothing"
+    corrected = statement_of(result, source="VENUE-X")
+    received = receive(file_of(corrected), entity=desk.entity, actor=DESK)
+    assert received.breaks == ()
+    assert open_tasks() == []
+    task.refresh_from_db()
+    assert "corrected statement agrees" in task.close_reason
+
+
+def test_where_both_sides_agree_a_person_says_so_and_nobody_else_closes_it(desk: Desk) -> None:
+    receive(file_of(theirs(a_result())), entity=desk.entity, actor=DESK)
+    (task,) = open_tasks()
+    browser = Browser()
+    sign_in(browser, desk[Role.RISK])
+    address = reverse("margin:task-close", args=[task.pk])
+    assert browser.post(address, {"reason": ""}).status_code == 422
+    assert open_tasks() == [task]
+    said = {"reason": "The venue uses 3 % and says so in its notice"}
+    assert browser.post(address, said).status_code == 302
+    assert open_tasks() == []
+    page = browser.get(reverse("margin:external")).content.decode()
+    assert "VENUE-X" in page

@@ -17,7 +17,7 @@ from django.urls import reverse
 from accounts.models import Agreement, LegalEntity, Role
 from brokerage.inbox.cycle import run_day
 from margin.book import read_inputs
-from margin.book.arrays import market_of
+from margin.book.arrays import market_of, market_rows
 from margin.book.closes import Close, Closes
 from margin.engine.models import MODELS
 from margin.engine.parameters import parameter
@@ -107,7 +107,11 @@ def test_an_asset_that_nobody_under_a_model_holds_takes_no_days_from_anybody(
         for back in range(300)
     ]
     alone = replace(read, closes=Closes([*closes, Close(stranger, DAYS[1], D(7))]))
-    assert market_of(alone).returns.shape == (299, len(known))
+    before = replace(alone, days=MarginRun.Days.COMMON)
+    assert market_of(before).returns.shape == (299, len(known))
+    past = market_rows(alone).past
+    assert past is not None
+    assert past.closes.shape == (300, len(known))
 
 
 def test_the_list_of_overridden_results_is_whole_and_its_queries_do_not_grow(

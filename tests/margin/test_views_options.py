@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils.html import escape
 
 from accounts.audit import Actor
 from accounts.models import Approval, Role
@@ -15,7 +17,7 @@ from ledger.models import Asset
 from margin.market.rows import load_market
 from margin.option_listing import LIST
 from tests.accounts.people import sign_in
-from tests.ledger.agreeing import agreed
+from tests.ledger.agreeing import agreed, standing
 from tests.margin.optioned import (
     SECOND_DAY,
     VENUE,
@@ -73,6 +75,34 @@ def test_who_may_not_list_sees_no_way_to(firm: OptionFirm) -> None:
     )
     assert reader.post(reverse("margin:option-new"), TYPED).status_code in (403, 404)
     assert not Approval.objects.filter(action=LIST, used_xid__isnull=True).exists()
+
+
+def test_a_program_lists_an_option_by_the_same_function(firm: OptionFirm, browser: Browser) -> None:
+    address = "/api/options/"
+    known = {each["code"]: each for each in browser.get(address).json()}
+    assert known[CALL]["right"] == "call"
+    assert known[CALL]["strike"] == "550"
+    before = standing()
+    for wrong, field in (
+        ({"code": CALL}, "code"), ({"style": "american"}, "style"), ({"strike": "0"}, "strike"),
+        ({"settlement": "physical"}, "settlement"), ({"locations": []}, "locations"),
+    ):  # fmt: skip
+        refused = browser.post(address, TYPED | wrong, content_type="application/json")
+        assert (refused.status_code, list(refused.json())) == (422, [field])
+        on_screen = browser.post(reverse("margin:option-new"), TYPED | wrong)
+        said = refused.json()[field][0]["message"]
+        assert escape(said) in on_screen.content.decode()
+    stranger = Browser()
+    sign_in(stranger, firm.desk[Role.TREASURY])
+    assert stranger.post(address, TYPED, content_type="application/json").status_code == 403
+    assert standing() == before
+    asked = browser.post(address, TYPED, content_type="application/json")
+    assert asked.status_code == 201
+    assert not Asset.objects.filter(code="LUMQ-NEW").exists()
+    agreed(UUID(asked.json()["approval"]), firm.desk[Role.COMPLIANCE])
+    assert Asset.objects.get(code="LUMQ-NEW").contract.strike == 480
+    listed = {each["code"] for each in browser.get(address).json()}
+    assert listed == known.keys() | {"LUMQ-NEW"}
 
 
 def test_an_account_shows_its_options_and_why_they_count(

@@ -31,6 +31,7 @@ from margin.engine.model import (
     Prepared,
     Requirement,
     in_order,
+    of_all_together,
     of_past_days,
 )
 from margin.engine.parameters import check_parameters, parameter
@@ -297,6 +298,7 @@ MODEL: Final = Model(
         funding_days=5.0,
     ),
     looks_back=of_past_days,
+    mixes=of_all_together,
     prepare=PreparedFactors,
     laws=frozenset({Law.SCALE, Law.SUBADDITIVE, Law.MONOTONE}),
     source="Linear factor models of risk: Rosenberg (1974); attribution by Euler's theorem as in"

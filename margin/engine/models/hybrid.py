@@ -325,6 +325,12 @@ def _looks_back(parameters: HybridParameters) -> bool:
     return any(COMBINABLE[each.model].looks_back(each.parameters) for each in combined)
 
 
+def _mixes(parameters: HybridParameters) -> bool:
+    """Whether one of its models does."""
+    combined = (*parameters.children, *parameters.add_ons)
+    return any(COMBINABLE[each.model].mixes(each.parameters) for each in combined)
+
+
 def _option_equity(parameters: HybridParameters) -> OptionEquity:
     """What all its models say alike; equity is one number.
 
@@ -375,6 +381,7 @@ MODEL: Final = Model(
     ),
     prepare=PreparedHybrid,
     looks_back=_looks_back,
+    mixes=_mixes,
     laws=frozenset({Law.MONOTONE}),
     breaks={
         Law.SCALE: Counterexample(

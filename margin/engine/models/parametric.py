@@ -36,6 +36,7 @@ from margin.engine.model import (
     Requirement,
     first_greatest,
     in_order,
+    of_all_together,
     of_past_days,
 )
 from margin.engine.parameters import check_parameters, parameter
@@ -224,6 +225,7 @@ MODEL: Final = Model(
         gamma=GammaAdjustment.SHORT_GAMMA,
     ),
     looks_back=of_past_days,
+    mixes=of_all_together,
     prepare=PreparedParametric,
     laws=frozenset({Law.SCALE, Law.SUBADDITIVE, Law.MONOTONE}),
     source="Variance-covariance method: RiskMetrics Technical Document (1996); tails as McNeil,"
