@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from django.contrib.auth.decorators import login_not_required
 from django.db.models import Count, Max
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from accounts.emergencies import open_tasks
 from margin.coverage import coverage
 from margin.market.feeds import BUCKETS, Latency, feeds_of, latencies
 from margin.models import Mark, Task
@@ -47,11 +49,17 @@ def lines() -> Iterator[str]:
         [({"state": state}, found.get(state, 0)) for state in Mark.State.values],
     )
     waiting = Task.objects.filter(closed_at=None).values_list("kind").annotate(n=Count("pk"))
-    tasks = dict(waiting.order_by("kind"))
+    emergencies = open_tasks()
+    tasks = dict(waiting.order_by("kind")) | {"emergency": emergencies.count()}
     yield from _gauge(
         "brokerage_open_tasks",
         "Tasks that wait for a person.",
-        [({"kind": kind}, tasks.get(kind, 0)) for kind in Task.Kind.values],
+        [({"kind": kind}, tasks.get(kind, 0)) for kind in [*Task.Kind.values, "emergency"]],
+    )
+    yield from _gauge(
+        "brokerage_emergencies_overdue",
+        "Emergencies that nobody else has looked at in time.",
+        [({}, emergencies.filter(due_at__lt=timezone.now()).count())],
     )
     watched = coverage()
     if watched.last is not None:
