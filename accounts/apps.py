@@ -21,6 +21,7 @@ class AccountsConfig(AppConfig):
         "accounts_instructionrule",
         "accounts_limituse",
         "accounts_paymentinstruction",
+        "accounts_signinbinding",
         "accounts_signinrule",
         "accounts_sealblock",
         "accounts_sealepoch",
@@ -35,6 +36,7 @@ class AccountsConfig(AppConfig):
         "accounts_approvalaction",
         "accounts_bucket",
         "accounts_client",
+        "accounts_emergencytask",
         "accounts_groupmember",
         "accounts_legalentity",
         "accounts_marginaccount",
@@ -51,6 +53,7 @@ class AccountsConfig(AppConfig):
     transient_tables = (
         "accounts_operatorsession",
         "accounts_signinfailure",
+        "accounts_spentticket",
         "auth_group",
         "auth_group_permissions",
         "auth_permission",
@@ -63,6 +66,7 @@ class AccountsConfig(AppConfig):
         """Say how requests of this app are shown and applied."""
         from accounts import (
             agreements,
+            bindings,
             duties,
             limits,
             payees,
@@ -72,6 +76,7 @@ class AccountsConfig(AppConfig):
         )
 
         agreements.register()
+        bindings.register()
         duties.register()
         limits.register()
         payees.register()

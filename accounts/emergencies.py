@@ -1,7 +1,8 @@
 """Breaking the glass: a role that somebody takes alone, for minutes, and that everybody sees.
 
 What needs two people needs two people all the same. It ends by the clock, stands in the trail, and
-is on every page of the firm until somebody else has looked at it.
+is on the first pages of the firm until somebody else has looked at it; whose task that is stands
+there from the first moment, with a clock.
 """
 
 from functools import partial
@@ -15,6 +16,7 @@ from accounts.factors import called
 from accounts.models import (
     EmergencyReview,
     EmergencyRule,
+    EmergencyTask,
     LegalEntity,
     Operator,
     Role,
@@ -99,7 +101,27 @@ def alarms(legal_entity: LegalEntity) -> "QuerySet[RoleGrant]":
     found = RoleGrant.objects.filter(
         legal_entity=legal_entity, expires_at__isnull=False, review__isnull=True
     )
-    return found.select_related("operator").order_by("-pk")
+    return found.select_related("operator", "task__owner").order_by("-pk")
+
+
+def own_task(grant: RoleGrant, *, actor: Actor, request_id: str = "") -> None:
+    """Become the one whose task it is to look at it.
+
+    Raises:
+        RefusedError: one is the person, or neither compliance nor a senior principal there
+            (`emergency_task_is_anothers`), or it was looked at.
+    """
+    said = f"Took over to look at the emergency of {grant.operator.full_name}"
+    with acting(actor, reason=said, request_id=request_id):
+        called("SELECT accounts.take_emergency_task(%s)", grant.pk)
+
+
+def open_tasks(legal_entity: LegalEntity | None = None) -> "QuerySet[EmergencyTask]":
+    """Tasks to look at emergencies, first due first; of all legal entities if none is named."""
+    found = EmergencyTask.objects.filter(closed_at__isnull=True)
+    if legal_entity is not None:
+        found = found.filter(grant__legal_entity=legal_entity)
+    return found.select_related("grant__operator", "owner").order_by("due_at", "pk")
 
 
 def reviewed(legal_entity: LegalEntity) -> "QuerySet[RoleGrant]":

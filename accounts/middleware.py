@@ -13,6 +13,7 @@ from accounts import operators
 from accounts.audit import Actor
 from accounts.clock import read_in
 from accounts.models import LegalEntity, Operator, RoleGrant
+from accounts.operators import IDENTITY_TWICE
 from accounts.roles import DeskRequest, Held, Roles
 
 SEEN_AT_MOST_EVERY = timedelta(minutes=1)
@@ -58,7 +59,9 @@ class LiveSession:
         request.session_id, request.proved_at = session.pk, session.proved_at
         request.proof_minutes = getattr(session, "proof_minutes")  # noqa: B009 - annotated
         is_forced, is_enrolled = getattr(session, "is_forced"), getattr(session, "is_enrolled")  # noqa: B009
-        request.lacks_factor = is_forced and not is_enrolled
+        # The provider's second factor counts for the session in which it was shown.
+        is_shown = IDENTITY_TWICE in session.factors
+        request.lacks_factor = is_forced and not is_enrolled and not is_shown
         channel = "api" if request.path.startswith("/api/") else "screen"
         request.actor = Actor.person(key, channel=channel)
         place(request)

@@ -27,6 +27,8 @@ LOCKED_FOR = timedelta(minutes=15)
 # How long somebody whose password was right has to show a second factor.
 HALF_WAY_FOR = timedelta(minutes=5)
 HALF_WAY = "half_way"
+# What a session says of a first step: a password, or the word of the identity provider.
+PASSWORD, IDENTITY, IDENTITY_TWICE = "password", "oidc", "oidc,mfa"
 USERNAME_LENGTH_MAX = 60
 PASSWORD_LENGTH_MAX = 1024
 BACKEND = "accounts.operators.SessionBackend"
@@ -111,16 +113,51 @@ def sign_in(
     raise AssertionError("a refusal raises")
 
 
+def sign_in_by_identity(
+    request: HttpRequest, operator: Operator, *, proved: str, now: datetime
+) -> Operator:
+    """Let somebody in whom the identity provider has named, unless their name is locked.
+
+    Args:
+        proved: `IDENTITY`, or `IDENTITY_TWICE` where the provider's second factor counts here.
+
+    Raises:
+        SignInRefusedError: the name or the address is locked.
+        SecondFactorAskedError: they have a second factor here; `finish_sign_in` comes next.
+    """
+    address = address_of(request)
+    refuse_locked_address(address, now=now)
+    refuse_locked_name(operator.username, now=now)
+    if proved == IDENTITY and factors.factors_of(operator).exists():
+        stay_half_way(request, operator, now=now, proved=proved)
+        raise SecondFactorAskedError
+    open_session(request, operator, address=address, proved=proved)
+    return operator
+
+
+def count_stranger(request: HttpRequest, *, now: datetime) -> None:
+    """Count a wrong try that was under no name.
+
+    Raises:
+        SignInRefusedError: the address is locked; the try is then not counted.
+    """
+    address = address_of(request)
+    refuse_locked_address(address, now=now)
+    SignInFailure.objects.create(username="", failed_at=now, address=address)
+
+
 def address_of(request: HttpRequest) -> str:
     """Where a request comes from, as the server sees it."""
     return str(request.META.get("REMOTE_ADDR", ""))[:60]
 
 
-def stay_half_way(request: HttpRequest, operator: Operator, *, now: datetime) -> None:
-    """Remember whose password was right, under a key nobody has seen."""
+def stay_half_way(
+    request: HttpRequest, operator: Operator, *, now: datetime, proved: str = PASSWORD
+) -> None:
+    """Remember whose first step was right, under a key nobody has seen."""
     end_session(request.session.session_key)
     request.session.flush()
-    request.session[HALF_WAY] = [operator.pk, now.timestamp()]
+    request.session[HALF_WAY] = [operator.pk, now.timestamp(), proved]
     request.session.cycle_key()
 
 
@@ -160,7 +197,8 @@ def finish_sign_in(
     except factors.WrongCodeError:
         refuse(operator, tries, what=what)
         raise AssertionError("a refusal raises") from None
-    open_session(request, operator, address=address, proved=f"password,{proved}")
+    first = [*request.session[HALF_WAY], PASSWORD][2]
+    open_session(request, operator, address=address, proved=f"{first},{proved}")
     SignInFailure.objects.filter(username=operator.username).delete()
     return operator
 
@@ -200,6 +238,13 @@ def refuse_locked_address(address: str, *, now: datetime) -> None:
             "address_is_not_locked",
             "Too many wrong tries came from this address. Try again in 15 minutes.",
         )
+
+
+def refuse_locked_name(username: str, *, now: datetime) -> None:
+    """Refuse a name that is locked, without counting a try."""
+    tries = tries_under(username)
+    if tries.newest_at is not None and tries.newest_at > now - LOCKED_FOR:
+        refuse_locked(tries, now=now)
 
 
 def refuse_locked(tries: Tries, *, now: datetime) -> None:

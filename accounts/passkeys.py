@@ -5,6 +5,7 @@ The challenge stands in the session and is good once. Host and origins come from
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils import timezone
 from webauthn import (
     generate_authentication_options,
     generate_registration_options,
@@ -19,6 +20,7 @@ from webauthn.helpers.structs import PublicKeyCredentialDescriptor
 from accounts.audit import Actor, acting
 from accounts.factors import LABEL_LENGTH_MAX, WrongCodeError, called, factors_of, spend
 from accounts.models import Operator, SecondFactor
+from accounts.tickets import spend_ticket
 
 CHALLENGE = "passkey_challenge"
 LABEL = "passkey_label"
@@ -37,8 +39,13 @@ def known_keys(operator: Operator) -> list[PublicKeyCredentialDescriptor]:
 
 
 def taken_challenge(request: HttpRequest) -> bytes:
-    """The challenge of this session, which is gone with it; b"" where there is none."""
-    return bytes.fromhex(request.session.pop(CHALLENGE, ""))
+    """The challenge of this session, which is gone with it; b"" where there is none.
+
+    Of two requests of one session at once, one gets it.
+    """
+    said: str = request.session.pop(CHALLENGE, "")
+    is_first = bool(said) and spend_ticket(f"challenge {said}", now=timezone.now())
+    return bytes.fromhex(said) if is_first else b""
 
 
 def begin_adding(request: HttpRequest, operator: Operator, *, label: str) -> str:
@@ -98,13 +105,15 @@ def show(operator: Operator, said: str, *, challenge: bytes) -> str:
     Raises:
         WrongCodeError: it is of somebody else, of another host or challenge, or counts backwards.
     """
+    if not challenge:
+        raise WrongCodeError
     try:
         credential = parse_authentication_credential_json(said)
         key = factors_of(operator).get(
             kind=SecondFactor.Kind.PASSKEY, credential_id=credential.raw_id
         )
         shown = verify_authentication_response(
-            credential=credential, expected_challenge=challenge or b"none",
+            credential=credential, expected_challenge=challenge,
             expected_rp_id=settings.PASSKEY_HOST, expected_origin=settings.PASSKEY_ORIGINS,
             credential_public_key=bytes(key.public_key or b""),
             credential_current_sign_count=key.step,

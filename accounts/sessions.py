@@ -8,9 +8,12 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import factors, operators
-from accounts.audit import Actor, acting
+from accounts.audit import Actor, RefusedError, acting
+from accounts.bindings import bound_to, operator_of
 from accounts.factors import called
 from accounts.models import Operator, OperatorSession, SignInFailure
+from accounts.provider.configured import provider
+from accounts.provider.tokens import Identity
 from accounts.roles import DeskRequest
 
 PROOF_IS_RECENT = "proof_is_recent"
@@ -75,6 +78,36 @@ def prove(request: DeskRequest, *, said: str, now: datetime | None = None) -> No
     renew(request, proved=proved)
 
 
+def may_prove_at_provider(operator: Operator) -> bool:
+    """Whether the identity provider's word is a proof: the identity is theirs, and what they would
+    have to show here, a code of a generator, is asked for there."""
+    there = provider()
+    if there is None or not any(each.issuer == there.issuer for each in bound_to(operator)):
+        return False
+    return proof_wanted(operator) != "code" or bool(there.amr or there.acr)
+
+
+def prove_by_identity(request: DeskRequest, identity: Identity, *, now: datetime) -> None:
+    """Take the identity provider's word, given a moment ago, as a new proof.
+
+    Raises:
+        SignInRefusedError: it is of somebody else (`identity_is_bound`), holds less than would be
+            asked for here (`session_has_its_second_factor`), or the name is locked.
+    """
+    operator = request.operator
+    operators.refuse_locked_name(operator.username, now=now)
+    if operator_of(identity.issuer, identity.subject) != operator:
+        operators.count_stranger(request, now=now)
+        raise operators.SignInRefusedError("identity_is_bound", "This is the identity of another.")
+    if proof_wanted(operator) == "code" and not identity.has_second_factor:
+        raise operators.SignInRefusedError(
+            "session_has_its_second_factor",
+            "Your proof here is a code of your generator; your identity alone is less.",
+        )
+    twice = identity.has_second_factor
+    renew(request, proved=operators.IDENTITY_TWICE if twice else operators.IDENTITY)
+
+
 def proof_of(operator: Operator, said: str, *, now: datetime) -> str | None:
     """What was proved by a text: `totp`, `recovery`, `password`; None: nothing."""
     if proof_wanted(operator) == "code":
@@ -94,9 +127,15 @@ def renew(request: DeskRequest, *, proved: str) -> None:
     request.session.cycle_key()
     new = request.session.session_key
     assert new is not None
-    together = ",".join([*known, *([] if proved in known else [proved])])
+    together = ",".join(dict.fromkeys([*known, *proved.split(",")]))
     reason = f"{request.operator.full_name} proved again who they are"
-    with acting(Actor.sign_in(), reason=reason, request_id=request.request_id):
-        called("SELECT accounts.renew_session(%s, %s, %s)", old, new, together)
+    try:
+        with acting(Actor.sign_in(), reason=reason, request_id=request.request_id):
+            called("SELECT accounts.renew_session(%s, %s, %s)", old, new, together)
+    except RefusedError as refused:
+        operators.sign_out(request)
+        raise operators.SignInRefusedError(
+            refused.rule, "Sign in again, with your second factor."
+        ) from refused
     request.actor = Actor.person(new, channel=request.actor.channel)
     request.proved_at = timezone.now()

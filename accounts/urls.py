@@ -2,13 +2,28 @@
 
 from django.urls import URLPattern, path, re_path
 
-from accounts.screens import door, duties, inbox, limits, me, people, record, retention, views
+from accounts.screens import (
+    door,
+    duties,
+    identities,
+    inbox,
+    limits,
+    me,
+    people,
+    provider,
+    record,
+    retention,
+    views,
+)
 
 app_name = "accounts"
 
 urlpatterns: list[URLPattern] = [
     path("sign-in/", door.sign_in, name="sign-in"),
     path("sign-in/second/", door.second, name="sign-in-second"),
+    path("sign-in/provider/", provider.begin, name="sign-in-provider"),
+    path("sign-in/provider/return/", provider.come_back, name="sign-in-provider-return"),
+    path("sign-in/provider/prove/", provider.prove, name="sign-in-provider-prove"),
     path("sign-in/kept/", door.kept_input, name="kept"),
     path("me/", me.me, name="me"),
     path("me/factors/begin/", me.factor_begin, name="factor-begin"),
@@ -41,9 +56,11 @@ urlpatterns: list[URLPattern] = [
     path("people/conflicts/", duties.conflict_new, name="conflict-new"),
     path("people/of/<str:username>/sessions/", duties.person_sessions, name="person-sessions"),
     path("people/of/<str:username>/factors/", duties.factors_reset, name="factors-reset"),
+    path("people/of/<str:username>/identities/", identities.identity_new, name="identity-new"),
     path("emergency/", duties.emergency_page, name="emergency"),
     path("emergency/take/", duties.emergency_take, name="emergency-take"),
     path("emergency/<int:grant_id>/end/", duties.emergency_end, name="emergency-end"),
+    path("emergency/<int:grant_id>/own/", duties.emergency_own, name="emergency-own"),
     path("emergency/<int:grant_id>/review/", duties.emergency_review, name="emergency-review"),
     path("people/grant/", people.request_grant, name="people-grant"),
     path("people/revoke/<int:grant_id>/", people.request_revocation, name="people-revoke"),

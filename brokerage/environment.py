@@ -5,6 +5,7 @@ import os
 import secrets
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
@@ -105,3 +106,23 @@ def kept_secret(path: Path) -> str:
         raise ImproperlyConfigured(
             f"{path} belongs to another user; set BROKERAGE_VAR to a directory of your own"
         ) from None
+
+
+def env_together(*names: str) -> list[str | None]:
+    """Read settings of which all or none are there."""
+    found = [env_optional(name) for name in names]
+    missing = [name for name, value in zip(names, found, strict=True) if value is None]
+    if missing and len(missing) < len(names):
+        raise ImproperlyConfigured(f"{', '.join(missing)} must be set with the others of its kind")
+    return found
+
+
+def checked_address(name: str, value: str) -> str:
+    """An absolute address without anything hidden in it; plain http on this machine alone."""
+    parts = urlsplit(value)
+    is_here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    is_plain = parts.username is None and not parts.query and not parts.fragment
+    fits = parts.scheme == "https" or (parts.scheme == "http" and is_here)
+    if not (fits and is_plain and parts.hostname):
+        raise ImproperlyConfigured(f"{name}={value!r}, expected https://host/path")
+    return value

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from accounts.emergencies import open_tasks
 from accounts.seals.state import seal_state
 from brokerage.alerts import Sample, firing
 from brokerage.database import slow
@@ -63,11 +64,17 @@ def gauges() -> Iterator[Gauge]:
     yield from _of_the_market()
     yield from _of_work()
     waiting = Task.objects.filter(closed_at=None).values_list("kind").annotate(n=Count("pk"))
-    tasks = dict(waiting.order_by("kind"))
+    emergencies = open_tasks()
+    tasks = dict(waiting.order_by("kind")) | {"emergency": emergencies.count()}
     yield Gauge(
         "brokerage_open_tasks",
         "Tasks that wait for a person.",
-        [({"kind": kind}, tasks.get(kind, 0)) for kind in Task.Kind.values],
+        [({"kind": kind}, tasks.get(kind, 0)) for kind in [*Task.Kind.values, "emergency"]],
+    )
+    yield Gauge(
+        "brokerage_emergencies_overdue",
+        "Emergencies that nobody else has looked at in time.",
+        [({}, emergencies.filter(due_at__lt=timezone.now()).count())],
     )
     watched = coverage()
     if watched.last is not None:

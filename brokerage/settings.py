@@ -7,6 +7,7 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from brokerage.environment import (
+    checked_address,
     env_bool,
     env_choice,
     env_decimal,
@@ -15,6 +16,7 @@ from brokerage.environment import (
     env_networks,
     env_optional,
     env_text,
+    env_together,
     env_zone,
     kept_secret,
 )
@@ -234,6 +236,25 @@ PORT = env_int("PORT", 8000, least=1, most=65_535)
 PASSKEY_HOST = env_text("PASSKEY_HOST", "localhost")
 _at_host = f"https://{PASSKEY_HOST}" if HTTPS else f"http://{PASSKEY_HOST}:{PORT}"
 PASSKEY_ORIGINS = env_list("PASSKEY_ORIGINS", (_at_host,))
+
+# The firm's identity provider (OpenID Connect); off unless issuer, client and secret are all set.
+OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET = env_together(
+    "OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"
+)
+if OIDC_ISSUER is not None:
+    checked_address("OIDC_ISSUER", OIDC_ISSUER)
+OIDC_NAME = env_text("OIDC_NAME", "the firm's sign-in")
+# Where it sends people back to; from here alone, never from the Host of a request.
+OIDC_RETURN_ADDRESS = checked_address(
+    "OIDC_RETURN_ADDRESS",
+    env_text("OIDC_RETURN_ADDRESS", f"{PASSKEY_ORIGINS[0]}/sign-in/provider/return/"),
+)
+# Hosts besides the issuer's at which it may have its endpoints.
+OIDC_HOSTS = [host.lower() for host in env_list("OIDC_HOSTS", ())]
+# Words of its tokens that count as a second factor here; none do unless they are named.
+OIDC_SECOND_FACTOR_AMR = env_list("OIDC_SECOND_FACTOR_AMR", ())
+OIDC_SECOND_FACTOR_ACR = env_list("OIDC_SECOND_FACTOR_ACR", ())
+OIDC_SECONDS_MAX = env_int("OIDC_SECONDS_MAX", 5, least=1, most=60)
 WEB_WORKERS = env_int("WEB_WORKERS", 2, least=1, most=64)
 
 MEGABYTE = 1024 * 1024

@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts import kept, sessions
 from accounts.middleware import ENDED
 from accounts.operators import SignInRefusedError
+from accounts.provider.configured import provider
 from accounts.roles import DeskRequest
 from accounts.screens.door import SignInForm, door
 
@@ -34,6 +35,9 @@ WORKS = "none, because it starts or stops work that computes from what is in the
 DECLARED: Mapping[str, str] = {
     "accounts:sign-in": OWN_SIGN_IN,
     "accounts:sign-in-second": OWN_SIGN_IN,
+    "accounts:sign-in-provider-prove": OWN_SIGN_IN,
+    "accounts:identity-new": STEP_UP,
+    "accounts:emergency-own": RECORDS,
     "accounts:sign-out": OWN_SIGN_IN,
     "accounts:kept": OWN_SIGN_IN,
     "accounts:theme": "none, because it is how the desk looks to oneself",
@@ -196,7 +200,8 @@ DECLARED: Mapping[str, str] = {
 WITHOUT_FACTOR = frozenset({
     "accounts:me", "accounts:factor-begin", "accounts:factor-confirm", "accounts:recovery-new",
     "accounts:me-sessions-end", "accounts:sign-out", "accounts:sign-in", "accounts:theme",
-    "accounts:clock",
+    "accounts:clock", "accounts:sign-in-provider", "accounts:sign-in-provider-return",
+    "accounts:sign-in-provider-prove",
     "accounts:kept", "accounts:passkey-begin", "accounts:passkey-add", "proof-list", "health",
 })  # fmt: skip
 
@@ -297,6 +302,9 @@ def proof_page(request: DeskRequest, *, wanted: str, problem: str) -> HttpRespon
         "fields": kept.fields_of(request.POST),
         "has_file": bool(request.FILES),
         "minutes": request.proof_minutes,
+        "provider": provider() if sessions.may_prove_at_provider(request.operator) else None,
+        "has_password": request.operator.has_usable_password(),
+        "kept": "" if request.FILES else kept.as_text(kept.kept_from(request)),
     }
     return render(request, "accounts/prove.html", context, status=HTTPStatus.FORBIDDEN)
 

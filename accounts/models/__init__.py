@@ -33,9 +33,12 @@ from accounts.models.sign_in import (
     DutyConflict,
     EmergencyReview,
     EmergencyRule,
+    EmergencyTask,
     RecoveryCode,
     SecondFactor,
+    SignInBinding,
     SignInRule,
+    SpentTicket,
 )
 from accounts.models.trail import (
     Act,
@@ -64,6 +67,7 @@ __all__ = [
     "DutyConflict",
     "EmergencyReview",
     "EmergencyRule",
+    "EmergencyTask",
     "Erasure",
     "GroupMember",
     "InstructionRule",
@@ -89,6 +93,8 @@ __all__ = [
     "SealEpoch",
     "SealLeaf",
     "SecondFactor",
+    "SignInBinding",
     "SignInFailure",
     "SignInRule",
+    "SpentTicket",
 ]

@@ -136,3 +136,51 @@ class EmergencyReview(models.Model):
     operator = models.ForeignKey(Operator, models.PROTECT, related_name="+")
     words = models.CharField(max_length=2000)
     xid = TransactionIdField(db_default=CurrentTransaction())
+
+
+class EmergencyTask(models.Model):
+    """That somebody must look at an emergency: whose task it is, until when, and when it ended.
+
+    The database opens it with the emergency and closes it with the review.
+
+    Attributes:
+        owner: compliance or a senior principal, never the person who took the role; None where
+            the firm has nobody else.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    grant = models.OneToOneField(RoleGrant, models.PROTECT, related_name="task")
+    owner = models.ForeignKey(Operator, models.PROTECT, null=True, related_name="+")
+    opened_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+
+
+class SignInBinding(models.Model):
+    """Whom somebody known to an identity provider is here; the newest row of a pair holds.
+
+    Attributes:
+        issuer, subject: as the provider's tokens name itself and the person.
+        is_bound: false where the pair opens nothing any more.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    operator = models.ForeignKey(Operator, models.PROTECT, related_name="bindings")
+    issuer = models.CharField(max_length=200)
+    subject = models.CharField(max_length=255)
+    is_bound = models.BooleanField()
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="identity_has_issuer_and_subject", condition=~Q(issuer="") & ~Q(subject="")
+            )
+        ]
+
+
+class SpentTicket(models.Model):
+    """A challenge or a state that was answered: its sha256, so that no second answer counts."""
+
+    digest = models.BinaryField(primary_key=True)
+    spent_at = models.DateTimeField()

@@ -1,5 +1,7 @@
 """Coming in, going out, and how the desk looks to one person."""
 
+from urllib.parse import urlencode
+
 from django import forms
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,7 +18,9 @@ from accounts.audit import acting
 from accounts.clock import ZONES, city
 from accounts.kept import Kept
 from accounts.middleware import ENDED, LEGAL_ENTITY
-from accounts.models import Operator
+from accounts.models import Operator, OperatorSession
+from accounts.provider.configured import provider
+from accounts.provider.discovery import known_metadata
 from accounts.roles import DeskRequest, roles_of
 
 ENDED_TEXT = "Your session has ended. Sign in to go on."
@@ -26,6 +30,8 @@ KEPT_TEXT = (
 )
 THEMES = dict(Operator._meta.get_field("theme").choices or [])
 BACK = "way_back"
+# Somebody has gone out here who is still known to the identity provider.
+LEFT = "left_provider"
 
 
 class SignInForm(forms.Form):
@@ -88,8 +94,21 @@ def door(
         "kept": kept.as_text(typed),
         "address": reverse("accounts:sign-in"),
         "is_new": is_new(),
+        "provider": provider(),
+        "to_provider": f"{reverse('accounts:sign-in-provider')}?{urlencode({'next': back})}",
+        "end_at_provider": end_at_provider() if LEFT in request.session else "",
     }
     return render(request, "accounts/sign_in.html", context, status=status)
+
+
+def end_at_provider() -> str:
+    """Where one signs out at the identity provider too; "" where it has no such page."""
+    there = provider()
+    known = None if there is None else known_metadata(there)
+    if there is None or known is None or not known.end_session:
+        return ""
+    joined = "&" if "?" in known.end_session else "?"
+    return f"{known.end_session}{joined}{urlencode({'client_id': there.client_id})}"
 
 
 @login_not_required
@@ -171,17 +190,19 @@ def first_page(operator: Operator) -> str:
 def way_back(request: HttpRequest) -> str:
     """The page that was asked for; never one of another site."""
     asked = request.POST.get("next") or request.GET.get("next") or ""
-    is_ours = url_has_allowed_host_and_scheme(
-        asked, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
+    # No host is ours here, not even the one that the request names itself.
+    is_ours = url_has_allowed_host_and_scheme(asked, allowed_hosts=None)
     is_plain = asked.startswith("/") and asked.isprintable()
     return asked if is_ours and is_plain else "/"
 
 
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
-    """End the session, here and wherever it was used."""
+    """End the session, here and wherever it was used; the provider's own goes on."""
+    known = OperatorSession.objects.filter(pk=getattr(request, "session_id", None)).first()
     operators.sign_out(request)
+    if known is not None and operators.IDENTITY in known.factors.split(","):
+        request.session[LEFT] = True
     return redirect("accounts:sign-in")
 
 

@@ -11,10 +11,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import duties, emergencies, sessions, sign_in_rules
+from accounts import bindings, duties, emergencies, sessions, sign_in_rules
 from accounts.audit import RefusedError
 from accounts.exports import to_csv, to_json
 from accounts.models import LegalEntity, Operator, Role, RoleGrant
+from accounts.provider.configured import provider
 from accounts.roles import DeskRequest, require
 from accounts.screens.asking import AskForm, Question, ask
 from accounts.screens.me import SessionForm
@@ -189,6 +190,8 @@ def person_sessions(request: DeskRequest, username: str) -> HttpResponse:
         "operator": operator,
         "sessions": sessions.live_sessions(operator, now=timezone.now()),
         "session_id": request.session_id,
+        "identities": bindings.bound_to(operator),
+        "provider": provider(),
     }
     return render(request, "accounts/person_sessions.html", context)
 
@@ -254,6 +257,22 @@ def emergency_end(request: DeskRequest, grant_id: int) -> HttpResponse:
         messages.error(request, f"Not ended: {refused.detail}.")
         return render_emergencies(request, EmergencyForm(), status=409)
     messages.success(request, "Ended. Somebody else still has to look at it.")
+    return redirect("accounts:emergency")
+
+
+@require_POST
+@require("approval.read")
+def emergency_own(request: DeskRequest, grant_id: int) -> HttpResponse:
+    """Become the one whose task it is to look at it."""
+    grant = emergency_or_404(request, grant_id)
+    if not emergencies.may_review(grant, request.operator, request.roles):
+        raise PermissionDenied("Compliance or a senior principal, who is not the person, can.")
+    try:
+        emergencies.own_task(grant, actor=request.actor, request_id=request.request_id)
+    except RefusedError as refused:
+        messages.error(request, f"Not taken over: {refused.detail}.")
+        return render_emergencies(request, EmergencyForm(), status=409)
+    messages.success(request, "It is your task now.")
     return redirect("accounts:emergency")
 
 

@@ -8,7 +8,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,7 +15,7 @@ from accounts.api_fields import ExactText
 from accounts.asking_api import AskedSerializer, ask_by_api, http_of, sent
 from accounts.audit import RefusedError
 from accounts.clock import desk_zone
-from accounts.roles import permission, refusal, roles_in
+from accounts.roles import check, permission, roles_in
 from accounts.screens.asking import AskForm
 from margin.calls.acts import ACTS, CARRY_ON, carry_on
 from margin.calls.disputes import (
@@ -32,7 +31,7 @@ from margin.models import CallEvent, MarginCall
 from margin.screens.carrying import ExtendForm, account_of
 from margin.screens.claims import AgreeForm, DisputeForm, PromiseForm
 from margin.screens.initial_calls import InitialCallForm, drafted
-from margin.screens.visible import CALL_ACCOUNT, entity_here, of_accounts
+from margin.screens.visible import CALL_ACCOUNT, check_account, entity_here, of_accounts
 
 
 class CallEventSerializer(serializers.ModelSerializer[CallEvent]):
@@ -122,9 +121,7 @@ class MarginCallViewSet(
     def create(self, request: Request) -> Response:
         """Draft an initial call: `scope`, `deficiency`, `trade_day`, `reason`."""
         http = http_of(request)
-        here = entity_here(http).pk
-        if not http.roles.may(CARRY_ON, here):
-            raise PermissionDenied(refusal(CARRY_ON, here))
+        check(http, CARRY_ON, entity_here(http))
         form = InitialCallForm(sent(request))
         if not form.is_valid():
             return Response(form.errors.get_json_data(), status=422)
@@ -160,9 +157,8 @@ class MarginCallViewSet(
 
     def _carried(self, request: Request, act: str) -> Response:
         call = self.get_object()
-        entity, http, right = account_of(call).legal_entity_id, http_of(request), ACTS[act].right
-        if not http.roles.may(right, entity):
-            raise PermissionDenied(refusal(right, entity))
+        http = http_of(request)
+        check_account(http, ACTS[act].right, account_of(call))
         said = AcknowledgementSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         try:
@@ -236,9 +232,7 @@ class MarginCallViewSet(
 
     def _claimed(self, request: Request, form: forms.Form, do: Callable[[], object]) -> Response:
         call = self.get_object()
-        entity = account_of(call).legal_entity_id
-        if not http_of(request).roles.may(CARRY_ON, entity):
-            raise PermissionDenied(refusal(CARRY_ON, entity))
+        check_account(http_of(request), CARRY_ON, account_of(call))
         if not form.is_valid():
             return Response(form.errors.get_json_data(), status=422)
         try:

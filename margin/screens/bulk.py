@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from accounts.listing import wants_rows
 from accounts.news import announce
-from accounts.roles import DeskRequest, may, refusal, require
+from accounts.roles import DeskRequest, check, require
 from margin.calls.acts import ACTS, CallAct
 from margin.calls.bulk import can_be_carried, carry_many
 from margin.models import MarginCall
@@ -54,8 +53,7 @@ def carried(request: DeskRequest, act: CallAct) -> HttpResponse:
     """Ask with count and total, or carry on what can be."""
     entity = entity_here(request)
     sent = request.POST if request.method == "POST" else request.GET
-    if not may(request, act.right, entity):
-        raise PermissionDenied(refusal(act.right, entity.pk))
+    check(request, act.right, entity)
     picked = picked_calls(request, sent.getlist("pick"), act=act)
     if request.method == "GET" or not picked:
         return question(request, picked, act=act)
@@ -67,10 +65,10 @@ def carried(request: DeskRequest, act: CallAct) -> HttpResponse:
 
 
 def picked_calls(request: DeskRequest, numbers: list[str], *, act: CallAct) -> list[Picked]:
-    """The selected calls that the person may see, worst amount first."""
+    """The selected calls with which the person may do this, worst amount first."""
     wanted = list(dict.fromkeys(numbers))[:CALLS_MAX]
     calls = (
-        calls_here(request)
+        calls_here(request, act=act.right)
         .filter(number__in=wanted)
         .select_related("scope__bucket__account__client", "last_result", "acknowledged_by")
         .order_by("-amount", "number")

@@ -6,7 +6,6 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -32,7 +31,7 @@ from margin.screens.deliveries import sent_to
 from margin.screens.drawer import QUESTIONS, drawer, questions, without_drawer
 from margin.screens.history import ScopeHistory, scope_history
 from margin.screens.statement import StatementLine, lines_of, statement_lines
-from margin.screens.visible import call_or_404
+from margin.screens.visible import call_or_404, check_account
 
 TABS = {"history": "History", "notice": "Notices", "payments": "Payments"}
 WORDS_LENGTH_MAX = 2000
@@ -272,9 +271,7 @@ def acknowledgers(request: DeskRequest, call: MarginCall) -> str:
 def acknowledge(request: DeskRequest, number: str) -> HttpResponse:
     """Ask what the client said, then record it; the call changes once."""
     call = call_or_404(request, number)
-    entity_id = account_of(call).legal_entity_id
-    if not may(request, ACKNOWLEDGE, entity_id):
-        raise PermissionDenied(refusal(ACKNOWLEDGE, entity_id))
+    check_account(request, ACKNOWLEDGE, account_of(call))
     if request.method == "GET":
         return acknowledge_form(request, call)
     words = request.POST.get("words", "").strip()

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -15,14 +14,14 @@ from accounts.audit import RefusedError
 from accounts.clock import desk_zone
 from accounts.figures import grouped
 from accounts.models import LegalEntity, MarginAccount
-from accounts.roles import REQUEST, DeskRequest, may, refusal, require
+from accounts.roles import REQUEST, DeskRequest, may, require
 from accounts.screens.asking import AskForm, Question, ask
 from margin.calls.acts import ACTS, CARRY_ON, CallAct, carry_on
 from margin.calls.increments import left_of
 from margin.calls.reliefs import EXTEND, WAIVE, request_relief
 from margin.engine.call_terms import Part
 from margin.models import CallRelief, CallTransition, MarginCall
-from margin.screens.visible import NO_PAGE, call_or_404
+from margin.screens.visible import NO_PAGE, call_or_404, check_account
 
 WORDS_LENGTH_MIN, WORDS_LENGTH_MAX = 3, 2000
 RELIEFS = {
@@ -122,9 +121,7 @@ def carry(request: DeskRequest, number: str, act: str) -> HttpResponse:
     call, wanted = call_or_404(request, number), ACTS.get(act)
     if wanted is None:
         raise Http404(NO_PAGE)
-    entity = account_of(call).legal_entity_id
-    if not may(request, wanted.right, entity):
-        raise PermissionDenied(refusal(wanted.right, entity))
+    check_account(request, wanted.right, account_of(call))
     if request.method == "GET":
         return carry_page(request, call, wanted, form=CarryForm())
     form = CarryForm(request.POST)

@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.audit import RefusedError
 from accounts.clock import desk_zone
-from accounts.roles import DeskRequest, may, refusal, require
+from accounts.roles import DeskRequest, require
 from accounts.screens.asking import AskForm, Question, amount_field, ask, text_field
 from margin.calls.acts import CARRY_ON
 from margin.calls.disputes import (
@@ -30,7 +29,7 @@ from margin.calls.disputes import (
 from margin.calls.promises import promise_payment
 from margin.models import CallDispute, CallEvidence, CallPromise, MarginCall
 from margin.screens.carrying import account_of, facts_of
-from margin.screens.visible import NO_PAGE, call_or_404
+from margin.screens.visible import NO_PAGE, call_or_404, check_account
 
 WORDS = forms.CharField(
     label="What the client said", min_length=3, max_length=2000,
@@ -91,9 +90,7 @@ class AgreeForm(AskForm):
 
 def _checked(request: DeskRequest, number: str) -> MarginCall:
     call = call_or_404(request, number)
-    entity = account_of(call).legal_entity_id
-    if not may(request, CARRY_ON, entity):
-        raise PermissionDenied(refusal(CARRY_ON, entity))
+    check_account(request, CARRY_ON, account_of(call))
     return call
 
 

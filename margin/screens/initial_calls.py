@@ -1,19 +1,18 @@
 """Drafting an initial (Reg T) call; issuing it is an act on its page."""
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from accounts.audit import RefusedError
 from accounts.models import Scope
-from accounts.roles import DeskRequest, may, refusal, require
+from accounts.roles import DeskRequest, check, require
 from accounts.screens.asking import AskForm, amount_field, day_field, text_field
 from margin.calls.acts import CARRY_ON
 from margin.calls.initial import NoCallError, draft_initial_call
 from margin.models import MarginCall
-from margin.screens.visible import NO_PAGE, account_or_404, entity_here
+from margin.screens.visible import NO_PAGE, account_or_404, check_account, entity_here
 
 
 class InitialCallForm(AskForm):
@@ -30,9 +29,7 @@ class InitialCallForm(AskForm):
 def initial_call_new(request: DeskRequest) -> HttpResponse:
     """Draft an initial call."""
     sent = request.method == "POST"
-    entity_id = entity_here(request).pk
-    if not may(request, CARRY_ON, entity_id):
-        raise PermissionDenied(refusal(CARRY_ON, entity_id))
+    check(request, CARRY_ON, entity_here(request))
     initial = {"scope": request.GET.get("scope", "")}
     form = InitialCallForm(request.POST if sent else None, initial=initial)
     status = 422 if sent else 200
@@ -60,8 +57,7 @@ def drafted(request: DeskRequest, form: InitialCallForm) -> MarginCall:
     typed = form.cleaned_data
     code, _, bucket = typed["scope"].strip().rpartition("/")
     account = account_or_404(request, code)
-    if not may(request, CARRY_ON, account.legal_entity_id):
-        raise PermissionDenied(refusal(CARRY_ON, account.legal_entity_id))
+    check_account(request, CARRY_ON, account)
     scope = Scope.objects.filter(bucket__account=account, bucket__code=bucket).first()
     if scope is None:
         raise Http404(NO_PAGE)

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.audit import RefusedError
 from accounts.clock import zone_label
 from accounts.columns import Column
+from accounts.emergencies import alarms
 from accounts.filters import Choice, Day, Option, Owner, Text
 from accounts.listing import Listing, wants_rows
 from accounts.live import live_answer
@@ -89,6 +90,7 @@ def task_list(request: DeskRequest) -> HttpResponse:
         "rows": [task_row(request, task) for task in listing.page],
         "can_take": may(request, TAKE, entity_here(request)),
         "exceptions": exceptions_here(request, newest_run()).count(),
+        "alarms": alarms(entity_here(request)),
         "pause": listing.address(live=["off"]),
         "resume": listing.address(live=[]),
     }

@@ -5,12 +5,23 @@ Lists show the legal entity one works at; the page of one object, any of one's o
 
 from collections.abc import Iterable
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Value
-from django.db.models.functions import Concat
+from django.core.exceptions import PermissionDenied
+from django.db.models import (
+    BigIntegerField,
+    CharField,
+    Exists,
+    Func,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+)
+from django.db.models.functions import Cast, Concat
 from django.http import Http404
 
 from accounts.models import Bucket, LegalEntity, MarginAccount, Scope
-from accounts.roles import DeskRequest, Roles
+from accounts.roles import DeskRequest, Roles, check, refusal
+from ledger.models import Payment, Posting
 from margin.models import MarginCall, MarginResult, MarginRun, RunException, Task
 from margin.run_rows import whole_runs
 from margin.standing_results import StandingRuns
@@ -19,11 +30,11 @@ NO_PAGE = "There is no such page."
 # What makes a list of margin load itself again.
 MARGIN_MOVED = "every 5s, desk:margin from:body"
 CALL_ACCOUNT = "scope__bucket__account"
-# Tasks about one scope, though it may be named by their key alone, and about one pool; all others
-# without a scope, of prices, feeds or jobs, concern the whole desk.
+# Tasks about one scope, though it may be named by their key alone, about one pool, or about money
+# of one firm; all others without a scope, of prices, feeds or jobs, concern the whole desk.
 OF_SOMEBODY = (
     Task.Kind.LIQUIDATE, Task.Kind.DEFICIT, Task.Kind.UNPRICED, Task.Kind.NO_AGREEMENT,
-    Task.Kind.ELIGIBILITY, Task.Kind.UNCOVERED,
+    Task.Kind.ELIGIBILITY, Task.Kind.UNCOVERED, Task.Kind.PAYMENT, Task.Kind.TRANSIT,
 )  # fmt: skip
 
 
@@ -44,6 +55,19 @@ def of_accounts(roles: Roles, entities: Iterable[int], *, path: str, act: str = 
     return found
 
 
+def check_account(request: DeskRequest, act: str, account: MarginAccount) -> None:
+    """Let an act on something of an account pass, from a screen or a program, or refuse it.
+
+    Raises:
+        PermissionDenied: none of the person's roles may do it there, or only for other desks; the
+            text says who can.
+    """
+    check(request, act, account.legal_entity_id)
+    desks = request.roles.desks(act, account.legal_entity_id)
+    if desks is not None and account.desk not in desks:
+        raise PermissionDenied(refusal(act, account.legal_entity_id))
+
+
 def entity_here(request: DeskRequest) -> LegalEntity:
     """The legal entity the person works at.
 
@@ -55,10 +79,10 @@ def entity_here(request: DeskRequest) -> LegalEntity:
     return request.legal_entity
 
 
-def calls_here(request: DeskRequest) -> "QuerySet[MarginCall]":
-    """The calls of a list."""
+def calls_here(request: DeskRequest, *, act: str = "read") -> "QuerySet[MarginCall]":
+    """The calls of a list, or those of them with which the person may do something."""
     here = [entity_here(request).pk]
-    return MarginCall.objects.filter(of_accounts(request.roles, here, path=CALL_ACCOUNT))
+    return MarginCall.objects.filter(of_accounts(request.roles, here, path=CALL_ACCOUNT, act=act))
 
 
 def call_or_404(request: DeskRequest, number: str) -> MarginCall:
@@ -137,13 +161,31 @@ def tasks_here(request: DeskRequest) -> "QuerySet[Task]":
 
     A scope that could not be computed is named by the task's key alone.
     """
-    here = [entity_here(request).pk]
+    entity = entity_here(request)
+    here = [entity.pk]
     named = Bucket.objects.annotate(
         key=Concat(Value("scope:"), "account__code", Value(":"), "code")
     ).filter(of_accounts(request.roles, here, path="account"), key=OuterRef("key"))
+    # The key names the payment, `late:P...`, or the entry, `transit:42:USD`.
+    reference = Func(
+        OuterRef("key"), Value(":"), Value(2), function="split_part", output_field=CharField()
+    )
+    paid = Payment.objects.filter(
+        of_accounts(request.roles, here, path="bucket__account"), end_to_end_id=reference
+    )
+    # Keys of other kinds hold no number to read.
+    number = Func(
+        OuterRef("key"), Value(r"^transit:(\d{1,18}):"), function="substring",
+        output_field=CharField(),
+    )  # fmt: skip
+    moved = Posting.objects.filter(
+        pool__legal_entity=entity, entry_id=Cast(number, BigIntegerField())
+    )
     return Task.objects.filter(
         of_accounts(request.roles, here, path=CALL_ACCOUNT)
         | (Q(scope__isnull=True) & ~Q(kind__in=OF_SOMEBODY))
-        | Q(kind=Task.Kind.UNCOVERED, key__startswith=f"shortfall:{entity_here(request).code}:")
+        | Q(kind=Task.Kind.UNCOVERED, key__startswith=f"shortfall:{entity.code}:")
         | Q(Exists(named), scope__isnull=True)
+        | Q(Exists(paid), kind=Task.Kind.PAYMENT, scope__isnull=True)
+        | Q(Exists(moved), kind=Task.Kind.TRANSIT)
     )

@@ -34,6 +34,8 @@ READS: Mapping[str, str | None] = {
     "accounts:emergency-take": "approval.read",
     "accounts:emergency-end": "approval.read",
     "accounts:emergency-review": "approval.read",
+    "accounts:emergency-own": "approval.read",
+    "accounts:identity-new": "role.manage",
     "accounts:people-grant": "role.manage",
     "accounts:people-revoke": "role.manage",
     "ledger:breaks": "read",
@@ -308,6 +310,8 @@ WRITES: Mapping[str, str] = {
     "accounts:emergency-take": "operations risk treasury principal",
     "accounts:emergency-end": "operations risk treasury compliance principal administrator",
     "accounts:emergency-review": "compliance principal",
+    "accounts:emergency-own": "compliance principal",
+    "accounts:identity-new": "administrator",
     "accounts:people-grant": "administrator",
     "accounts:people-revoke": "administrator",
     "ledger:breaks-take": "operations treasury",
@@ -456,13 +460,23 @@ OWN = frozenset(
         "accounts:recovery-new",
         "accounts:sign-in",
         "accounts:sign-in-second",
+        "accounts:sign-in-provider-prove",
         "accounts:sign-out",
         "accounts:theme",
         "proof-list",
     }
 )
 # What answers to a stranger.
-ANSWERS_ANYBODY = frozenset({"accounts:sign-in", "accounts:sign-in-second", "health", "metrics"})
+ANSWERS_ANYBODY = frozenset(
+    {
+        "accounts:sign-in",
+        "accounts:sign-in-second",
+        "accounts:sign-in-provider",
+        "accounts:sign-in-provider-return",
+        "health",
+        "metrics",
+    }
+)
 # What every firm stands on: prices, parameters of assets, models, runs over all scopes (each shows
 # the rows of one's own firm), and tasks that are of no scope.
 COMMON = frozenset(

@@ -8,9 +8,13 @@ import pytest
 from django.core.management import call_command
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils import timezone
 
+from accounts.audit import Actor, acting
 from accounts.models import Approval, Role
-from ledger.models import Payment, PaymentFile
+from ledger.models import Entry, Payment, PaymentFile
+from margin.models import Task
+from margin.worklist import Needed, open_tasks
 from tests.accounts.people import found_desk, sign_in
 from tests.margin.paying import DAY, WHY, PayingFirm, again, moved, paying_firm
 
@@ -215,3 +219,34 @@ def test_the_command_lists_and_writes(
     assert file.placed_at <= datetime.now(tz=UTC)
     call_command("payments", "files")
     assert file.message_id in capsys.readouterr().out
+
+
+def test_tasks_about_money_are_seen_by_their_own_firm_alone(
+    firm: PayingFirm, desk: Browser
+) -> None:
+    payment, now = firm.approved("7.00"), timezone.now()
+    entry = Entry.objects.filter(postings__pool__legal_entity=firm.entity).latest("pk")
+    needed = [
+        Needed(
+            kind=kind, key=key, subject=f"{key} of A. Example", detail="", due_at=now,
+            owner_role=Role.OPERATIONS,
+        )
+        for kind, key in (
+            (Task.Kind.PAYMENT, f"late:{payment.end_to_end_id}"),
+            (Task.Kind.TRANSIT, f"transit:{entry.pk}:USD"),
+        )
+    ]  # fmt: skip
+    with acting(Actor.command("test"), reason="Money that is late"):
+        open_tasks(needed, business_day=DAY, at=now)
+    tasks = list(Task.objects.filter(key__in=[each.key for each in needed]))
+    far = Browser()
+    sign_in(far, found_desk(code="EB-UK")[Role.OPERATIONS])
+    for kind in (Task.Kind.PAYMENT, Task.Kind.TRANSIT):
+        assert "A. Example" in desk.get(reverse("margin:tasks"), {"kind": kind}).content.decode()
+    assert "A. Example" not in far.get(reverse("margin:tasks")).content.decode()
+    seen, unseen = desk.get("/api/tasks/?limit=1000"), far.get("/api/tasks/?limit=1000")
+    assert {each.pk for each in tasks} <= {each["id"] for each in seen.json()["results"]}
+    assert not {each.pk for each in tasks} & {each["id"] for each in unseen.json()["results"]}
+    for task in tasks:
+        assert far.post(reverse("margin:task-take", args=[task.pk])).status_code == 404
+        assert Task.objects.get(pk=task.pk).owner_id == task.owner_id
