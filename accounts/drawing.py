@@ -230,3 +230,34 @@ def short(value: Decimal) -> str:
         if abs(value) >= size:
             return f"{grouped((value / size).normalize())}{letter}"
     return grouped(value.normalize() if value else ZERO)
+
+
+class Spark(NamedTuple):
+    """A small line in a row: where it runs, where the level lies, where it ends."""
+
+    path: str
+    level: str
+    end: str
+    tone: str
+
+
+SPARK_WIDTH, SPARK_HEIGHT = 64, 16
+
+
+def spark(values: Sequence[Decimal], *, level: Decimal, most: Decimal, tone: str) -> Spark | None:
+    """A line through the values, oldest first, with a level; none for fewer than two values.
+
+    The level is always inside; what is beyond `most` on either side runs along the edge.
+    """
+    if len(values) < 2:
+        return None
+    shown = [float(min(max(value, -most), most)) for value in values]
+    low, high = min(*shown, float(level)), max(*shown, float(level))
+    reach = (high - low) or 1.0
+    step = SPARK_WIDTH / (len(shown) - 1)
+
+    def down(value: float) -> str:
+        return f"{1 + (high - value) / reach * (SPARK_HEIGHT - 2):.1f}"
+
+    points = [f"{place * step:.1f} {down(value)}" for place, value in enumerate(shown)]
+    return Spark("M" + " L".join(points), down(float(level)), points[-1], tone)

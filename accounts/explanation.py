@@ -1,11 +1,28 @@
-"""The tree behind a number: parts that add up to it exactly, each with what it was made from."""
+"""The tree behind a number: parts that make it exactly, each with what it was made from.
 
-from collections.abc import Iterator
+Most numbers are the sum of their parts. Some are the least of their terms, or one divided by
+another; what is beneath a part adds up to it, whatever the number itself is.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
+from typing import Final
 
 from accounts.figures import WIDE
 from accounts.states import Shown
+
+ZERO: Final = Decimal(0)
+SHARE_DECIMALS: Final = Decimal("1.000000")
+
+
+class Made(StrEnum):
+    """How a number comes from its parts."""
+
+    SUM = "sum"
+    LEAST = "least"
+    QUOTIENT = "quotient"
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,9 @@ class Explanation:
         about: scope and instant.
         close: address of the page without the drawer.
         decimals: how many the parts show; the total shows all.
+        made: how the total comes from the parts. The least is never below 0; of two numbers that
+            are divided the share is kept to a millionth.
+        beside: what was not asked but belongs to it, under its own title; part of no sum.
     """
 
     question: str
@@ -77,16 +97,26 @@ class Explanation:
     decimals: int = 2
     facts: tuple[Fact, ...] = ()
     link: str = ""
+    made: Made = Made.SUM
+    beside_title: str = ""
+    beside: tuple[Part, ...] = ()
 
     @property
     def difference(self) -> Decimal:
-        """The total without its parts; zero, or something is wrong."""
-        return WIDE.subtract(self.total, exact_sum(self.parts))
+        """The total less what its parts make; zero, or something is wrong."""
+        return WIDE.subtract(self.total, made_of(self.parts, self.made))
 
     @property
     def adds_up(self) -> bool:
-        """Whether the parts, and all of theirs, add up to the last digit."""
+        """Whether the parts, and all of theirs, make it to the last digit."""
         return self.difference == 0 and all(part.adds_up() for part in self.parts)
+
+    @property
+    def binding(self) -> Part | None:
+        """Of terms the one that lets least through; of equals the first."""
+        if self.made is not Made.LEAST:
+            return None
+        return min(self.parts, key=lambda part: part.amount)
 
     @property
     def leaf_count(self) -> int:
@@ -94,9 +124,24 @@ class Explanation:
         return sum(1 for part in self.parts for _ in part.leaves())
 
 
-def exact_sum(parts: tuple[Part, ...]) -> Decimal:
+def made_of(parts: Sequence[Part], made: Made) -> Decimal:
+    """What the parts make."""
+    if made is Made.LEAST:
+        return max(ZERO, min(part.amount for part in parts))
+    if made is Made.QUOTIENT:
+        above, below = parts
+        return share_of(above.amount, below.amount)
+    return exact_sum(parts)
+
+
+def share_of(above: Decimal, below: Decimal) -> Decimal:
+    """One number as part of another, to a millionth."""
+    return WIDE.quantize(WIDE.divide(above, below), SHARE_DECIMALS)
+
+
+def exact_sum(parts: Sequence[Part]) -> Decimal:
     """The parts' sum without losing a digit."""
-    total = Decimal(0)
+    total = ZERO
     for part in parts:
         total = WIDE.add(total, part.amount)
     return total

@@ -4,12 +4,12 @@ A view makes a `Listing`, answers with `listing.export()` where `listing.format`
 otherwise draws the page, or its rows only where htmx asks for them (`wants_rows`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, F, Model, Q, QuerySet
+from django.db.models import Aggregate, F, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils import timezone
 
@@ -18,6 +18,7 @@ from accounts.columns import Column, Header
 from accounts.exports import to_csv, to_json
 from accounts.figures import grouped
 from accounts.filters import BadFilterError, Choice, Filter
+from accounts.listing_parts import NO_SUMS, Chip, Control, Groups, Tab
 from accounts.models import SavedView
 from accounts.saved_views import VIEW, ViewError, kept_query, views_for, with_view
 from accounts.workbook import to_xlsx
@@ -35,31 +36,6 @@ MEDIA_TYPES = {
 }
 
 Row = TypeVar("Row", bound=Model)
-
-
-class Chip(NamedTuple):
-    """A filter in force, or one that could not be read, and the address without it."""
-
-    label: str
-    words: str
-    without: str
-    refusal: str = ""
-
-
-class Tab(NamedTuple):
-    """One value of the main filter with its count under the other filters."""
-
-    word: str
-    number: int
-    address: str
-    is_current: bool
-
-
-class Control(NamedTuple):
-    """A filter as the "Add filter" menu asks for it."""
-
-    filter: Filter
-    values: list[str]
 
 
 def wants_rows(request: HttpRequest) -> bool:
@@ -80,6 +56,8 @@ class Listing(Generic[Row]):
         tabs: key of the Choice that is drawn as tabs with counts, if any.
         ties: fields that order rows which sort alike; their keys where those are alike too.
         by_keys: find the keys of a page first, then its rows: for long lists of wide rows.
+        sums: of the foot, by name, over the whole filter; read with the counts of the tabs, for
+            each value of `apart_by` by itself, such as a currency.
     """
 
     def __init__(
@@ -95,6 +73,8 @@ class Listing(Generic[Row]):
         page_size: int = 50,
         ties: Sequence[str] = (),
         by_keys: bool = False,
+        sums: Mapping[str, Aggregate] = NO_SUMS,
+        apart_by: str = "",
     ) -> None:
         self.request = request
         self.all_rows = rows
@@ -106,6 +86,8 @@ class Listing(Generic[Row]):
         self.page_size = page_size
         self.ties = ties
         self.by_keys = by_keys
+        self.sums = sums
+        self.apart_by = apart_by
         self.view: SavedView | None = None
         self.view_refusal = ""
         try:
@@ -210,7 +192,11 @@ class Listing(Generic[Row]):
     @cached_property
     def page(self) -> Page[Row]:
         """The rows on this page; a number beyond the last means the last."""
-        page = Paginator(self.rows, self.page_size).get_page(self.request.GET.get(PAGE))
+        paginator = Paginator(self.rows, self.page_size)
+        if self.groups is not None:
+            # Counted with the tabs; the rows are not counted a second time.
+            paginator.__dict__["count"] = self.groups.count
+        page = paginator.get_page(self.request.GET.get(PAGE))
         if self.by_keys:
             shown = slice(max(page.start_index() - 1, 0), page.end_index())
             keys = list(self.rows.values_list("pk", flat=True)[shown])
@@ -254,14 +240,21 @@ class Listing(Generic[Row]):
         return chips
 
     @cached_property
-    def tabs(self) -> list[Tab]:
-        """The main filter's values, each with its count under the other filters."""
+    def groups(self) -> Groups | None:
+        """The rows counted and added up by what the tabs choose; None without tabs."""
         main = next((f for f in self.filters if f.key == self.tabs_key), None)
         if not isinstance(main, Choice):
-            return []
-        rows = self.all_rows.filter(self.condition(besides=main.key)).order_by()
-        counts = dict(rows.values_list(main.field).annotate(Count("pk")))
+            return None
+        rows = self.all_rows.filter(self.condition(besides=main.key))
         chosen = self.values(main)
+        return Groups(rows, main, chosen=chosen, sums=self.sums, apart_by=self.apart_by)
+
+    @cached_property
+    def tabs(self) -> list[Tab]:
+        """The main filter's values, each with its count under the other filters."""
+        if self.groups is None:
+            return []
+        main, counts, chosen = self.groups.main, self.groups.counts, self.groups.chosen
         tabs = [
             Tab(
                 option.word,

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from accounts.drawing import Levels
+from accounts.explanation import share_of
 from accounts.figures import WIDE
 from margin.engine.house_rules import INSUFFICIENT_MARK
 from margin.models import MarginResult, MarginState
@@ -10,7 +11,6 @@ from margin.models import MarginResult, MarginState
 ZERO = Decimal(0)
 # From well to worst.
 SEVERITY = {state.value: place for place, state in enumerate(MarginState)}
-SHARE_DECIMALS = Decimal("1.000000")
 
 
 def levels_of(result: MarginResult) -> Levels:
@@ -41,7 +41,7 @@ def equity_share(result: MarginResult) -> Decimal | None:
     """Equity as part of initial margin, to a millionth; None where nothing is required."""
     if not result.initial_margin:
         return None
-    return WIDE.quantize(WIDE.divide(result.equity, result.initial_margin), SHARE_DECIMALS)
+    return share_of(result.equity, result.initial_margin)
 
 
 def withdrawable(result: MarginResult, *, money: Decimal) -> Decimal:

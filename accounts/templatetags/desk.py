@@ -65,15 +65,17 @@ def amount(
     )  # fmt: skip
     if unit and beside:
         shown = format_html('{} <span class="u">{}</span>', shown, unit)
-    if why:
-        mark = SafeString(' aria-current="true"') if current else ""
-        shown = format_html('<a class="why" href="{}"{}>{}</a>', why, mark, shown)
-    return shown
+    return linked(shown, why=why, current=current) if why else shown
 
 
 @register.simple_tag
 def percent(
-    share: Decimal | None, decimals: int = 1, *, sign: bool = False, why: str = ""
+    share: Decimal | None,
+    decimals: int = 1,
+    *,
+    sign: bool = False,
+    why: str = "",
+    current: bool = False,
 ) -> SafeString:
     """A share as per cent: 0.071 is written "7.1 %"."""
     if share is None:
@@ -84,7 +86,13 @@ def percent(
         SafeString(' class="neg"') if number < 0 else "",
         plain(number), grouped(number * 100), grouped(number * 100, decimals=decimals, sign=sign),
     )  # fmt: skip
-    return format_html('<a class="why" href="{}">{}</a>', why, shown) if why else shown
+    return linked(shown, why=why, current=current) if why else shown
+
+
+def linked(shown: SafeString, *, why: str, current: bool) -> SafeString:
+    """A number as the link to its explanation, marked where that is open."""
+    mark = SafeString(' aria-current="true"') if current else ""
+    return format_html('<a class="why" href="{}"{}>{}</a>', why, mark, shown)
 
 
 @register.filter(name="grouped")

@@ -24,16 +24,11 @@ from margin.levels import SEVERITY, equity_share, withdrawable
 from margin.models import MarginCall, MarginResult, MarginRun
 from margin.parts import parts_of
 from margin.screens.account_work import work_section
-from margin.screens.drawer import (
-    QUESTIONS,
-    Question,
-    drawer,
-    questions,
-    without_drawer,
-)
+from margin.screens.drawer import Question, questions, without_drawer
 from margin.screens.drawer_links import rate_words
 from margin.screens.history import scope_history
 from margin.screens.holdings import Holdings, holdings_of
+from margin.screens.opened import opened
 from margin.screens.scenarios import scenario_table
 from margin.screens.statement import NEWEST_SHOWN, lines_of, statement_lines, statement_listing
 from margin.screens.then import account_then
@@ -138,17 +133,12 @@ def siblings(
 
 def explanation(request: DeskRequest, results: list[MarginResult]) -> Explanation | None:
     """The drawer, where the address names a scope of the account and a total."""
-    total, bucket = request.GET.get("explain", ""), request.GET.get("scope", "")
+    asked, bucket = request.GET.get("explain", ""), request.GET.get("scope", "")
     found = [each for each in results if each.scope.bucket and each.scope.bucket.code == bucket]
-    if total not in QUESTIONS or not found:
+    if not found:
         return None
-    return drawer(
-        found[0],
-        total,
-        close=without_drawer(request, "scope"),
-        link=request.get_full_path(),
-        unit=found[0].agreement_version.currency,
-    )
+    close, unit = without_drawer(request, "scope"), found[0].agreement_version.currency
+    return opened(request, found[0], asked, close=close, unit=unit, scope=bucket)
 
 
 # --- Sections -------------------------------------------------------------------------------------

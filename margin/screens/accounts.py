@@ -28,6 +28,7 @@ from margin.engine.house_rules import (
 from margin.levels import SEVERITY, equity_share
 from margin.models import MarginResult, MarginState
 from margin.screens.calls import agreements, result_bar
+from margin.screens.trend import Trend, trend_of, trend_text, with_trend
 from margin.screens.visible import (
     CALL_ACCOUNT,
     MARGIN_MOVED,
@@ -87,6 +88,7 @@ COLUMNS = (
         sort=("share",),
         numeric=True,
     ),
+    Column("trend", "Trend", value=trend_text),
     Column("mode", "Mode", value="scope.bucket.account.mode", sort=(f"{CALL_ACCOUNT}__mode",)),
     Column(
         "agreement",
@@ -112,6 +114,7 @@ class ScopeRow:
     result: MarginResult
     bar: MiniBar
     share: Decimal | None
+    trend: Trend
     has_insufficient_mark: bool
 
 
@@ -142,7 +145,7 @@ def account_list(request: DeskRequest) -> HttpResponse:
     runs = standing_runs()
     listing = Listing(
         request,
-        drawn_results(standing_here(request, runs)),
+        with_trend(drawn_results(standing_here(request, runs)), scope="scope"),
         name="accounts",
         columns=COLUMNS,
         filters=[
@@ -162,6 +165,7 @@ def account_list(request: DeskRequest) -> HttpResponse:
         ],
         default_sort="-state",
         tabs="state",
+        by_keys=True,
         # Results of a run are numbered in one order by rows and in another in columns.
         ties=(f"{CALL_ACCOUNT}__code", "scope__bucket__code"),
     )
@@ -205,5 +209,6 @@ def scope_row(result: MarginResult) -> ScopeRow:
         result=result,
         bar=result_bar(result),
         share=equity_share(result),
+        trend=trend_of(result, result.state),
         has_insufficient_mark=INSUFFICIENT_MARK in result.flags,
     )

@@ -28,8 +28,9 @@ from margin.screens.calls import ACKNOWLEDGE
 from margin.screens.carrying import account_of, parts_shown, ways_on
 from margin.screens.claims import disputes_of, promises_of
 from margin.screens.deliveries import sent_to
-from margin.screens.drawer import QUESTIONS, drawer, questions, without_drawer
+from margin.screens.drawer import questions, without_drawer
 from margin.screens.history import ScopeHistory, scope_history
+from margin.screens.opened import opened
 from margin.screens.statement import StatementLine, lines_of, statement_lines
 from margin.screens.visible import call_or_404, check_account
 
@@ -161,16 +162,8 @@ def unpriced_assets(result: MarginResult) -> tuple[UnpricedAsset, ...]:
 
 def explanation(request: DeskRequest, call: MarginCall) -> Explanation | None:
     """The drawer, where the address asks for one."""
-    total = request.GET.get("explain", "")
-    if total not in QUESTIONS:
-        return None
-    return drawer(
-        call.last_result,
-        total,
-        close=without_drawer(request),
-        link=request.get_full_path(),
-        unit=call.currency,
-    )
+    asked, close = request.GET.get("explain", ""), without_drawer(request)
+    return opened(request, call.last_result, asked, close=close, unit=call.currency)
 
 
 # --- The life of the call -------------------------------------------------------------------------

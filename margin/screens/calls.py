@@ -9,8 +9,6 @@ from django.db.models import (
     ExpressionWrapper,
     F,
     IntegerField,
-    Max,
-    Min,
     Q,
     QuerySet,
     Sum,
@@ -37,6 +35,8 @@ from margin.calls.acts import ACTS
 from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
 from margin.levels import SEVERITY, equity_share, levels_of
 from margin.models import MarginCall, MarginResult, MarginRun, MarginState
+from margin.screens.holdings import exact_total
+from margin.screens.trend import Trend, trend_of, trend_text, with_trend
 from margin.screens.visible import (
     MARGIN_MOVED,
     calls_here,
@@ -50,6 +50,12 @@ ACKNOWLEDGE = "call.acknowledge"
 # What may be done with many calls at once, besides acknowledging them.
 BULK_ACTS = ("issue", "escalate")
 TIMES = frozenset({"due", "issued"})
+# The foot, in the order of `Totals`.
+SUMS = {
+    "called": Sum("amount"),
+    "held": Sum("last_result__equity"),
+    "required": Sum("last_result__initial_margin"),
+}
 
 COLUMNS = (
     Column(
@@ -86,6 +92,7 @@ COLUMNS = (
         sort=("share",),
         numeric=True,
     ),
+    Column("trend", "Trend", value=trend_text),
     Column("due", "Due", value="due_at", sort=("due_at",)),
     Column("call_state", "Call and owner", value="state", sort=("state", "owner__full_name")),
     Column("owner", "Owner", value="owner.full_name", sort=("owner__full_name",), is_shown=False),
@@ -114,6 +121,7 @@ class CallRow:
     call: MarginCall
     bar: MiniBar
     share: Decimal | None
+    trend: Trend
     has_insufficient_mark: bool
 
 
@@ -165,7 +173,7 @@ def call_board(request: DeskRequest) -> HttpResponse:
     context = {
         "listing": listing,
         "rows": [call_row(call) for call in listing.page],
-        "totals": totals_of(listing.rows),
+        "totals": totals_of(listing),
         "checked": checked(request),
         "can_acknowledge": may(request, ACKNOWLEDGE, entity_here(request)),
         "bulk_acts": [("acknowledge", "Acknowledge")],
@@ -194,13 +202,15 @@ def board_listing(request: DeskRequest) -> Listing[MarginCall]:
     """The list that the address asks for."""
     return Listing(
         request,
-        drawn_calls(calls_here(request)),
+        with_trend(drawn_calls(calls_here(request)), scope="scope"),
         name="margin-calls",
         columns=board_columns(),
         filters=board_filters(request),
         default_sort="-state",
         tabs="state",
         by_keys=True,
+        sums=SUMS,
+        apart_by="currency",
     )
 
 
@@ -285,6 +295,7 @@ def call_row(call: MarginCall) -> CallRow:
         call=call,
         bar=result_bar(result),
         share=equity_share(result),
+        trend=trend_of(call, result.state),
         has_insufficient_mark=INSUFFICIENT_MARK in result.flags,
     )
 
@@ -300,19 +311,18 @@ def result_bar(result: MarginResult) -> MiniBar:
     )
 
 
-def totals_of(calls: "QuerySet[MarginCall]") -> Totals:
-    """Sums of every call of the filter; one query."""
-    sums = calls.order_by().aggregate(
-        n=Count("pk"),
-        first=Min("currency"),
-        last=Max("currency"),
-        called=Sum("amount"),
-        held=Sum("last_result__equity"),
-        required=Sum("last_result__initial_margin"),
+def totals_of(listing: Listing[MarginCall]) -> Totals:
+    """Sums of every call of the filter, as the list has read them with its counts."""
+    assert listing.groups is not None, "the board has tabs"
+    groups = listing.groups.kept
+    currencies = {group["currency"] for group in groups}
+    if len(currencies) > 1:
+        return Totals(listing.total, "", None, None, None)
+    return Totals(
+        listing.total,
+        next(iter(currencies), ""),
+        *(exact_total(group[name] for group in groups) if groups else None for name in SUMS),
     )
-    if sums["first"] != sums["last"]:
-        return Totals(sums["n"], "", None, None, None)
-    return Totals(sums["n"], sums["first"] or "", sums["called"], sums["held"], sums["required"])
 
 
 def checked(request: DeskRequest) -> Checked:

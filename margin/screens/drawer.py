@@ -31,7 +31,9 @@ from margin.screens.drawer_links import (
 )
 from margin.screens.model_drawer import model_part, set_address
 
-QUESTIONS = frozenset(TOTALS)
+# What is opened of a scope besides its totals; see `margin.screens.opened`.
+SHARE, AVAILABLE, LOAN = "share", "available", "loan"
+QUESTIONS = (*TOTALS, SHARE, AVAILABLE, LOAN)
 UNIT_TOTALS = {"initial_margin": "initial", "maintenance_margin": "maintenance"}
 
 
@@ -44,12 +46,12 @@ class Question:
 
 
 def questions(request: HttpRequest, **others: str) -> dict[str, Question]:
-    """The links of a page by total; `others` go into the address beside it."""
+    """The links of a page by number; `others` go into the address beside it."""
     query = request.GET.copy()
     asked = query.get("explain", "")
     is_here = all(query.get(name) == value for name, value in others.items())
     found = {}
-    for total in TOTALS:
+    for total in QUESTIONS:
         query["explain"] = total
         for name, value in others.items():
             query[name] = value
@@ -78,24 +80,35 @@ def drawer(
     """
     amount: Decimal = getattr(result, total)
     parts, of_model = parts_of(result, total)
-    bucket, run = result.scope.bucket, result.run
-    assert bucket is not None, "house rules are computed for buckets"
     return Explanation(
         question=f"Why {TOTAL_LABELS[total].lower()} is {grouped(amount, decimals=2)} {unit}",
-        about=f"Scope {bucket.account.code} {bucket.code} · as of "
-        f"{shown_instant(run.as_of, form='full')}",
+        about=about(result),
         total=amount,
         unit=unit,
         parts=parts,
         close=close,
         link=link,
-        facts=(
-            Fact("Run", run.number, is_code=True),
-            *(of_model or [Fact("Model", f"{run.model} {run.model_version}")]),
-            Fact("Agreement", agreement_words(result), agreement_address(result)),
-            Fact("Inputs", short_hash(run.inputs_sha256), is_code=True),
-            Fact("Result", short_hash(run.result_sha256), is_code=True),
-        ),
+        facts=facts_of(result, of_model),
+    )
+
+
+def about(result: MarginResult) -> str:
+    """Which scope, and as of when."""
+    bucket = result.scope.bucket
+    assert bucket is not None, "house rules are computed for buckets"
+    instant = shown_instant(result.run.as_of, form="full")
+    return f"Scope {bucket.account.code} {bucket.code} · as of {instant}"
+
+
+def facts_of(result: MarginResult, of_model: Sequence[Fact] = ()) -> tuple[Fact, ...]:
+    """The run, what it computed by, and the hashes of what went in and came out."""
+    run = result.run
+    return (
+        Fact("Run", run.number, is_code=True),
+        *(of_model or [Fact("Model", f"{run.model} {run.model_version}")]),
+        Fact("Agreement", agreement_words(result), agreement_address(result)),
+        Fact("Inputs", short_hash(run.inputs_sha256), is_code=True),
+        Fact("Result", short_hash(run.result_sha256), is_code=True),
     )
 
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 from accounts.clock import shown_day
 from accounts.figures import WIDE, grouped
 from accounts.states import STATES, Shown
+from ledger.models import Posting
 from margin.explanation import BracketInForce, StoredPart
 from margin.models import Haircut, MarginResult, Mark
 
@@ -39,7 +40,11 @@ def account_address(result: MarginResult) -> str:
 def posting_address(part: StoredPart, result: MarginResult) -> str:
     """The line of the statement of account that left a balance."""
     assert part.posting is not None
-    posting = part.posting
+    return line_address(part.posting, result)
+
+
+def line_address(posting: Posting, result: MarginResult) -> str:
+    """A posting on the statement of the account that a result is about."""
     asked = urlencode({"tab": "statement", "q": posting.entry.reference})
     return f"{account_address(result)}?{asked}#posting-{posting.account_id}-{posting.account_seq}"
 

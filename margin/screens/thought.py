@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from accounts.listing import wants_rows
 from accounts.models import Bucket, MarginAccount
 from accounts.roles import DeskRequest, require
 from ledger.models import Asset, AssetKind
@@ -19,9 +20,11 @@ from margin.engine.liquidation_points import LiquidationPoints
 from margin.market.marks import BASE
 from margin.models import Contract, ParameterSet
 from margin.screens.visible import account_or_404
-from margin.what_if import MODES, Change, ThoughtTrade, WhatIfRefusedError, what_if
+from margin.what_if import MODES, Change, ThoughtTrade, WhatIf, WhatIfRefusedError, what_if
 
 LINES = 3
+# In the address: liquidation points are searched too.
+POINTS, SEARCHED = "points", "searched"
 MONEY_DECIMALS = 4  # money has no scale of prices
 NUMBER: dict[str, Any] = {
     "max_digits": 60, "decimal_places": 18, "required": False, "localize": False,
@@ -116,7 +119,11 @@ class LiquidationRow:
 @require_GET
 @require("read")
 def what_if_page(request: DeskRequest, code: str) -> HttpResponse:
-    """The form in the address, and both sides beside it; nothing is written."""
+    """The form in the address, and both sides beside it; nothing is written.
+
+    Under a portfolio model each liquidation point is a search: the page answers first without
+    them and asks for them by itself.
+    """
     account = account_or_404(request, code)
     sent = request.GET if "bucket" in request.GET else None
     chosen = BucketForm(sent, account=account)
@@ -139,14 +146,27 @@ def what_if_page(request: DeskRequest, code: str) -> HttpResponse:
         return render(request, "margin/what_if.html", context, status=422)
     try:
         thought = replace(change_of(groups), **decided_by(chosen.cleaned_data))
-        said = what_if(chosen.cleaned_data["bucket"], thought)
+        is_searched = sent.get(POINTS) == SEARCHED
+        said = what_if(chosen.cleaned_data["bucket"], thought, has_points=is_searched or None)
     except WhatIfRefusedError as refused:
         return render(request, "margin/what_if.html", context | {"refused": refused}, status=409)
     context |= {
         "said": said,
         "points": liquidation_rows(said.now.liquidation, said.after.liquidation),
+        "search": "" if is_searched else search_address(request, said),
     }
-    return render(request, "margin/what_if.html", context)
+    is_part = is_searched and wants_rows(request)
+    template = "margin/_liquidation_points.html" if is_part else "margin/what_if.html"
+    return render(request, template, context)
+
+
+def search_address(request: DeskRequest, said: WhatIf) -> str:
+    """Where the same is answered with points that are searched; "" where none has to be."""
+    if not (said.now.parameter_set or said.after.parameter_set):
+        return ""
+    query = request.GET.copy()
+    query[POINTS] = SEARCHED
+    return f"{request.path}?{query.urlencode()}"
 
 
 def scopes_of(account: MarginAccount) -> Any:  # noqa: ANN401 (a queryset)
