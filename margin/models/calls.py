@@ -153,6 +153,7 @@ class Task(models.Model):
         PAYMENT = "payment", "Payment to look after"
         CHECK = "check", "Margin not checked in time"
         NOTICE = "notice", "Notice that needs somebody"
+        SWITCH = "switch", "Switch that needs somebody"
 
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=120)
