@@ -52,8 +52,8 @@ MEANS: Final = {
     " end as ever.",
     What.WITHDRAWALS: "Nothing is released, agreed to, put into a payment file or paid out. What"
     " the bank has paid already is booked.",
-    What.LIQUIDATION: "No call goes on to liquidation, by nobody's hand. Liquidations that had begun"
-    " go on.",
+    What.LIQUIDATION: "No call goes on to liquidation, by nobody's hand. Liquidations that had"
+    " begun go on.",
 }
 
 
@@ -256,9 +256,7 @@ def _settle_tasks(late: Sequence[Switch], at: datetime) -> None:
         key__startswith=f"{OVERDUE}:"
     )
     still = {_key(each) for each in late} | set(others.values_list("key", flat=True))
-    close_tasks(
-        Task.Kind.SWITCH, still_needed=still, at=at, reason="The switch was set since"
-    )
+    close_tasks(Task.Kind.SWITCH, still_needed=still, at=at, reason="The switch was set since")
 
 
 def _needed(switch: Switch, at: datetime) -> Needed:

@@ -44,8 +44,8 @@ class DayBook:
     """Balances by what they mean, with the counts of postings behind them.
 
     Claims, positions and loans are positive here as people say them; custody is what is held.
-    `options` are those that are listed, `optioned` the accounts whose model knows options; `stopped`
-    are the legal entities whose withdrawals are stopped.
+    `options` are those that are listed, `optioned` the accounts whose model knows options;
+    `stopped` are the legal entities whose withdrawals are stopped.
     """
 
     assets: dict[str, Asset]

@@ -109,7 +109,7 @@ def held_calls() -> "QuerySet[HeldCall]":
 
 
 def must_be_issued() -> bool:
-    """Whether something was held back that nothing holds any more; a run of everything issues it."""
+    """Whether something was held back that nothing holds any more; a run of all issues it."""
     held = held_calls()
     if not held.exists():
         return False

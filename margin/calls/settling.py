@@ -123,9 +123,10 @@ def settle_run(run: MarginRun, *, besides: Collection[int] = ()) -> Settled:
                 continue
             _carry_on(call, result, after, run=run, paid_in=paid_in, settled=settled)
             carried.append(call)
-        elif (amount := settled.nets.new_call(result)) > 0:
-            if not held.takes(result, amount, call=None):
-                fresh.append(result)
+        elif (amount := settled.nets.new_call(result)) > 0 and not held.takes(
+            result, amount, call=None
+        ):
+            fresh.append(result)
     # A call that reached nobody ends by way of its escalation.
     MarginCall.objects.filter(pk__in=settled.unreached).update(state=State.ESCALATED)
     _write(carried)

@@ -1,4 +1,4 @@
-"""Switches of an incident: what a legal entity does no longer by itself, and what that held back."""
+"""Switches of an incident: what a firm does no longer by itself, and what that held back."""
 
 from django.db import models
 from django.db.models import Q
@@ -37,7 +37,8 @@ class Switch(models.Model):
                 name="switch_version_is_unique", fields=["legal_entity", "what", "version"]
             ),
             models.CheckConstraint(
-                name="switch_is_known", condition=Q(what__in=["calls", "withdrawals", "liquidation"])
+                name="switch_is_known",
+                condition=Q(what__in=["calls", "withdrawals", "liquidation"]),
             ),
             models.CheckConstraint(
                 name="stopped_switch_says_until_when",
