@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from accounts.figures import grouped, plain
@@ -23,6 +23,7 @@ from margin.models import (
     Mark,
     PriceFile,
     Switch,
+    Task,
     TaskEvent,
 )
 
@@ -44,12 +45,14 @@ class Window:
     Attributes:
         ends_at: the first instant that no longer counts.
         mine: rows whose account somebody may see, by the path of the account in the row.
+        tasks: those that they may see.
     """
 
     entity: LegalEntity
     begins_at: datetime
     ends_at: datetime
     mine: Callable[[str], Q]
+    tasks: "QuerySet[Task]"
 
     def within(self, path: str) -> Q:
         """Rows whose time lies in the window."""
@@ -142,10 +145,7 @@ def _calls(window: Window) -> Iterator[Found]:
 
 
 def _tasks(window: Window) -> Iterator[Found]:
-    rows = TaskEvent.objects.filter(
-        window.within("occurred_at"),
-        Q(task__scope__isnull=True) | window.mine("task__scope__bucket__account"),
-    )
+    rows = TaskEvent.objects.filter(window.within("occurred_at"), task__in=window.tasks)
     for row in rows.select_related("task"):
         text = ", ".join(filter(None, (row.task.subject, row.event, row.text)))
         yield Found(

@@ -136,7 +136,7 @@ def window_of(request: DeskRequest, runs: StandingRuns) -> tuple[Window, str]:
     entity = entity_here(request)
     return Window(
         entity, begins, ends,
-        lambda path: of_accounts(request.roles, [entity.pk], path=path),
+        lambda path: of_accounts(request.roles, [entity.pk], path=path), tasks_here(request),
     ), problem  # fmt: skip
 
 

@@ -88,7 +88,7 @@ class HeldBack:
         total = grouped(sum(amounts, Decimal(0)), decimals=2)
         return Needed(
             kind=Task.Kind.SWITCH,
-            key=f"{KEY}:{entity.code}",
+            key=f"{KEY}:{entity.code}:calls",
             subject=f"{entity.code}: margin calls are held back",
             detail=f"Automatic calls are stopped. Run {run.number} held back {len(amounts)}, of"
             f" {total} together. Look at them; the first run after the stop issues them.",

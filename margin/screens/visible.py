@@ -23,7 +23,7 @@ CALL_ACCOUNT = "scope__bucket__account"
 # without a scope, of prices, feeds or jobs, concern the whole desk.
 OF_SOMEBODY = (
     Task.Kind.LIQUIDATE, Task.Kind.DEFICIT, Task.Kind.UNPRICED, Task.Kind.NO_AGREEMENT,
-    Task.Kind.ELIGIBILITY, Task.Kind.UNCOVERED,
+    Task.Kind.ELIGIBILITY, Task.Kind.UNCOVERED, Task.Kind.SWITCH,
 )  # fmt: skip
 
 
@@ -145,5 +145,6 @@ def tasks_here(request: DeskRequest) -> "QuerySet[Task]":
         of_accounts(request.roles, here, path=CALL_ACCOUNT)
         | (Q(scope__isnull=True) & ~Q(kind__in=OF_SOMEBODY))
         | Q(kind=Task.Kind.UNCOVERED, key__startswith=f"shortfall:{entity_here(request).code}:")
+        | Q(kind=Task.Kind.SWITCH, key__contains=f":{entity_here(request).code}:")
         | Q(Exists(named), scope__isnull=True)
     )

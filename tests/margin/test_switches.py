@@ -128,7 +128,9 @@ def test_runs_hold_calls_back_and_the_first_after_the_stop_issues_them(days: lis
     assert not CallEvent.objects.filter(event="raised").exists()
     held = {each.result.scope_id: each.amount for each in held_calls().select_related("result")}
     assert len(held) > 1
-    task = Task.objects.get(kind="switch", key=f"held-back:{desk.entity.code}", closed_at=None)
+    task = Task.objects.get(
+        kind="switch", key=f"held-back:{desk.entity.code}:calls", closed_at=None
+    )
     assert task.owner_role == "risk"
     assert f"held back {len(held)}, of" in task.detail
     # Once started again, the newest prices are run once more, of everything.
