@@ -91,12 +91,14 @@ def positions(
     """How every switch of a legal entity stands; requests with them where roles are given."""
     at = now or timezone.now()
     newest = {each.what: each for each in newest_versions([legal_entity.pk])}
+    records = [record_of(legal_entity, what) for what in What]
+    waiting = [] if roles is None else list(pending_on(*records, roles=roles, now=at))
     return [
         Position(
             what,
             newest.get(what),
             _overdue(newest.get(what), at),
-            () if roles is None else list(pending_on(record_of(legal_entity, what), roles=roles)),
+            [each for each in waiting if each.payload["row"]["what"] == what],
         )
         for what in What
     ]

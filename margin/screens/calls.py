@@ -37,7 +37,7 @@ from margin.calls.acts import ACTS
 from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
 from margin.levels import SEVERITY, equity_share, levels_of
 from margin.models import MarginCall, MarginResult, MarginRun, MarginState
-from margin.screens.switches import switches_here
+from margin.screens.switches import stopped_here
 from margin.screens.visible import (
     MARGIN_MOVED,
     calls_here,
@@ -173,7 +173,7 @@ def call_board(request: DeskRequest) -> HttpResponse:
         "more_acts": more_acts(request),
         "pause": listing.address(live=["off"]),
         "resume": listing.address(live=[]),
-        **switches_here(request),
+        **stopped_here(request),
     }
     return live_answer(
         request,

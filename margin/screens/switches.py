@@ -86,6 +86,11 @@ def facts_of(known: list[Position], what: str) -> tuple[tuple[str, str], ...]:
     )
 
 
+def stopped_here(request: DeskRequest) -> dict[str, Any]:
+    """What boards need to say that something is stopped; one query."""
+    return {"stopped": [each for each in positions(entity_here(request)) if each.is_stopped]}
+
+
 def switches_here(request: DeskRequest) -> dict[str, Any]:
     """What pages that show switches need: those of where the person works, and what they may."""
     entity = entity_here(request)
