@@ -71,6 +71,7 @@ RIGHTS: Mapping[str, tuple[str, frozenset[Role]]] = {
         frozenset({Role.OPERATIONS, Role.TREASURY}),
     ),
     "block.set": ("block what leaves", frozenset({Role.OPERATIONS, Role.RISK, Role.COMPLIANCE})),
+    "trade.book": ("book a trade", frozenset({Role.OPERATIONS, Role.RISK})),
     "block.lift": ("lift a block", frozenset({Role.RISK, Role.COMPLIANCE})),
     "job.start": (
         "start a job",

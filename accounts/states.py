@@ -112,6 +112,7 @@ STATES: dict[str, dict[str, Shown]] = {
         "call": Shown("liq", "bell", "Margin call"),
         "payment": Shown("call", "flag", "Payment"),
         "notice": Shown("liq", "nosend", "Notice"),
+        "switch": Shown("liq", "pause", "Switch"),
     },
     "delivery": {
         "waiting": Shown("info", "clock", "Waiting"),

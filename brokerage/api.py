@@ -6,13 +6,13 @@ from rest_framework.routers import DefaultRouter
 
 from accounts import api as accounts_api
 from accounts import api_limits, api_proof, api_retention
-from brokerage import api_days, api_jobs, api_prices, api_statements
+from brokerage import api_days, api_jobs, api_prices, api_statements, api_trades
 from ledger import api as ledger_api
 from ledger import api_buckets as ledger_api_buckets
 from ledger import api_conduct, api_interest, api_statement, api_times
 from margin import api as margin_api
 from margin import api_buckets as margin_api_buckets
-from margin import api_mode_switch, api_options, api_terms, api_what_if
+from margin import api_mode_switch, api_options, api_switches, api_terms, api_what_if
 from margin.notices import api as margin_api_notices
 from margin.payments import api as margin_api_payments
 
@@ -30,6 +30,7 @@ for resources in (
     api_jobs,
     api_prices,
     api_statements,
+    api_trades,
     ledger_api_buckets,
     margin_api_buckets,
     margin_api_payments,
@@ -38,6 +39,7 @@ for resources in (
     api_terms,
     api_what_if,
     api_mode_switch,
+    api_switches,
     margin_api_notices,
     api_options,
 ):

@@ -52,6 +52,7 @@ app.conf.beat_schedule = {
     "watch the inbox": every(30, "watch_inbox"),
     "watch for prices": every(2, "watch_prices"),
     "watch that margin is checked": every(10, "watch_coverage"),
+    "watch switches of an incident": every(10, "watch_switches"),
     "store the horizon": every(60, "store_horizon"),
     "keep checkpoints": every(300, "keep_checkpoints"),
     "keep the clocks of calls": every(60, "keep_call_clocks"),

@@ -22,6 +22,7 @@ from brokerage.queue import queue_state
 from margin.coverage import coverage
 from margin.market.feeds import BUCKETS, Latency, feeds_of, latencies
 from margin.models import Mark, Task
+from margin.switches import newest_versions
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY = "brokerage_feed_latency_seconds"
@@ -138,6 +139,30 @@ def _of_work() -> Iterator[Gauge]:
         "brokerage_slow_statements",
         "Statements kept that took longer than SLOW_STATEMENT_MS.",
         [({}, sum(1 for _ in slow.lines()))],
+    )
+    yield from _switches()
+
+
+def _switches() -> Iterator[str]:
+    """What is stopped, and for how long beyond what was agreed."""
+    now = timezone.now()
+    known = [
+        (
+            {"legal_entity": each.legal_entity.code, "switch": each.what},
+            int(each.is_stopped),
+            0 if each.until is None else max((now - each.until).total_seconds(), 0),
+        )
+        for each in newest_versions()
+    ]
+    yield from _gauge(
+        "brokerage_switch_stopped",
+        "Whether two people have stopped what runs by itself.",
+        [(labels, is_stopped) for labels, is_stopped, _ in known],
+    )
+    yield from _gauge(
+        "brokerage_switch_overdue_seconds",
+        "How long a stop has outlasted the time that was agreed.",
+        [(labels, late) for labels, _, late in known],
     )
 
 

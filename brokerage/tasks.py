@@ -19,7 +19,7 @@ from brokerage.nightly import VERIFY, due_proof
 from brokerage.notice_watch import ask_for_notices
 from brokerage.proposal_watch import ask_for_proposals
 from ledger import checkpoints, horizons
-from margin import coverage
+from margin import coverage, switches
 from margin.calls.watch import due_steps
 
 watched_prices = Watched()
@@ -74,6 +74,12 @@ def watch_prices() -> None:
 def watch_coverage() -> None:
     """Ask somebody to look where margin is not checked as often as was promised."""
     coverage.watch_coverage()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def watch_switches() -> None:
+    """Ask somebody to look at a stop that is past its time."""
+    switches.watch_switches()
 
 
 @shared_task  # type: ignore[untyped-decorator]

@@ -30,6 +30,7 @@ class MarginConfig(AppConfig):
         "margin_externalmargin",
         "margin_haircut",
         "margin_haircutschedule",
+        "margin_heldcall",
         "margin_instrumentterms",
         "margin_levelevent",
         "margin_marginproposal",
@@ -51,6 +52,7 @@ class MarginConfig(AppConfig):
         "margin_runblock",
         "margin_runexception",
         "margin_shadowresult",
+        "margin_switch",
         "margin_taskevent",
     )
     editable_tables = ("margin_delivery", "margin_margincall", "margin_task")
@@ -69,6 +71,7 @@ class MarginConfig(AppConfig):
             option_listing,
             parameters,
             retention,
+            switches,
         )
         from margin.calls import cures, decisions, disputes, reliefs, terms
         from margin.market import corrections, overrides, rules
@@ -83,6 +86,7 @@ class MarginConfig(AppConfig):
             noun.register()
         parameters.register()
         retention.register()
+        switches.register()
         register_terms_check(agreement_codes.check_terms)
         register_terms_check(eligibility_checks.check_terms)
         register_signature_look(eligibility_checks.look_at_signature)

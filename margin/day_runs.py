@@ -19,6 +19,7 @@ from ledger.exact import EXACT
 from ledger.horizons import store_horizon
 from margin.book import ReadInputs
 from margin.book.columns import ColumnInputs, NotInColumnsError, read_columns
+from margin.calls.held_back import must_be_issued
 from margin.calls.settling import Settled, settle_run
 from margin.column_runs import read_for_run, record_columns
 from margin.engine.column_ground import is_known_rule
@@ -132,7 +133,7 @@ def remargin(memory: Memory, *, actor: Actor) -> Remargined:
     """
     for attempt in range(TRIES_MAX):
         file, since = _newest_file(), settled_runs().last()
-        made = None if file is None else _made(file, since)
+        made = None if file is None or must_be_issued() else _made(file, since)
         if file is None or made is not None:
             return Remargined(file, None if made is None else made.run, is_new=False)
         with localcontext(EXACT):
@@ -190,7 +191,7 @@ def _to_run(
     memory: Memory, file: PriceFile, *, since: MarginRun | None, horizon_id: int
 ) -> Touched | ColumnInputs | ReadInputs:
     """What is touched where the book is kept, else everything."""
-    book = memory.book_after(since)
+    book = None if must_be_issued() else memory.book_after(since)
     if book is not None:
         try:
             return read_touched(book, horizon_id=horizon_id, as_of=file.as_of)

@@ -150,6 +150,12 @@ TABLES = (
         left_out={"until": BY_CLOCK},
     ),
     DigestedTable(
+        "margin_switch",
+        key=("legal_entity_id", "what", "version"),
+        left_out={"until": BY_CLOCK},
+    ),
+    DigestedTable("margin_heldcall", key=("result_id",)),
+    DigestedTable(
         "margin_task",
         key=("kind", "key", "opened_at"),
         where=NO_JOBS,

@@ -18,8 +18,10 @@ from ledger.payments import committed
 from margin.asking import ModelRefusedError
 from margin.engine.exact import exact
 from margin.holding import ScopeBalances, bad_price, balances_of, standing_of, unpriced
+from margin.models import Switch
 from margin.releases import InitialMarginGate
 from margin.spare import spare_of, spare_units, without
+from margin.switches import RULES, is_stopped
 
 ZERO = Decimal(0)
 
@@ -77,6 +79,9 @@ def _freezes(bucket: Bucket, held: ScopeBalances) -> list[Term]:
     blocks = blocks_on(bucket.account_id)
     if blocks:
         terms.append(Term("block", ZERO, f"what leaves is blocked: {blocks[-1].words}"))
+    if is_stopped(bucket.account.legal_entity_id, Switch.What.WITHDRAWALS):
+        why = "withdrawals are stopped by two people"
+        terms.insert(0, Term(RULES[Switch.What.WITHDRAWALS], ZERO, why))
     missing = Balance.objects.filter(
         account__account_class="shortfall",
         account__pool__legal_entity=bucket.account.legal_entity_id,

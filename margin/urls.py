@@ -36,6 +36,7 @@ from margin.screens import (
     prices,
     runs,
     sliders,
+    switches,
     tasks,
     terms,
     thought,
@@ -180,6 +181,7 @@ urlpatterns: list[URLPattern] = [
     path("margin/exceptions/", tasks.exception_list, name="exceptions"),
     path("margin/moves/", moves.move, name="move"),
     path("margin/clients/<path:code>/", clients.client_page, name="client"),
+    path("margin/switches/<slug:what>/<slug:way>/", switches.switch_new, name="switch-new"),
     path("margin/blocks/", blocks.block_list, name="blocks"),
     path("margin/blocks/<int:block_id>/lift/", blocks.block_lift, name="block-lift"),
 ]

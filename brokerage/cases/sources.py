@@ -18,7 +18,8 @@ from margin.models import CallEvent, MarginResult, Mark, RunException, TaskEvent
 
 # At the same business time and the same time of knowledge: what is seen, computed, asked, done.
 RANKS: Final = (
-    "price", "run", "exception", "call", "task", "release", "record", "approval", "posting", "act",
+    "file", "price", "run", "exception", "level", "call", "task", "release", "record", "approval",
+    "switch", "posting", "act",
 )  # fmt: skip
 
 

@@ -43,13 +43,13 @@ def timeline(scope: CaseScope, point: ReadingPoint) -> list[Item]:
         *sources.records(scope, point),
         *sources.approvals(scope, point, moved=earliest),
     ]
-    heads = _heads({found.xid for found in (*dated, *undated)})
+    heads = heads_of({found.xid for found in (*dated, *undated)})
     placed = [*dated, *_placed(undated, scope, earliest=earliest, heads=heads)]
     on_timeline = {found.xid for found in placed}
     acted = list(sources.acts(point, on_timeline=on_timeline))
     earliest = _earliest(placed)
     placed += _placed(acted, scope, earliest=earliest, heads=heads)
-    return sorted((_item(found, heads) for found in placed), key=_order)
+    return sorted((item_of(found, heads) for found in placed), key=order_of)
 
 
 def counts(items: Iterable[Item]) -> list[tuple[str, int]]:
@@ -76,7 +76,8 @@ def _earliest(found: Iterable[Found]) -> dict[int, datetime]:
     return times
 
 
-def _heads(xids: set[int]) -> dict[int, Act]:
+def heads_of(xids: set[int]) -> dict[int, Act]:
+    """The acts of transactions, with who acted."""
     return {act.pk: act for act in Act.objects.filter(pk__in=xids).select_related("operator")}
 
 
@@ -94,7 +95,8 @@ def _placed(
             yield found._replace(at=at)
 
 
-def _item(found: Found, heads: dict[int, Act]) -> Item:
+def item_of(found: Found, heads: dict[int, Act]) -> Item:
+    """What was found, with who acted and since when it is known."""
     head = heads.get(found.xid)
     known_at = found.known_at or (None if head is None else head.recorded_at) or found.at
     assert found.at is not None, "what is placed has its time"
@@ -105,7 +107,8 @@ def _item(found: Found, heads: dict[int, Act]) -> Item:
     )  # fmt: skip
 
 
-def _order(item: Item) -> tuple[datetime, datetime, int, int, tuple[str, int, str]]:
+def order_of(item: Item) -> tuple[datetime, datetime, int, int, tuple[str, int, str]]:
+    """By business time, then as it became known."""
     table, _, key = item.key.partition(":")
     number = int(key.rpartition("/")[2]) if key.rpartition("/")[2].isdigit() else 0
     return (item.at, item.known_at, item.xid, RANKS.index(item.kind), (table, number, key))

@@ -16,8 +16,9 @@ from ledger.debts import pledged_lots
 from ledger.models import Asset, Balance, Location, LocationAsset, MoveGuard, Pool
 from ledger.positions import Position
 from ledger.posting import AccountKey, Leg, open_accounts
-from margin.models import Contract
+from margin.models import Contract, Switch
 from margin.option_listing import listed_options, may_hold_options
+from margin.switches import newest_versions
 
 ZERO = Decimal(0)
 FLAT = Position(quantity=ZERO, average_cost=ZERO)
@@ -43,7 +44,8 @@ class DayBook:
     """Balances by what they mean, with the counts of postings behind them.
 
     Claims, positions and loans are positive here as people say them; custody is what is held.
-    `options` are those that are listed, `optioned` the accounts whose model knows options.
+    `options` are those that are listed, `optioned` the accounts whose model knows options;
+    `stopped` are the legal entities whose withdrawals are stopped.
     """
 
     assets: dict[str, Asset]
@@ -62,6 +64,7 @@ class DayBook:
     pledged: dict[tuple[int, str], Decimal] = field(default_factory=dict)
     apart: frozenset[int] = frozenset()
     blocked: frozenset[str] = frozenset()
+    stopped: frozenset[int] = frozenset()
     options: dict[str, Contract] = field(default_factory=dict)
     optioned: frozenset[int] = frozenset()
 
@@ -244,6 +247,11 @@ def read_day_book(day: date) -> DayBook:
             Client.objects.filter(is_individually_segregated=True).values_list("pk", flat=True)
         ),
         blocked=blocked_accounts(),
+        stopped=frozenset(
+            each.legal_entity_id
+            for each in newest_versions()
+            if each.is_stopped and each.what == Switch.What.WITHDRAWALS
+        ),
         options=options,
         optioned=may_hold_options(day) if options else frozenset(),
     )

@@ -15,6 +15,7 @@ from brokerage.inbox.refusal import FolderRefusedError
 from brokerage.job_kinds import PRICES_FILE, REMARGIN
 from brokerage.jobs import ask_for_job
 from brokerage.models import Job
+from margin.calls.held_back import must_be_issued
 from margin.models import PriceFile
 
 # Beside the days in the inbox; a day folder is called by its date, so this is none.
@@ -55,11 +56,21 @@ def ask_for_remargin(file: PriceFile, *, asked_by: Operator | None = None) -> Jo
 
 
 def ask_for_newest() -> Job | None:
-    """The job of the newest price file that was not run, should nobody have asked for it."""
+    """The job of the newest price file that was not run, or whose calls were held back."""
     newest = PriceFile.objects.defer("content").order_by("-as_of").first()
-    if newest is None or newest.remargins.exists():
+    if newest is None:
         return None
-    return ask_for_remargin(newest)
+    if not newest.remargins.exists():
+        return ask_for_remargin(newest)
+    if not must_be_issued():
+        return None
+    # Automatic calls run again: everything once more, for what was held back.
+    last = newest.remargins.order_by("-pk").values_list("pk", flat=True).first()
+    return ask_for_job(
+        REMARGIN,
+        key=f"{REMARGIN}:{newest.sha256}:held-back:{last}",
+        arguments={"price_file": newest.sha256},
+    )
 
 
 # ---------------------------------------------------------------- the watched folder

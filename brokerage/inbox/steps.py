@@ -1,6 +1,7 @@
 """The steps of a day's cycle. Each runs inside an act of its own and returns what it counted."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from accounts.audit import Actor, acting
 from accounts.bulk import copy_rows
 from brokerage.expiry import settle_expired
 from brokerage.inbox.daybook import read_day_book
-from brokerage.inbox.events import decide_events, in_order, post_events
+from brokerage.inbox.events import Decided, decide_events, in_order, post_events
 from brokerage.inbox.folder import BANK_FILES
 from brokerage.inbox.result import day_result
 from brokerage.inbox.rows import (
@@ -21,6 +22,7 @@ from brokerage.inbox.rows import (
     read_trades,
     read_transfers,
 )
+from brokerage.inbox.trades import position_of
 from brokerage.models import BusinessDay, DayFile, DayStep, InboxEvent, RejectedRow
 from ledger.horizons import take_horizon
 from ledger.matching import Movement
@@ -34,6 +36,7 @@ from margin.book import ReadInputs
 from margin.book.columns import ColumnInputs
 from margin.calls.decisions import send_notices
 from margin.calls.settling import settle_run
+from margin.close_only import Booked, ask_about, buckets_that_may_only_close, reduces
 from margin.column_runs import read_for_run, record_columns
 from margin.market.marks import ReceivedPrice, compose_day, priced_names, record_prices_of
 from margin.models import MarginRun
@@ -149,6 +152,7 @@ def apply_events(context: DayContext) -> dict[str, Any]:
         price_snapshot=gate.price_snapshot,
         progress=lambda done, total: context.progress.report(done, total, "Apply events"),
     )
+    ask_about(_added_while_closing(decided), business_day=day.day, at=day.as_of)
     refused = sum(bool(item.refusal) for item in decided)
     over = settle_expired(day=day.day, as_of=day.as_of)
     expired = {"expired": len(over.settlements), "waiting": len(over.waiting)}
@@ -160,6 +164,19 @@ def apply_events(context: DayContext) -> dict[str, Any]:
         "applied": len(decided) - refused,
         "refused": refused,
     }
+
+
+def _added_while_closing(decided: Iterable[Decided]) -> Iterator[Booked]:
+    """Trades that added to a position of a scope that may only close."""
+    closing = buckets_that_may_only_close()
+    if not closing:
+        return
+    for item in decided:
+        if item.decision is None or item.event.type != "trade":
+            continue
+        bucket, before, after, instrument = position_of(item.decision)
+        if bucket in closing and not reduces(before, after):
+            yield Booked(item.event.id, bucket, instrument)
 
 
 def run_margin(context: DayContext) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from brokerage.inbox.daybook import ZERO, BucketInfo, DayBook, Move
 from brokerage.inbox.decisions import Decision, RefusedEventError, decimals_of
 from brokerage.inbox.rows import TradeRow
+from ledger.exact import EXACT
 from ledger.models import Asset
 from ledger.positions import Position, TradeEffect
 from ledger.posting import LossParts, plain
@@ -298,3 +299,13 @@ def settle_loss(
         loss=loss,
         details=details,
     )
+
+
+def position_of(decision: Decision) -> tuple[int, Decimal, Decimal, str]:
+    """The bucket of a trade, its position before and after, and in what."""
+    move = next(each for each in decision.moves if each.kind == "position")
+    assert move.bucket_id is not None, "a position is a bucket's"
+    assert move.position_after is not None, "a trade leaves a position"
+    after = move.position_after.quantity
+    with localcontext(EXACT):
+        return move.bucket_id, after - move.amount, after, move.asset

@@ -9,7 +9,9 @@ from brokerage.inbox.rows import TransferRow
 from ledger.models.moves import OUTSIDE
 from margin.asking import ModelRefusedError
 from margin.engine.gate import Standing
+from margin.models import Switch
 from margin.releases import InitialMarginGate
+from margin.switches import RULES
 
 CASH = "USD"
 CLIENT_BANK = "bank:client-usd"
@@ -126,6 +128,8 @@ def _withdrawal(
     transfer: TransferRow, *, bucket: BucketInfo, book: DayBook, gate: InitialMarginGate
 ) -> Decision:
     _check_cash_place(transfer, bucket, book)
+    if book.locations[transfer.location].pool.legal_entity_id in book.stopped:
+        raise RefusedEventError(RULES[Switch.What.WITHDRAWALS])
     if bucket.account in book.blocked or not book.lets(bucket.role, OUTSIDE):
         raise RefusedEventError("not_allowed")
     if book.spare(bucket, transfer.asset) < transfer.amount:

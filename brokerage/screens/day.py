@@ -29,6 +29,7 @@ from brokerage.screens.waiting import lines_of
 from brokerage.screens.whole import Whole, whole_now, whole_then
 from brokerage.strip import PRICE_TO_RELY_ON, strip_of
 from margin.models import Mark
+from margin.screens.switches import stopped_here
 
 PRICES_SHOWN = 12
 NUMBER_WORDS = (
@@ -159,6 +160,7 @@ def board_answer(request: DeskRequest, board: Board, days: Any) -> HttpResponse:
         "board": board,
         "covered": residual / lacking if residual is not None and lacking else None,
         "strip": strip_of(board.day),
+        **(stopped_here(request) if board.is_newest else {}),
         "earlier": days.filter(day__lt=board.day.day).order_by("-day").first(),
         "later": days.filter(day__gt=board.day.day).order_by("day").first(),
         "exports": [(CATALOGUE[name], FORMATS) for name in DAILY_REPORTS],

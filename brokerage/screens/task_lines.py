@@ -77,6 +77,11 @@ def task_lines(request: DeskRequest, run: MarginRun | None, marks: Sequence[Mark
         words="checks have not come",
         address=reverse("margin:coverage"),
     )
+    lines += several(
+        by_kind.get(Task.Kind.SWITCH, ()),
+        words="switches need somebody",
+        address=reverse("brokerage:incident"),
+    )
     for kind in (Task.Kind.UNPRICED, Task.Kind.NO_AGREEMENT):
         lines += several(
             by_kind.get(kind, ()),

@@ -6,6 +6,7 @@ from brokerage.screens import (
     audit_file,
     cases,
     day,
+    incident,
     jobs,
     reports,
     restatement,
@@ -13,6 +14,7 @@ from brokerage.screens import (
     search,
     slow,
     statements,
+    trades,
 )
 
 app_name = "brokerage"
@@ -33,6 +35,11 @@ urlpatterns: list[URLPattern] = [
     path("cases/<int:case_id>/hold/", cases.case_hold, name="case-hold"),
     path("cases/<int:case_id>/lift/<uuid:hold_id>/", cases.case_lift, name="case-lift"),
     path("cases/<int:case_id>/take-out/", cases.case_take_out, name="case-take-out"),
+    path("incident/", incident.incident_page, name="incident"),
+    re_path(
+        r"^incident/timeline\.(?P<form>csv|json)$", incident.incident_export, name="incident-export"
+    ),
+    path("trades/new/", trades.trade_new, name="trade-new"),
     path("restatement/", restatement.restatement_page, name="restatement"),
     path("margin/runs/<str:number>/restate/", restating.restate_run, name="run-restate"),
     path("search/", search.search, name="search"),

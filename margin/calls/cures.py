@@ -1,15 +1,17 @@
 """Calls met, or met in part, in the transaction of the entry that brings what they asked for.
 
 Every single entry of the ledger comes by here, whoever posts it: a deposit, a move between
-buckets, an entry that two people agreed to. What comes with the files of a day is settled by the
-day's run. A maintenance call is met when the scope has what it needs at the newest marks; an
-initial call when what came in is worth what it asked for.
+buckets, a trade, an entry that two people agreed to. What comes with the files of a day is settled
+by the day's run. A maintenance call is met when the scope has what it needs at the newest marks,
+by more equity or by less of a requirement; an initial call when what was paid in is worth what it
+asked for: a sale changes what the scope holds and pays nothing in.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
+from django.db.models import Q
 from django.utils import timezone
 
 from ledger.models import LedgerAccount
@@ -28,18 +30,24 @@ from margin.releases import InitialMarginGate
 CENTS = 2
 State = MarginCall.State
 COUNTED = ("claim", "position", "loan_receivable")
+# Entries by which positions are opened, closed and changed.
+TRADES = (
+    "security_trade", "derivative_trade", "option_trade", "covered_loss", "uncovered_loss",
+)  # fmt: skip
 Came = Mapping[str, Decimal]  # amounts by asset that came into a bucket
 
 
 def settle_entry(draft: Draft, posted: Posted) -> None:
     """Settle the open calls of every bucket into which something came; inside the act."""
-    came = _came_in(draft)
-    if not came:
+    came, traded = _came_in(draft), _traded(draft)
+    if not came and not traded:
         return
+    # What a sale brings in was the scope's own: an initial call counts what is paid in.
+    paid = Q() if not traded else Q(kind=MarginCall.Kind.MAINTENANCE)
     calls = list(
         MarginCall.objects.open()
         .exclude(state=State.DRAFT)
-        .filter(scope__bucket__in=came)
+        .filter(paid, scope__bucket__in={*came, *traded})
         .select_for_update(of=("self",))
         .select_related("scope__bucket__account")
         .order_by("kind", "pk")  # what comes in pays an initial call first
@@ -47,9 +55,11 @@ def settle_entry(draft: Draft, posted: Posted) -> None:
     if not calls:
         return
     gate, now = newest_gate(), timezone.now()
-    keep_promises(
-        [call.pk for call in calls], reference=draft.reference, entry_id=posted.entry_id, at=now
-    )
+    if not traded:
+        keep_promises(
+            [call.pk for call in calls], reference=draft.reference, entry_id=posted.entry_id,
+            at=now,
+        )  # fmt: skip
     allowed = given_up([call.pk for call in calls])
     for call in calls:
         if call.kind == MarginCall.Kind.INITIAL:
@@ -57,7 +67,7 @@ def settle_entry(draft: Draft, posted: Posted) -> None:
         else:
             with exact():
                 spared = allowed.get(call.pk, ZERO) + _covered_otherwise(call, at=now)
-            _settle(call, gate=gate, at=now, allowed=spared)
+            _settle(call, gate=gate, at=now, allowed=spared, how="Trade" if traded else "Deposit")
 
 
 def _covered_otherwise(call: MarginCall, *, at: datetime) -> Decimal:
@@ -96,7 +106,21 @@ def _came_in(draft: Draft) -> dict[int, dict[str, Decimal]]:
     return found
 
 
-def _settle(call: MarginCall, *, gate: InitialMarginGate, at: datetime, allowed: Decimal) -> None:
+def _traded(draft: Draft) -> set[int]:
+    """Buckets whose position or money a trade moves; none where the entry is no trade."""
+    if draft.kind not in TRADES:
+        return set()
+    moved = LedgerAccount.objects.filter(
+        pk__in=[leg.account_id for leg in draft.legs],
+        bucket__isnull=False,
+        account_class__in=COUNTED,
+    )
+    return {pk for pk in moved.values_list("bucket", flat=True) if pk is not None}
+
+
+def _settle(
+    call: MarginCall, *, gate: InitialMarginGate, at: datetime, allowed: Decimal, how: str
+) -> None:
     """Meet a maintenance call if initial margin is restored, else lower it.
 
     Where a portfolio model does not say what it requires the call stays as it is.
@@ -110,8 +134,9 @@ def _settle(call: MarginCall, *, gate: InitialMarginGate, at: datetime, allowed:
     with exact():
         missing = standing.initial_margin - standing.equity - allowed
         left = round_up(missing, CENTS) if missing > 0 else ZERO
-    text = f"Deposit: equity {standing.equity:,.2f}, initial margin {standing.initial_margin:,.2f}"
-    _lower(call, left, at=at, text=text)
+    text = f"{how}: equity {standing.equity:,.2f}, initial margin {standing.initial_margin:,.2f}"
+    reason = "position_reduced" if how == "Trade" else "collateral_received"
+    _lower(call, left, at=at, text=text, reason=reason)
 
 
 def _settle_initial(call: MarginCall, came: Came, *, gate: InitialMarginGate, at: datetime) -> None:
@@ -137,14 +162,21 @@ def _worth(code: str, amount: Decimal, gate: InitialMarginGate) -> Decimal:
     return ZERO
 
 
-def _lower(call: MarginCall, left: Decimal, *, at: datetime, text: str) -> None:
+def _lower(
+    call: MarginCall,
+    left: Decimal,
+    *,
+    at: datetime,
+    text: str,
+    reason: str = "collateral_received",
+) -> None:
     if not left:
         if call.state == State.UNDELIVERED:
             call = become(
                 call, State.ESCALATED, at=at, text="It is paid without having reached the client."
             )
-        reason = "liquidated" if call.state == State.LIQUIDATING else "collateral_received"
-        become(call, State.MET, at=at, text=text, ended_at=at, end_reason=reason, after=ZERO)
+        why = "liquidated" if call.state == State.LIQUIDATING else reason
+        become(call, State.MET, at=at, text=text, ended_at=at, end_reason=why, after=ZERO)
     elif left < call.amount:
         stays = call.state in (State.LIQUIDATING, State.UNDELIVERED)
         become(

@@ -18,6 +18,7 @@ from accounts.audit import Actor, acting, refusals
 from accounts.bulk import copy_rows
 from accounts.models import AgreementVersion, Scope
 from ledger.models import Posting
+from margin.calls.held_back import HeldBack
 from margin.calls.increments import add_increments
 from margin.calls.ladder import settle_levels
 from margin.calls.nets import CALLED, Nets
@@ -65,6 +66,7 @@ class Settled:
     changed: int = 0
     ended: int = 0
     below_minimum: int = 0
+    held_back: int = 0
     tasks_opened: int = 0
     events: list[CallEvent] = field(default_factory=list)
     raised: list[tuple[MarginCall, MarginResult, Decimal]] = field(default_factory=list)
@@ -105,6 +107,7 @@ def settle_run(run: MarginRun, *, besides: Collection[int] = ()) -> Settled:
         if result.scope_id in calls and not settled.nets.open_call(calls[result.scope_id], result)
     )
     settled.below_minimum = sum("below_mta" in result.flags for result in results)
+    held = HeldBack.of(results)
     fresh: list[MarginResult] = []
     carried: list[MarginCall] = []
     waiting = set(Scope.objects.filter(bucket__in=besides).values_list("pk", flat=True))
@@ -115,14 +118,21 @@ def settle_run(run: MarginRun, *, besides: Collection[int] = ()) -> Settled:
         if call is not None and call.state == State.DRAFT:
             continue  # it waits for a person
         if call is not None:
-            _carry_on(call, result, run=run, paid_in=paid_in, settled=settled)
+            after = settled.nets.open_call(call, result)
+            if after > call.amount and held.takes(result, after, call=call):
+                continue
+            _carry_on(call, result, after, run=run, paid_in=paid_in, settled=settled)
             carried.append(call)
-        elif settled.nets.new_call(result) > 0:
+        elif (amount := settled.nets.new_call(result)) > 0 and not held.takes(
+            result, amount, call=None
+        ):
             fresh.append(result)
     # A call that reached nobody ends by way of its escalation.
     MarginCall.objects.filter(pk__in=settled.unreached).update(state=State.ESCALATED)
     _write(carried)
     _issue(fresh, run=run, settled=settled)
+    held.write(run)
+    settled.held_back = len(held.rows)
     copy_rows(settled.events)
     add_increments(settled.raised, run=run, book=settled.nets.book)
     ended = [call.pk for call in carried if call.ended_at is not None]
@@ -216,6 +226,7 @@ def _issue(results: Sequence[MarginResult], *, run: MarginRun, settled: Settled)
 def _carry_on(
     call: MarginCall,
     result: MarginResult,
+    after: Decimal,
     *,
     run: MarginRun,
     paid_in: set[int],
@@ -224,7 +235,6 @@ def _carry_on(
     """Raise or lower an open call to what is missing now, or end it when nothing is."""
     before, state_before = call.amount, call.state
     call.last_result = result
-    after = settled.nets.open_call(call, result)
     if not after:
         if state_before == State.UNDELIVERED:
             state_before = _escalate(call, run=run, settled=settled)

@@ -42,6 +42,7 @@ from margin.models.runs import (
     RunException,
     ShadowResult,
 )
+from margin.models.switches import HeldCall, Switch
 from margin.models.terms import Bracket, Haircut, HaircutSchedule, InstrumentTerms
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "ExternalMargin",
     "Haircut",
     "HaircutSchedule",
+    "HeldCall",
     "InstrumentTerms",
     "LevelEvent",
     "MarginCall",
@@ -95,6 +97,7 @@ __all__ = [
     "RunBlock",
     "RunException",
     "ShadowResult",
+    "Switch",
     "Task",
     "TaskEvent",
 ]

@@ -154,6 +154,7 @@ class Task(models.Model):
         CHECK = "check", "Margin not checked in time"
         NOTICE = "notice", "Notice that needs somebody"
         EXTERNAL = "external", "Margin of others that differs"
+        SWITCH = "switch", "Switch that needs somebody"
 
     kind = models.CharField(max_length=16, choices=Kind)
     key = models.CharField(max_length=120)

@@ -37,6 +37,7 @@ from margin.levels import SEVERITY, equity_share, levels_of
 from margin.models import MarginCall, MarginResult, MarginRun, MarginState
 from margin.screens.holdings import exact_total
 from margin.screens.trend import Trend, trend_of, trend_text, with_trend
+from margin.screens.switches import stopped_here
 from margin.screens.visible import (
     MARGIN_MOVED,
     calls_here,
@@ -180,6 +181,7 @@ def call_board(request: DeskRequest) -> HttpResponse:
         "more_acts": more_acts(request),
         "pause": listing.address(live=["off"]),
         "resume": listing.address(live=[]),
+        **stopped_here(request),
     }
     return live_answer(
         request,

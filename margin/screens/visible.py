@@ -35,6 +35,7 @@ CALL_ACCOUNT = "scope__bucket__account"
 OF_SOMEBODY = (
     Task.Kind.LIQUIDATE, Task.Kind.DEFICIT, Task.Kind.UNPRICED, Task.Kind.NO_AGREEMENT,
     Task.Kind.ELIGIBILITY, Task.Kind.UNCOVERED, Task.Kind.PAYMENT, Task.Kind.TRANSIT,
+    Task.Kind.SWITCH,
 )  # fmt: skip
 
 
@@ -185,6 +186,7 @@ def tasks_here(request: DeskRequest) -> "QuerySet[Task]":
         of_accounts(request.roles, here, path=CALL_ACCOUNT)
         | (Q(scope__isnull=True) & ~Q(kind__in=OF_SOMEBODY))
         | Q(kind=Task.Kind.UNCOVERED, key__startswith=f"shortfall:{entity.code}:")
+        | Q(kind=Task.Kind.SWITCH, key__contains=f":{entity.code}:")
         | Q(Exists(named), scope__isnull=True)
         | Q(Exists(paid), kind=Task.Kind.PAYMENT, scope__isnull=True)
         | Q(Exists(moved), kind=Task.Kind.TRANSIT)

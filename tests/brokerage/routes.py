@@ -123,6 +123,8 @@ def objects() -> dict[tuple[str, str], Any]:
         ("", "verdict"): "amend",
         ("", "sha256"): "0" * 64,
         ("", "form"): "csv",
+        ("", "what"): "calls",
+        ("", "way"): "stop",
         ("", "username"): "m.okafor",
         ("", "pk"): NOBODY,
         ("", "factor_id"): NO_UUID,

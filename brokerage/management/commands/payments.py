@@ -15,6 +15,8 @@ from ledger.models import Payment, PaymentFile
 from ledger.pain import CannotOrderError
 from ledger.payment_files import FileInTheWayError, default_folder, place_files, write_files
 from ledger.payments import State, moment
+from margin.models import Switch
+from margin.switches import refuse_where_stopped
 
 ACTOR = Actor.command("payments")
 
@@ -57,6 +59,7 @@ class Command(BaseCommand):
                 legal_entity_id=entity.pk, until=moment().date(), format=options["format"],
                 actor=ACTOR, reason="Payment files written at the terminal",
             )  # fmt: skip
+            refuse_where_stopped(entity.pk, Switch.What.WITHDRAWALS)
             placed = place_files(folder, actor=ACTOR, legal_entity_id=entity.pk)
         except (
             CannotOrderError, ErasedPersonError, FileInTheWayError, RefusedError, OSError,
