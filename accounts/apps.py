@@ -64,6 +64,7 @@ class AccountsConfig(AppConfig):
         from accounts import (
             agreements,
             duties,
+            group_changes,
             limits,
             payees,
             people,
@@ -73,6 +74,7 @@ class AccountsConfig(AppConfig):
 
         agreements.register()
         duties.register()
+        group_changes.register()
         limits.register()
         payees.register()
         people.register()

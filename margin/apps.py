@@ -64,6 +64,7 @@ class MarginConfig(AppConfig):
             contracts,
             eligibility,
             eligibility_checks,
+            group_standing,
             mode_switch,
             model_registry,
             option_listing,
@@ -81,6 +82,7 @@ class MarginConfig(AppConfig):
             noun.register()
         for noun in (corrections, overrides, rules, contacts, texts, outcomes, withdrawals):
             noun.register()
+        group_standing.register()
         parameters.register()
         retention.register()
         register_terms_check(agreement_codes.check_terms)

@@ -23,6 +23,7 @@ from margin.engine.exact import ONE, ZERO, exact, round_up
 from margin.engine.inputs import MoneyTerms, SecurityTerms
 from margin.holding import balances_of, newest_gate, standing_of
 from margin.models import MarginCall
+from margin.pools import Pools
 from margin.releases import InitialMarginGate
 
 CENTS = 2
@@ -33,7 +34,7 @@ Came = Mapping[str, Decimal]  # amounts by asset that came into a bucket
 
 def settle_entry(draft: Draft, posted: Posted) -> None:
     """Settle the open calls of every bucket into which something came; inside the act."""
-    came = _came_in(draft)
+    came = _with_groups(_came_in(draft))
     if not came:
         return
     calls = list(
@@ -93,6 +94,20 @@ def _came_in(draft: Draft) -> dict[int, dict[str, Decimal]]:
         account_class__in=COUNTED,
     ).values_list("pk", "bucket", "asset__code"):
         found.setdefault(bucket, {})[asset] = credited[pk]
+    return found
+
+
+def _with_groups(came: dict[int, dict[str, Decimal]]) -> dict[int, dict[str, Decimal]]:
+    """What came into members of a group came into the group too."""
+    pools = Pools.newest() if came else Pools()
+    found = {bucket: dict(amounts) for bucket, amounts in came.items()}
+    with exact():
+        for bucket, amounts in came.items():
+            group = pools.groups.get(bucket)
+            if group is not None:
+                into = found.setdefault(group, {})
+                for code, amount in amounts.items():
+                    into[code] = into.get(code, ZERO) + amount
     return found
 
 
