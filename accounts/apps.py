@@ -68,6 +68,7 @@ class AccountsConfig(AppConfig):
             agreements,
             bindings,
             duties,
+            group_changes,
             limits,
             payees,
             people,
@@ -78,6 +79,7 @@ class AccountsConfig(AppConfig):
         agreements.register()
         bindings.register()
         duties.register()
+        group_changes.register()
         limits.register()
         payees.register()
         people.register()

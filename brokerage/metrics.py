@@ -143,7 +143,7 @@ def _of_work() -> Iterator[Gauge]:
     yield from _switches()
 
 
-def _switches() -> Iterator[str]:
+def _switches() -> Iterator[Gauge]:
     """What is stopped, and for how long beyond what was agreed."""
     now = timezone.now()
     known = [
@@ -154,12 +154,12 @@ def _switches() -> Iterator[str]:
         )
         for each in newest_versions()
     ]
-    yield from _gauge(
+    yield Gauge(
         "brokerage_switch_stopped",
         "Whether two people have stopped what runs by itself.",
         [(labels, is_stopped) for labels, is_stopped, _ in known],
     )
-    yield from _gauge(
+    yield Gauge(
         "brokerage_switch_overdue_seconds",
         "How long a stop has outlasted the time that was agreed.",
         [(labels, late) for labels, _, late in known],

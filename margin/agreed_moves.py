@@ -13,7 +13,7 @@ from ledger import posting
 from ledger.bucket_moves import AGREED_MOVE, ROLE_WORDS, BucketMove
 from ledger.models import LedgerAccount
 from ledger.posting import Draft
-from margin.bucket_moves import plan_move, release_for
+from margin.bucket_moves import held_buckets, plan_move, release_for
 
 
 def move_of(approval: Approval) -> BucketMove:
@@ -69,7 +69,7 @@ def apply_agreed(approval: Approval) -> None:
         RefusedError: a rule refuses it now.
     """
     move = move_of(approval)
-    posting.lock_balances(bucket_ids=[move.source.pk, move.target.pk])
+    posting.lock_balances(bucket_ids=held_buckets(move))
     plan = plan_move(move)
     if plan.refusal is not None:
         raise RefusedError(*plan.refusal)

@@ -66,6 +66,7 @@ class MarginConfig(AppConfig):
             contracts,
             eligibility,
             eligibility_checks,
+            group_standing,
             mode_switch,
             model_registry,
             option_listing,
@@ -84,6 +85,7 @@ class MarginConfig(AppConfig):
             noun.register()
         for noun in (corrections, overrides, rules, contacts, texts, outcomes, withdrawals):
             noun.register()
+        group_standing.register()
         parameters.register()
         retention.register()
         switches.register()

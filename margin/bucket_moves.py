@@ -29,6 +29,7 @@ from ledger.posting import Draft, Posted
 from margin.asking import ModelRefusedError
 from margin.engine.exact import exact
 from margin.engine.gate import Standing
+from margin.free import linked_buckets
 from margin.holding import (
     ScopeBalances,
     bad_price,
@@ -134,9 +135,11 @@ def _sides(
     gate: InitialMarginGate | None,
 ) -> tuple["SideOfMove", "SideOfMove"]:
     """Both buckets, now and after; how they stand is left open without a gate."""
+    # Buckets that are margined together stand as both are after the move.
+    after = {move.source.pk: source[1], move.target.pk: target[1]}
     return (
-        _side(move.source, *source, move=move, gate=gate),
-        _side(move.target, *target, move=move, gate=gate),
+        _side(move.source, *source, move=move, gate=gate, after_all=after),
+        _side(move.target, *target, move=move, gate=gate, after_all=after),
     )
 
 
@@ -175,7 +178,7 @@ def _with(claims: Mapping[str, Decimal], asset: str, change: Decimal) -> dict[st
 
 def _side(
     bucket: Bucket, now: ScopeBalances, after: ScopeBalances, *, move: BucketMove,
-    gate: InitialMarginGate | None,
+    gate: InitialMarginGate | None, after_all: Mapping[int, ScopeBalances],
 ) -> SideOfMove:  # fmt: skip
     code, is_position = move.asset.code, move.is_position
     return SideOfMove(
@@ -183,7 +186,9 @@ def _side(
         amount_now=_amount(now, code, is_position=is_position),
         amount_after=_amount(after, code, is_position=is_position),
         now=standing_of(bucket, now, gate=gate) if gate and bucket.is_margined else None,
-        after=standing_of(bucket, after, gate=gate) if gate and bucket.is_margined else None,
+        after=standing_of(bucket, after, gate=gate, others=after_all)
+        if gate and bucket.is_margined
+        else None,
     )
 
 
@@ -319,7 +324,7 @@ def _ready(move: BucketMove) -> tuple[MovePlan, Draft | None]:
     ids = posting.open_accounts(keys)
     source_id, target_id = ids[keys[0]], ids[keys[1]]
     locked = posting.lock_balances(
-        account_ids=[source_id, target_id], bucket_ids=[move.source.pk, move.target.pk]
+        account_ids=[source_id, target_id], bucket_ids=held_buckets(move)
     )
     plan = plan_move(move)
     if EntryKey.objects.filter(key=move.key).exists():
@@ -331,6 +336,12 @@ def _ready(move: BucketMove) -> tuple[MovePlan, Draft | None]:
         standing=locked.get(source_id),
     )  # fmt: skip
     return plan, draft
+
+
+def held_buckets(move: BucketMove) -> list[int]:
+    """Everything that the decision rests on: both buckets, and what is margined with them."""
+    linked = linked_buckets(move.source.account)
+    return sorted({move.source.pk, move.target.pk, *(each.pk for each in linked)})
 
 
 def release_for(plan: MovePlan) -> UUID | None:

@@ -12,10 +12,11 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.audit import Actor, acting
+from accounts.groups import pooled_buckets
 from accounts.models import Role, Scope
 from margin.engine.check_rules import CheckRules
 from margin.engine.trading_calendar import TradingCalendar
@@ -175,13 +176,19 @@ def holes(
 
 
 def unchecked_scopes() -> "QuerySet[Scope]":
-    """Scopes of which no standing run says anything: opened since, or forgotten."""
+    """Scopes of which no standing run says anything: opened since, or forgotten.
+
+    What a member of a group holds is in its group's.
+    """
     whole = standing_runs().whole
+    pooled = [] if whole is None else list(pooled_buckets(whole.business_day))
     exceptions = RunException.objects.filter(
         run=whole, account=OuterRef("bucket__account"), bucket_code=OuterRef("bucket__code")
     )
     said = standing_results().filter(scope=OuterRef("pk"))
-    return Scope.objects.filter(~Exists(said), ~Exists(exceptions), bucket__isnull=False)
+    return Scope.objects.filter(
+        ~Exists(said), ~Exists(exceptions), ~Q(bucket__in=pooled), bucket__isnull=False
+    )
 
 
 def _open_time(promise: Promise | None, begin: datetime, end: datetime) -> timedelta:

@@ -1,7 +1,7 @@
 """What crowded sides of instruments add to the initial margin of whoever stands on them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -10,13 +10,14 @@ from ledger.positions import Position
 from margin.book import BASE, ReadInputs
 from margin.engine.collateral import Fact
 from margin.engine.crowding import Crowd, HoldingRow, crowds
-from margin.engine.exact import ONE, ZERO, round_up
+from margin.engine.exact import ONE, ZERO, exact, round_up
 from margin.engine.inputs import SurchargeRow
 from margin.engine.policies import CROWDING
 from margin.models import Mark, ParameterSet, ResultComponent
 from margin.parameters import engine_terms
 from margin.run_rows import whole_runs
-from margin.scope_standing import Ground, Holding, points_of
+from margin.scope_holding import Holding
+from margin.scope_standing import Ground, points_of
 
 SIDE_WORDS: Final = {1: "long", -1: "short"}
 SHARE_DECIMALS: Final = 6
@@ -45,12 +46,14 @@ def surcharges(read: ReadInputs, *, names: Sequence[str]) -> list[SurchargeRow]:
     for asset_id, (parameter_set, policy) in sorted(read.crowding.items()):
         assert ground is not None
         code = read.assets[asset_id].code
-        held = [
-            Held(place, row.scope, row.amount)
-            for place, row in enumerate(read.positions)
-            if row.asset_id == asset_id and row.amount
-            and not read.scopes[row.scope].is_cash_account
-        ]  # fmt: skip
+        held = _net(
+            [
+                Held(place, row.scope, row.amount)
+                for place, row in enumerate(read.positions)
+                if row.asset_id == asset_id and row.amount
+                and not read.scopes[row.scope].is_cash_account
+            ]
+        )  # fmt: skip
         if len(held) < policy.holders_least:
             continue
         points = _points(read, code, held, ground)
@@ -63,6 +66,17 @@ def surcharges(read: ReadInputs, *, names: Sequence[str]) -> list[SurchargeRow]:
                 if h.quantity * crowd.side > 0
             ]
     return rows
+
+
+def _net(held: Sequence[Held]) -> list[Held]:
+    """One position a scope: what the members of a group hold stands together."""
+    found: dict[int, Held] = {}
+    with exact():
+        for each in held:
+            first = found.setdefault(each.scope, each)
+            if first is not each:
+                found[each.scope] = replace(first, quantity=first.quantity + each.quantity)
+    return [each for each in found.values() if each.quantity]
 
 
 def crowded_sides() -> dict[tuple[str, int], Decimal]:
@@ -124,7 +138,7 @@ def _points(
     found: list[Decimal | None] = []
     for each in held:
         row = read.scopes[each.scope]
-        if row.model_key is not None:
+        if row.model_key is not None or row.is_group:
             found.append(None)
             continue
         points = points_of(code, holdings[each.scope], ground, row.agreement)

@@ -12,7 +12,8 @@ from django.db.models.functions import Concat
 from accounts.clock import utc_stamp
 from accounts.exports import cell
 from accounts.figures import plain
-from ledger.models import Posting
+from accounts.models import AccountGroup
+from ledger.models import LedgerAccount, Posting
 from margin.engine.components import OF_DOUBT, OF_MONEY, Component, ComponentKind, component_of
 from margin.engine.explain import Explanation, Figures, Node, Reference, explain
 from margin.model_trees import model_trees
@@ -47,6 +48,7 @@ class StoredPart:
     Attributes:
         valid_mark: where the mark was carried, the valid one it comes from.
         posting: the one that left the claim, position or loan as the run read it.
+        holder: of a group the account and bucket that it is of; "" where it is of all of them.
     """
 
     row: ResultComponent
@@ -54,6 +56,7 @@ class StoredPart:
     valid_mark: Mark | None
     bracket: BracketInForce | None
     posting: Posting | None
+    holder: str = ""
 
     @property
     def label(self) -> str:
@@ -95,6 +98,7 @@ def stored_parts(result: MarginResult) -> list[StoredPart]:
     rows = parts_of([result])
     prefetch_related_objects(rows, "asset", "mark__rule", "haircut__schedule", "instrument_terms")
     postings, brackets, valid = _postings(rows), brackets_of_terms(rows), _valid_marks(rows)
+    holders = holders_of(rows, result)
     return [
         StoredPart(
             row=row,
@@ -107,9 +111,21 @@ def stored_parts(result: MarginResult) -> list[StoredPart]:
             valid_mark=None if row.mark is None else valid.get(row.mark.pk),
             bracket=_bracket_of(row, brackets),
             posting=postings.get((row.ledger_account_id, row.account_seq)),
+            holder=holders.get(row.ledger_account_id or 0, ""),
         )
         for row in rows
     ]
+
+
+def holders_of(rows: Iterable[ResultComponent], result: MarginResult) -> dict[int, str]:
+    """By ledger account whose it is, where the scope is a group's; else nothing."""
+    bucket = result.scope.bucket
+    if bucket is None or not AccountGroup.objects.filter(account=bucket.account_id).exists():
+        return {}
+    ids = {row.ledger_account_id for row in rows} - {None}
+    found = LedgerAccount.objects.filter(pk__in=ids, bucket__isnull=False)
+    named = found.values_list("pk", "bucket__account__code", "bucket__code")
+    return {pk: f"{account}/{code}" for pk, account, code in named}
 
 
 def explain_result(result: MarginResult, parts: Sequence[StoredPart]) -> Explanation:
@@ -122,6 +138,7 @@ def explain_result(result: MarginResult, parts: Sequence[StoredPart]) -> Explana
         figures_of(result),
         components=[part.component._replace(row=place) for place, part in enumerate(parts)],
         references=lambda component: references(parts[component.row or 0]),
+        holder=lambda component: parts[component.row or 0].holder,
     )
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db.models import Sum
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.figures import grouped
-from accounts.models import Bucket, GroupMember, MarginAccount
+from accounts.models import AccountGroup, Bucket, GroupMember, MarginAccount
 from ledger.blocks import blocks_on
 from ledger.bucket_moves import guard_between
 from ledger.debts import pledged_in
@@ -17,7 +17,14 @@ from ledger.models.moves import OUTSIDE
 from ledger.payments import committed
 from margin.asking import ModelRefusedError
 from margin.engine.exact import exact
-from margin.holding import ScopeBalances, bad_price, balances_of, standing_of, unpriced
+from margin.holding import (
+    ScopeBalances,
+    bad_price,
+    balances_of,
+    others_of,
+    standing_of,
+    unpriced,
+)
 from margin.models import Switch
 from margin.releases import InitialMarginGate
 from margin.spare import spare_of, spare_units, without
@@ -57,7 +64,7 @@ def free_amount(bucket: Bucket, asset: Asset, *, gate: InitialMarginGate) -> Fre
     held = balances_of(bucket)
     claim = held.claims.get(asset.code, ZERO)
     terms = [
-        *_freezes(bucket, held),
+        *_freezes(bucket, held, *others_of(bucket, gate=gate).values()),
         Term("claim", claim, f"the claim is {_said(claim, asset)}"),
         _bucket_rule(bucket, claim),
         _pledges(bucket, asset, claim),
@@ -73,8 +80,12 @@ def _said(amount: Decimal, asset: Asset) -> str:
     return f"{grouped(amount, decimals=asset.scale)} {asset.code}"
 
 
-def _freezes(bucket: Bucket, held: ScopeBalances) -> list[Term]:
-    """What lets nothing through at all while it lasts."""
+def _freezes(bucket: Bucket, *held: ScopeBalances) -> list[Term]:
+    """What lets nothing through at all while it lasts.
+
+    Args:
+        held: by the bucket, and by those that are margined with it.
+    """
     terms = []
     blocks = blocks_on(bucket.account_id)
     if blocks:
@@ -91,7 +102,7 @@ def _freezes(bucket: Bucket, held: ScopeBalances) -> list[Term]:
     if missing is not None:
         why = f"client money lacks {missing.amount:,.2f} and is frozen until it is whole"
         terms.append(Term("shortfall", ZERO, why))
-    bad = bad_price(held) if bucket.is_margined else None
+    bad = bad_price(*held) if bucket.is_margined else None
     if bad is not None:
         why = f"{bad[0]} has no price that permits a withdrawal ({bad[1]})"
         terms.append(Term("price", ZERO, why))
@@ -138,7 +149,10 @@ def _settled(bucket: Bucket, asset: Asset) -> Term:
 def _initial_margin(
     bucket: Bucket, asset: Asset, held: ScopeBalances, gate: InitialMarginGate
 ) -> Term:
-    """What leaves the scope its initial margin; nothing where nobody can say."""
+    """What leaves the scope its initial margin; nothing where nobody can say.
+
+    A bucket that is margined as a part of a group asks the group.
+    """
     nameless = unpriced(gate, held)
     if nameless is not None:
         return Term("price", ZERO, f"{nameless} has no mark or no terms")
@@ -147,31 +161,51 @@ def _initial_margin(
         amount = spare_units(bucket, asset, held, gate=gate)
     except ModelRefusedError as refused:
         return Term(refused.rule, ZERO, refused.detail.rstrip("."))
-    why = (
-        f"{bucket.account.code} has {standing.equity:,.2f} equity against"
-        f" {standing.initial_margin:,.2f}"
-    )
-    return Term("initial_margin", amount, why)
+    together = gate.pools.together(bucket.pk)
+    name = f"the group {together[0].account.code}" if together else bucket.account.code
+    why = f"{name} has {standing.equity:,.2f} equity against {standing.initial_margin:,.2f}"
+    return Term("group_headroom" if together else "initial_margin", amount, why)
 
 
 def linked_buckets(account: MarginAccount) -> list[Bucket]:
     """The margined buckets of every account linked with this one; none if it is in no group."""
-    group = GroupMember.objects.filter(account=account, left_on__isnull=True).first()
-    if group is None:
-        return []
-    members = GroupMember.objects.filter(group=group.group_id, left_on__isnull=True)
+    return _buckets_in(_groups_of(account))
+
+
+def _groups_of(account: MarginAccount) -> "QuerySet[AccountGroup]":
+    """The group that an account is in, or is to join, or stands for."""
+    return AccountGroup.objects.filter(
+        Q(account=account) | Q(pk__in=_still_in().filter(account=account).values("group"))
+    )
+
+
+def _still_in() -> "QuerySet[GroupMember]":
+    today = timezone.now().date()
+    return GroupMember.objects.filter(Q(left_on__isnull=True) | Q(left_on__gt=today))
+
+
+def _buckets_in(groups: "QuerySet[AccountGroup]") -> list[Bucket]:
+    members = _still_in().filter(group__in=groups).values("account_id")
+    standing = groups.filter(account__isnull=False).values("account_id")
     return list(
-        Bucket.objects.filter(is_margined=True, account__in=members.values("account_id"))
+        Bucket.objects.filter(Q(account__in=members) | Q(account__in=standing), is_margined=True)
         .select_related("account")
         .order_by("pk")
     )
+
+
+def _linked_alone(account: MarginAccount) -> list[Bucket]:
+    """Buckets linked with an account's that have scopes of their own: of a group that is not
+    margined as one.
+    """
+    return _buckets_in(_groups_of(account).filter(account__isnull=True))
 
 
 def _group_headroom(
     bucket: Bucket, asset: Asset, held: ScopeBalances, gate: InitialMarginGate
 ) -> Term | None:
     """What the linked accounts together have beyond what they need; None outside a group."""
-    linked = linked_buckets(bucket.account)
+    linked = _linked_alone(bucket.account)
     if not linked:
         return None
     holdings = [(each, balances_of(each)) for each in linked]
@@ -210,10 +244,10 @@ def lacks_after(
     Raises:
         ModelRefusedError: a portfolio model does not say what it requires.
     """
-    if not (bucket.is_margined and gate.is_under_model(bucket.account_id)):
+    if not (bucket.is_margined and gate.is_under_model(gate.pools.stands_for(bucket))):
         return ZERO
     after = spare_of(bucket, without(balances_of(bucket), asset.code, amount), gate=gate)
-    linked = [(each, balances_of(each)) for each in linked_buckets(bucket.account)]
+    linked = [(each, balances_of(each)) for each in _linked_alone(bucket.account)]
     with exact():
         together = after + _spare_beside(bucket, linked, gate) if linked else after
     return max(ZERO, -after, -together)

@@ -24,8 +24,10 @@ from margin.asking import ModelRefusedError, model_of
 from margin.engine.exact import ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.models import Mark
-from margin.scope_standing import Holding, Side, side_of
-from margin.what_if import WhatIfRefusedError, asked_market, ground_at, holding_of, newest_as_of
+from margin.scope_frame import holding_of
+from margin.scope_holding import Holding
+from margin.scope_standing import Side, side_of
+from margin.what_if import WhatIfRefusedError, asked_market, ground_at, newest_as_of
 
 BREACH = "switch_keeps_initial_margin"
 PORTFOLIO = "portfolio"
@@ -45,7 +47,7 @@ class Standings:
     sides: Mapping[str, Side]
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """What is looked at: scopes of an account by name, at the marks of an instant."""
 
     account: MarginAccount
@@ -106,13 +108,13 @@ def preview_switch(
     after = agreement.versions.filter(effective_from__lte=day).order_by("-effective_from").first()
     if after is None:
         raise WhatIfRefusedError("no_agreement", f"{agreement.code} has no terms on {day}.")
-    asked = _Asked(account, holdings_of(account), as_of, has_points)
+    asked = Asked(account, holdings_of(account), as_of, has_points)
     return Switch(
         account=account,
         day=day,
         as_of=as_of,
-        now=_standings(asked, _terms_now(account, today), day=today),
-        after=_standings(asked, after, day=day),
+        now=standings_of(asked, terms_now(account, today), day=today),
+        after=standings_of(asked, after, day=day),
     )
 
 
@@ -126,16 +128,16 @@ def preview_pooled(account: MarginAccount) -> Switch:
         raise WhatIfRefusedError("not_isolated", f"{account.code} is no isolated account.")
     as_of = newest_as_of()
     day = as_of.astimezone(UTC).date()
-    terms = _terms_now(account, day)
-    apart = _Asked(account, holdings_of(account), as_of)
+    terms = terms_now(account, day)
+    apart = Asked(account, holdings_of(account), as_of)
     everything = pooled(holding_of(bucket) for bucket in buckets_of(account))
     together = apart._replace(holdings={"all buckets": everything})
     return Switch(
         account=account,
         day=day,
         as_of=as_of,
-        now=_standings(apart, terms, day=day),
-        after=_standings(together, terms, day=day),
+        now=standings_of(apart, terms, day=day),
+        after=standings_of(together, terms, day=day),
         can_be_asked=False,
     )
 
@@ -207,14 +209,14 @@ def _together(one: Position | None, other: Position) -> Position:
     return Position(quantity, WIDE.divide(cost, quantity) if quantity else ZERO)
 
 
-def _terms_now(account: MarginAccount, day: date) -> AgreementVersion:
+def terms_now(account: MarginAccount, day: date) -> AgreementVersion:
     terms = account_terms(account.pk, day=day)
     if terms is None:
         raise WhatIfRefusedError("no_agreement", f"{account.code} has no agreement in force.")
     return terms
 
 
-def _standings(asked: _Asked, terms: AgreementVersion, *, day: date) -> Standings:
+def standings_of(asked: Asked, terms: AgreementVersion, *, day: date) -> Standings:
     """The scopes under terms, with the parameters of a day.
 
     Raises:

@@ -20,6 +20,7 @@ from accounts.approvals import (
 from accounts.audit import Actor, acting
 from accounts.clock import utc_stamp
 from accounts.figures import plain
+from accounts.groups import members_on
 from accounts.models import Approval, LegalEntity, OwnerClass
 from ledger.models import Asset, AssetKind, Location, LocationAsset
 from margin.book.options import takes_options
@@ -211,14 +212,20 @@ def listed_options() -> dict[str, Contract]:
 
 
 def may_hold_options(day: date) -> frozenset[int]:
-    """Accounts whose agreement on a day names a model in production that knows options."""
+    """Accounts whose agreement on a day names a model in production that knows options.
+
+    Of a member of a margined group the group's does.
+    """
     used, _ = models_decided(day, standing=ModelDecision.Standing.PRODUCTION, horizon_id=None)
     knowing = {key for key, each in used.items() if _knows(each)}
-    return frozenset(
+    allowed = {
         account
         for account, terms in terms_in_force(day).items()
         if terms.model != HOUSE_RULES and (terms.model, terms.parameters) in knowing
-    )
+    }
+    members = members_on(day)
+    others = allowed - {each.account_id for each in members}
+    return frozenset(others | {each.account_id for each in members if each.stands in allowed})
 
 
 def _knows(used: UsedModel) -> bool:

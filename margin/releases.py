@@ -26,6 +26,7 @@ from margin.market.marks import BASE, known_marks, newest_marks
 from margin.model_registry import UsedModel
 from margin.models import Mark, ModelDecision
 from margin.parameters import engine_terms
+from margin.pools import Pools
 from margin.terms import terms_in_force
 
 
@@ -119,6 +120,7 @@ class InitialMarginGate:
         unfit: asset codes whose price is in a state that permits no withdrawal.
         crowding: what crowded sides of the newest run add to initial margin, by code and sign.
         options: codes of those that are listed.
+        pools: which buckets are margined together.
     """
 
     marks: Mapping[str, Decimal]
@@ -129,6 +131,7 @@ class InitialMarginGate:
     unfit: frozenset[str] = frozenset()
     crowding: Mapping[tuple[str, int], Decimal] = field(default_factory=dict)
     options: frozenset[str] = frozenset()
+    pools: Pools = field(default_factory=Pools, compare=False)
 
     @classmethod
     def at_marks_before(cls, day: date) -> "InitialMarginGate":
@@ -169,11 +172,24 @@ class InitialMarginGate:
             ),
             crowding=crowded_sides(),
             options=frozenset(asset.code for asset in assets if asset.is_option),
+            pools=Pools.on(day),
         )
 
     def is_under_model(self, account_id: int) -> bool:
         """Whether a portfolio model decides on the scopes of an account."""
         return self.portfolios.agreement_of(account_id) is not None
+
+    def option_equity(
+        self, account_id: int, positions: Mapping[str, tuple[Decimal, Decimal]]
+    ) -> Decimal:
+        """What options among these positions add to equity; call after `after` asked about them.
+
+        Raises:
+            ModelRefusedError: one is not priced by itself.
+        """
+        options = {code: held for code, held in positions.items() if self._is_option(code, held)}
+        agreement = self.portfolios.agreement_of(account_id) if options else None
+        return ZERO if agreement is None else self.portfolios.option_equity(agreement, options)
 
     def after(
         self,

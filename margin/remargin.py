@@ -54,7 +54,7 @@ POSTED = " UNION ".join((POSTED_SINCE, IN_EFFECT_SINCE))
 # Whether a row that says which scopes there are, or under which terms, has changed since.
 TABLES = (
     "accounts_scope", "accounts_bucket", "accounts_marginaccount", "accounts_agreement",
-    "accounts_agreementversion", "accounts_accountagreement",
+    "accounts_agreementversion", "accounts_accountagreement", "accounts_groupmember",
 )  # fmt: skip
 CHANGED = """
     SELECT EXISTS (

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
@@ -14,7 +15,7 @@ from margin.column_runs import column_hashes
 from margin.crowding import surcharges
 from margin.eligibility import ineligible
 from margin.engine.components import OF_CLAIMS, OF_MODELS, Component, ComponentKind
-from margin.engine.exact import ZERO, at_least_cents
+from margin.engine.exact import ZERO, at_least_cents, exact
 from margin.engine.hashing import (
     content_sha256,
     inputs_hash,
@@ -153,7 +154,10 @@ def shadows_hash(asked: Charged) -> str:
 def arrays_of(read: ReadInputs, charges: Mapping[int, Charge] = NO_CHARGES) -> HouseRulesInput:
     """The rows of a run as the engine's arrays; claim and position N stay claim and position N."""
     names = [_scope_name(row.account, row.bucket) for row in read.scopes]
-    loans = {held.scope: held.amount for held in read.loans}
+    loans: dict[int, Decimal] = {}
+    with exact():
+        for held in read.loans:
+            loans[held.scope] = loans.get(held.scope, ZERO) + held.amount
     return house_rules_input(
         assets=[*asset_rows(read), *option_assets(read)],
         scopes=[
@@ -168,7 +172,12 @@ def arrays_of(read: ReadInputs, charges: Mapping[int, Charge] = NO_CHARGES) -> H
             for place, (name, row) in enumerate(zip(names, read.scopes, strict=True))
         ],
         claims=[
-            ClaimRow(names[held.scope], read.assets[held.asset_id].code, held.amount)
+            ClaimRow(
+                names[held.scope],
+                read.assets[held.asset_id].code,
+                held.amount,
+                _holder(read, held),
+            )
             for held in read.claims
         ],
         positions=[
@@ -177,6 +186,7 @@ def arrays_of(read: ReadInputs, charges: Mapping[int, Charge] = NO_CHARGES) -> H
                 read.assets[held.asset_id].code,
                 held.amount,
                 ZERO if held.average_cost is None else held.average_cost,
+                _holder(read, held),
             )
             for held in read.positions
         ],
@@ -185,6 +195,11 @@ def arrays_of(read: ReadInputs, charges: Mapping[int, Charge] = NO_CHARGES) -> H
         options=_option_rows(read) if read.options else (),
         currency=BASE,
     )
+
+
+def _holder(read: ReadInputs, held: Holding) -> str:
+    """Whose of a group a balance is; a scope that is no group has each balance once."""
+    return str(held.ledger_account_id) if read.scopes[held.scope].is_group else ""
 
 
 def _option_rows(read: ReadInputs) -> list[OptionRow]:
@@ -346,7 +361,8 @@ def _held(read: ReadInputs, component: Component) -> Holding | None:
     if component.kind in OF_CLAIMS:
         return read.claims[component.row]
     if component.kind == ComponentKind.LOAN:
-        return next(held for held in read.loans if held.scope == component.row)
+        owed = [held for held in read.loans if held.scope == component.row]
+        return owed[0] if len(owed) == 1 else None
     return read.positions[component.row]
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from accounts.models import AgreementVersion
 from ledger.positions import Position
-from margin.asking import AskedMarket, ModelRefusedError, Quantities
+from margin.asking import AskedMarket, ModelRefusedError
 from margin.book.options import (
     NO_OPTION_RULES,
     HeldOption,
@@ -46,39 +46,13 @@ from margin.engine.point_search import searched_points
 from margin.market.marks import BASE
 from margin.model_registry import UsedModel
 from margin.portfolio import Charge, charge_rows
+from margin.scope_holding import Holding
 
 # Under a model each point is a search: so many assets have theirs, the largest by value.
 SEARCHED_MOST: Final = 8
 NOTHING: Final = Position(quantity=ZERO, average_cost=ZERO)
 SCOPE: Final = "scope"
 JUST: Final = Decimal(1).scaleb(-DECIMALS)
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """What a scope holds: money claims, positions, and what it owes."""
-
-    claims: Mapping[str, Decimal]
-    positions: Mapping[str, Position]
-    loan: Decimal
-
-    @property
-    def assets(self) -> set[str]:
-        """What is held at all."""
-        held = {code for code, amount in self.claims.items() if amount}
-        return held | {code for code, position in self.positions.items() if position.quantity}
-
-    @property
-    def nonzero(self) -> list[tuple[str, Decimal]]:
-        """Positions other than zero, with their signed quantity."""
-        held = self.positions.items()
-        return [(code, position.quantity) for code, position in held if position.quantity]
-
-    @property
-    def quantities(self) -> Quantities:
-        """The same without what positions cost, as portfolio models are asked."""
-        held = {code: position.quantity for code, position in self.positions.items()}
-        return Quantities(self.claims, held, self.loan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +182,8 @@ def _evaluated(
     charge: Charge | None,
 ) -> HouseRulesResult:
     """The scope through the evaluation of a run."""
+    rows = held.rows
+    first = {code: place for place, (_, code, _) in reversed(list(enumerate(rows)))}
     return evaluate(
         house_rules_input(
             assets=[
@@ -232,16 +208,18 @@ def _evaluated(
                 )
             ],
             claims=[
-                ClaimRow(SCOPE, code, amount) for code, amount in held.claims.items() if amount
+                ClaimRow(SCOPE, code, amount, holder)
+                for holder, each in held.by_holder
+                for code, amount in each.claims.items()
+                if amount
             ],
             positions=[
-                PositionRow(SCOPE, code, position.quantity, position.average_cost)
-                for code, position in held.positions.items()
-                if position.quantity
+                PositionRow(SCOPE, code, position.quantity, position.average_cost, holder)
+                for holder, code, position in rows
             ],
             surcharges=[
-                SurchargeRow(SCOPE, place, rate)
-                for place, (code, quantity) in enumerate(held.nonzero)
+                SurchargeRow(SCOPE, first[code], rate)
+                for code, quantity in held.nonzero
                 if not is_cash_account
                 and (rate := ground.crowding.get((code, 1 if quantity > 0 else -1)))
             ],
@@ -259,13 +237,13 @@ def _options(held: Holding, ground: Ground, charge: Charge | None) -> list[Optio
         ModelRefusedError: `no_option_rules`.
     """
     rows = [
-        HeldOption(place, 0, place, quantity)
-        for place, (code, quantity) in enumerate(held.nonzero)
+        HeldOption(place, 0, place, position.quantity)
+        for place, (_, code, position) in enumerate(held.rows)
         if code in ground.options
     ]
     if not rows:
         return []
-    codes = [code for code, _ in held.nonzero]
+    codes = [code for _, code, _ in held.rows]
     if charge is None:
         detail = f"House rules have no requirement for {codes[rows[0].position]}."
         raise ModelRefusedError(NO_OPTION_RULES, detail)
@@ -314,7 +292,7 @@ def model_balance_at(
 def _valued(
     held: Holding, ground: Ground, *, prices: Mapping[str, Decimal], is_cash_account: bool
 ) -> Standing:
-    return scope_equity_and_initial(
+    standing = scope_equity_and_initial(
         claims=held.claims,
         positions={c: (p.quantity, p.average_cost) for c, p in held.positions.items()},
         loan=held.loan,
@@ -323,6 +301,18 @@ def _valued(
         terms=ground.terms,
         contingencies=ground.contingencies,
     )
+    if not held.members:
+        return standing
+    with exact():
+        paid = sum(
+            (
+                position.quantity * position.average_cost
+                for _, code, position in held.rows
+                if isinstance(ground.terms[code], PerpetualTerms)
+            ),
+            ZERO,
+        )
+        return standing._replace(equity=standing.equity - paid)
 
 
 def _model_points(

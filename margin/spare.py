@@ -15,7 +15,13 @@ from accounts.models import Bucket
 from ledger.models import Asset
 from margin.engine.collateral import CollateralTerms
 from margin.engine.exact import ZERO, exact
-from margin.holding import ScopeBalances, standing_of
+from margin.holding import (
+    NOTHING_KNOWN,
+    ScopeBalances,
+    others_of,
+    pooled_balances,
+    standing_of,
+)
 from margin.market.marks import BASE
 from margin.releases import InitialMarginGate
 
@@ -23,13 +29,22 @@ from margin.releases import InitialMarginGate
 LOOKS: Final = 8
 
 
-def spare_of(bucket: Bucket, held: ScopeBalances, *, gate: InitialMarginGate) -> Decimal:
+def spare_of(
+    bucket: Bucket,
+    held: ScopeBalances,
+    *,
+    gate: InitialMarginGate,
+    others: Mapping[int, ScopeBalances] = NOTHING_KNOWN,
+) -> Decimal:
     """Equity beyond initial margin with these balances; negative where it is short.
+
+    Args:
+        others: as `standing_of` has it.
 
     Raises:
         ModelRefusedError: a portfolio model decides and does not say.
     """
-    standing = standing_of(bucket, held, gate=gate)
+    standing = standing_of(bucket, held, gate=gate, others=others)
     with exact():
         return standing.equity - standing.initial_margin
 
@@ -60,14 +75,17 @@ def spare_units(
         ModelRefusedError: a portfolio model decides and does not say.
     """
     is_scope = bucket.is_margined
+    others = others_of(bucket, gate=gate)
     with exact():
-        spare = beside + (spare_of(bucket, held, gate=gate) if is_scope else ZERO)
+        own = spare_of(bucket, held, gate=gate, others=others) if is_scope else ZERO
+        spare = beside + own
     claim = held.claims.get(asset.code, ZERO)
-    if spare <= 0 or not (is_scope and gate.is_under_model(bucket.account_id)):
-        return units_of(spare, held, asset, gate)
+    if spare <= 0 or not (is_scope and gate.is_under_model(gate.pools.stands_for(bucket))):
+        together = pooled_balances([held, *others.values()]) if others else held
+        return units_of(spare, together, asset, gate)
 
     def left(amount: Decimal) -> Decimal:
-        after = spare_of(bucket, without(held, asset.code, amount), gate=gate)
+        after = spare_of(bucket, without(held, asset.code, amount), gate=gate, others=others)
         with exact():
             return beside + after
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
-from accounts.models import GroupMember
+from django.db.models import Q
+
+from accounts.models import AccountGroup, GroupMember
 from ledger.blocks import block_outflows, is_automatic
 from ledger.models import BlockRule, BlockSweep, OutflowBlock
 from margin.models import MarginResult, MarginRun
@@ -21,7 +23,10 @@ def swept_results(block: OutflowBlock, run: MarginRun) -> "list[MarginResult]":
         found = found.filter(**{f"{account}__client": block.client_id})
     if block.group_id is not None:
         members = GroupMember.objects.filter(group=block.group_id, left_on__isnull=True)
-        found = found.filter(**{f"{account}__in": members.values("account_id")})
+        found = found.filter(
+            Q(**{f"{account}__in": members.values("account_id")})
+            | Q(**{f"{account}__margin_group": block.group_id})
+        )
     return list(found)
 
 
@@ -60,7 +65,8 @@ def block_negative_accounts(results: Iterable[MarginResult], *, run: MarginRun) 
         if not automatic[firm]:
             continue
         member = GroupMember.objects.filter(account=account, left_on__isnull=True).first()
-        group = member.group if member is not None else None
+        own = AccountGroup.objects.filter(account=account).first()
+        group = member.group if member is not None else own
         client = None if group is not None else account.client
         if group is None and client is None:
             continue

@@ -12,7 +12,6 @@ from typing import Final
 
 from django.db.models import Max, Subquery
 
-from accounts.agreed_terms import account_terms
 from accounts.models import AgreementVersion, Bucket
 from ledger.debts import pledged_in
 from ledger.models import Asset, AssetKind
@@ -23,13 +22,14 @@ from margin.crowding import crowded_sides
 from margin.engine.exact import ONE, ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import MoneyTerms
-from margin.holding import balances_of
 from margin.market.marks import BASE
 from margin.market.states import doubt_of
 from margin.model_registry import UsedModel
 from margin.models import Mark
 from margin.parameters import engine_terms
-from margin.scope_standing import NOTHING, Ground, Holding, Side, side_of
+from margin.scope_frame import Frame
+from margin.scope_holding import Holding
+from margin.scope_standing import NOTHING, Ground, Side, side_of
 from margin.terms import terms_in_force
 from margin.trades import (
     Trade,
@@ -134,16 +134,13 @@ def what_if(bucket: Bucket, change: Change, *, has_points: bool | None = True) -
             what booking would refuse: `claim_below_zero`, and where a portfolio model does not
             say what it requires: `model_not_in_use`, `model_refused`, `unpriced_position`.
     """
-    held = holding_of(bucket)
     as_of = newest_as_of()
     day = as_of.astimezone(UTC).date()
-    agreement = account_terms(bucket.account_id, day=day)
-    if agreement is None:
-        detail = f"{bucket.account.code} has no agreement in force."
-        raise WhatIfRefusedError("no_agreement", detail)
     try:
+        frame = Frame.of(bucket, day=day)
+        held, agreement = frame.held, frame.agreement
         used = models_of(agreement, change, day=day)
-        codes = held.assets | change.assets
+        codes = frame.scope(held).assets | change.assets
         options = options_among(codes)
         ground, assets = ground_at(as_of, codes=codes - options.keys(), day=day)
         assets |= options
@@ -154,15 +151,16 @@ def what_if(bucket: Bucket, change: Change, *, has_points: bool | None = True) -
         _check(change, ground)
         moved = _moved(ground, change)
         holding, notes = _after(bucket, held, change, moved, assets)
-        mode = bucket.account.mode
-        after = now = _side(held, ground, agreement, mode, used[0], has_points)
+        mode = frame.mode
+        after = now = _side(frame.scope(held), ground, agreement, mode, used[0], has_points)
         if change != Change():
             mode = change.mode or mode
-            after = _side(holding, moved, agreement, mode, used[1], has_points)
+            after = _side(frame.scope(holding), moved, agreement, mode, used[1], has_points)
     except ModelRefusedError as refused:
         raise WhatIfRefusedError(refused.rule, refused.detail) from refused
     if options and has_points:
         notes.append("Liquidation points are not searched while options are held.")
+    notes += frame.notes
     return WhatIf(bucket, agreement, as_of, change, ground, now, after, tuple(notes))
 
 
@@ -203,13 +201,6 @@ def models_of(
         detail = f"Margin has no model {' with parameters '.join(change.model)} on {day}."
         raise WhatIfRefusedError("unknown_model", detail)
     return now, after
-
-
-def holding_of(bucket: Bucket) -> Holding:
-    """What a bucket holds now."""
-    balances = balances_of(bucket)
-    positions = {code: Position(*held) for code, held in balances.positions.items()}
-    return Holding(claims=balances.claims, positions=positions, loan=balances.loan)
 
 
 def newest_as_of() -> datetime:

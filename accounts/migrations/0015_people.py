@@ -11,7 +11,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0013_payees"),
+        ("accounts", "0014_groups"),
     ]
 
     operations = [

@@ -6,6 +6,7 @@ from uuid import uuid4
 from django.db import models
 from django.db.models import F, Q
 
+from accounts.fields import CurrentTransaction, TransactionIdField
 from accounts.personal import open_text
 
 
@@ -166,18 +167,35 @@ class Bucket(models.Model):
 
 
 class AccountGroup(models.Model):
-    """Linked accounts with one requirement; all members share owner and owner class."""
+    """Linked accounts; all members share legal entity and owner class, and their client.
+
+    A group that is margined has an account of its own, opened with it: the scope of that account
+    holds everything that members have in margined buckets, isolated ones apart, and the account's
+    agreement says how. Clients differ only in such a group, under a guarantee that is on record.
+    """
 
     legal_entity = models.ForeignKey(LegalEntity, models.PROTECT, related_name="+")
     code = models.CharField(max_length=40)
     owner_class = models.CharField(max_length=12, choices=OwnerClass)
     client = models.ForeignKey(Client, models.PROTECT, null=True, related_name="+")
     guarantee_reference = models.CharField(max_length=200, blank=True)
+    guarantee_dated_on = models.DateField(null=True)
+    guarantee_sha256 = models.CharField(max_length=64, blank=True)
+    account = models.OneToOneField(
+        MarginAccount, models.PROTECT, null=True, related_name="margin_group"
+    )
 
     class Meta:
         constraints = [
             models.UniqueConstraint(name="group_code_is_unique", fields=["legal_entity", "code"]),
+            models.CheckConstraint(
+                name="guarantee_has_a_day",
+                condition=Q(guarantee_dated_on__isnull=True) | ~Q(guarantee_reference=""),
+            ),
         ]
+
+    def __str__(self) -> str:
+        return self.code
 
 
 class GroupMember(models.Model):
@@ -187,6 +205,7 @@ class GroupMember(models.Model):
     account = models.ForeignKey(MarginAccount, models.PROTECT, related_name="+")
     joined_on = models.DateField()
     left_on = models.DateField(null=True)
+    xid = TransactionIdField(db_default=CurrentTransaction())
 
     class Meta:
         constraints = [

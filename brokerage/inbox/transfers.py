@@ -9,6 +9,7 @@ from brokerage.inbox.rows import TransferRow
 from ledger.models.moves import OUTSIDE
 from margin.asking import ModelRefusedError
 from margin.engine.gate import Standing
+from margin.holding import ScopeBalances, group_standing
 from margin.models import Switch
 from margin.releases import InitialMarginGate
 from margin.switches import RULES
@@ -222,11 +223,10 @@ def _released(
     """Margin's leave to lower a scope; a bucket that is no scope needs none."""
     if not bucket.is_margined:
         return None
-    held = {code for code, amount in book.claims_of(bucket).items() if amount} | {
-        code for code, each in book.positions_of(bucket).items() if each.quantity
-    }
-    if not gate.unfit.isdisjoint(held):
-        raise RefusedEventError("initial_margin")
+    together = {each.pk for each in gate.pools.together(bucket.id)} | {bucket.id}
+    for each in book.buckets.values():
+        if each.id in together and not gate.unfit.isdisjoint(_assets_of(each, book)):
+            raise RefusedEventError("initial_margin")
     standing = _standing_after(transfer, bucket, book, gate)
     if standing.equity < standing.initial_margin:
         raise RefusedEventError("initial_margin")
@@ -240,25 +240,52 @@ def _released(
     )
 
 
+def _assets_of(bucket: BucketInfo, book: DayBook) -> set[str]:
+    """What a bucket holds at all."""
+    return {*book.claims_of(bucket), *book.positions_of(bucket)}
+
+
+def _balances_of(
+    bucket: BucketInfo, book: DayBook, *, asset: str, change: Decimal
+) -> ScopeBalances:
+    """What a bucket would hold once its claim of an asset has changed."""
+    return ScopeBalances(
+        claims={**book.claims_of(bucket), asset: book.claim(bucket, asset) + change},
+        positions={
+            code: (held.quantity, held.average_cost)
+            for code, held in book.positions_of(bucket).items()
+        },
+        loan=book.loans.get(bucket.id, ZERO) if bucket.code == "FREE" else ZERO,
+        version=book.versions.get(bucket.id, 0),
+    )
+
+
 def _standing_after(
     transfer: TransferRow, bucket: BucketInfo, book: DayBook, gate: InitialMarginGate
 ) -> Standing:
-    """How the scope would stand without what the transfer takes.
+    """How the scope would stand without what the transfer takes; of a member, how its group would.
 
     Raises:
         RefusedEventError: a portfolio model decides and does not say what it requires.
     """
+    together = gate.pools.together(bucket.id)
+    changes = {bucket.id: -transfer.amount}
+    if transfer.kind == "bucket_move":
+        changes[book.bucket(transfer.account, transfer.to_bucket).id] = transfer.amount
     try:
+        if together:
+            ids = {each.pk for each in together}
+            holdings = [
+                _balances_of(each, book, asset=transfer.asset, change=changes.get(each.id, ZERO))
+                for each in book.buckets.values()
+                if each.id in ids
+            ]
+            return group_standing(holdings, account_id=together[0].account_id, gate=gate)
+        held = _balances_of(bucket, book, asset=transfer.asset, change=-transfer.amount)
         return gate.after(
-            claims={
-                **book.claims_of(bucket),
-                transfer.asset: book.claim(bucket, transfer.asset) - transfer.amount,
-            },
-            positions={
-                code: (held.quantity, held.average_cost)
-                for code, held in book.positions_of(bucket).items()
-            },
-            loan=book.loans.get(bucket.id, ZERO) if bucket.code == "FREE" else ZERO,
+            claims=held.claims,
+            positions=held.positions,
+            loan=held.loan,
             is_cash_account=bucket.mode == "cash",
             account_id=bucket.account_id,
         )

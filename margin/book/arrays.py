@@ -1,8 +1,9 @@
 """Rows of a run as the arrays of portfolio models: the one place where decimals become floats."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -10,9 +11,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ledger.models import Asset, AssetKind
+from margin.book.held import Holding
 from margin.book.market_data import MarketData
 from margin.book.rows import BASE, ReadInputs
 from margin.engine.books import Books, books_of
+from margin.engine.exact import exact
 from margin.engine.given import Float
 from margin.engine.market import DAYS_PER_YEAR, Flag, Index, Instruments, Kind, Market
 from margin.engine.past import Past
@@ -226,31 +229,39 @@ def _confidence(mark: Mark) -> float:
 def books_of_scopes(read: ReadInputs, *, market: Market, places: Sequence[int]) -> Books:
     """What these scopes of the run hold, in their order.
 
-    Money in the currency less loans is cash; other money is held as what it is.
+    Money in the currency less loans is cash; other money is held as what it is. What several
+    members of a group hold of an asset is added before it becomes a float.
     """
     scope = {place: n for n, place in enumerate(places)}
     column = {name: n for n, name in enumerate(market.instruments.names)}
     cash = np.zeros(len(places))
     rows: list[tuple[int, int, float]] = []
-    for held in (*read.claims, *read.positions):
-        if held.scope not in scope:
-            continue
-        code, amount = read.assets[held.asset_id].code, float(held.amount)
+    for (place, asset), amount in _added(scope, read.claims, read.positions).items():
+        code = read.assets[asset].code
         if code == BASE:
-            cash[scope[held.scope]] += amount
+            cash[scope[place]] += float(amount)
         elif code not in column:
             raise RejectedInputError(f"prices: {code} is worth nothing or less")
         else:
-            rows.append((scope[held.scope], column[code], amount))
-    for loan in read.loans:
-        if loan.scope in scope:
-            cash[scope[loan.scope]] -= float(loan.amount)
+            rows.append((scope[place], column[code], float(amount)))
+    for (place, _), amount in _added(scope, read.loans).items():
+        cash[scope[place]] -= float(amount)
     return books_of(
         scopes=[row[0] for row in rows],
         instruments=[row[1] for row in rows],
         quantities=[row[2] for row in rows],
         cash=cash,
     )
+
+
+def _added(scopes: Collection[int], *held: Sequence[Holding]) -> dict[tuple[int, int], Decimal]:
+    """What scopes hold, by place and asset, in the order in which it comes first."""
+    found: dict[tuple[int, int], Decimal] = {}
+    with exact():
+        for row in (row for rows in held for row in rows if row.scope in scopes):
+            key = row.scope, row.asset_id
+            found[key] = found[key] + row.amount if key in found else row.amount
+    return found
 
 
 def _rows(read: ReadInputs) -> "list[Row]":

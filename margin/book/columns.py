@@ -15,8 +15,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from django.db import connection, transaction
 
+from accounts.groups import any_margined, pooled_buckets
 from accounts.models import AgreementVersion, Bucket
-from ledger.models import Asset, Horizon
+from ledger.models import Asset
 from margin.book.held import Unmargined
 from margin.book.packed_book import (
     ASSET_BITS,
@@ -35,6 +36,7 @@ from margin.book.rows import (
     NO_AGREEMENT,
     UNPRICED,
     has_terms,
+    known_of,
     marks_at,
     unpriced_words,
 )
@@ -130,14 +132,14 @@ class ColumnInputs:
 
 
 class NotInColumnsError(Exception):
-    """A run that only rows can hold: models, options, crowds, or a price that people set."""
+    """A run that only rows can hold: models, options, crowds, groups, prices that people set."""
 
 
 def require_columns(marks: Mapping[int, Mark], *, day: date, horizon_id: int) -> None:
     """Nothing at these marks and on this day is what only rows can hold.
 
     Raises:
-        NotInColumnsError: a model is watched, people set a price, or crowded sides pay more.
+        NotInColumnsError: which of them there is.
     """
     if models_in_use(day, standing=ModelDecision.Standing.SHADOW, horizon_id=horizon_id):
         raise NotInColumnsError("a model is watched")
@@ -145,6 +147,8 @@ def require_columns(marks: Mapping[int, Mark], *, day: date, horizon_id: int) ->
         raise NotInColumnsError("people set a price, and every result on it is to be found")
     if policies_in_force(CROWDING, day=day, horizon_id=horizon_id):
         raise NotInColumnsError("crowded sides pay more")
+    if any_margined() and pooled_buckets(day, known=known_of(horizon_id)):
+        raise NotInColumnsError("accounts are margined as a group")
 
 
 def read_columns(*, horizon_id: int, as_of: datetime, buckets: Ints | None = None) -> ColumnInputs:
@@ -154,8 +158,7 @@ def read_columns(*, horizon_id: int, as_of: datetime, buckets: Ints | None = Non
         buckets: only their scopes; all if None.
 
     Raises:
-        NotInColumnsError: a scope is under a portfolio model, or one is watched, or people set the
-            price of something.
+        NotInColumnsError: only rows can hold the run.
     """
     assert not connection.in_atomic_block, "inputs are read on a transaction of their own"
     with transaction.atomic(durable=True):
@@ -170,8 +173,7 @@ def _read(snapshot: str, *, horizon_id: int, as_of: datetime, buckets: Ints | No
     day = as_of.astimezone(UTC).date()
     marks = marks_at(horizon_id, as_of=as_of)
     require_columns(marks, day=day, horizon_id=horizon_id)
-    known = Horizon.objects.values_list("snapshot", flat=True).get(pk=horizon_id)
-    terms_asked = {"day": day, "known": str(known), "accounts": None}
+    terms_asked = {"day": day, "known": known_of(horizon_id), "accounts": None}
     assets = {asset.pk: asset for asset in Asset.objects.all()}
     assert max(assets, default=0) < 1 << ASSET_BITS, "an asset's id fits beside a bucket's"
     changed = changed_since(horizon_id, as_of=as_of)

@@ -6,6 +6,7 @@ from typing import Final
 
 from django.db import connection
 
+from accounts.groups import pooled_buckets
 from accounts.models import AgreementVersion
 from ledger.models import Asset
 from margin.book.closes import Closes, closes_now
@@ -26,10 +27,14 @@ HELD: Final = """
         JOIN ledger_balance b ON b.account_id = a.id
         JOIN accounts_scope s ON s.bucket_id = a.bucket_id
         JOIN accounts_bucket k ON k.id = a.bucket_id
+        LEFT JOIN unnest(%(pooled)s::bigint[], %(groups)s::bigint[]) p (held, stands)
+            ON p.held = k.id
+        LEFT JOIN accounts_bucket o ON o.id = p.stands
         WHERE a.asset_id = x.id AND a.account_class IN ('claim', 'position') AND b.amount <> 0
           AND (%(everyone)s OR EXISTS (
               SELECT FROM accounts_accountagreement g
-              WHERE g.account_id = k.account_id AND g.agreement_id = ANY (%(agreements)s::bigint[])
+              WHERE g.account_id = coalesce(o.account_id, k.account_id)
+                AND g.agreement_id = ANY (%(agreements)s::bigint[])
                 AND g.effective_from <= %(day)s
                 AND (g.effective_to IS NULL OR g.effective_to > %(day)s)
                 AND NOT EXISTS (
@@ -92,6 +97,11 @@ def held_by_models(day: date) -> frozenset[int]:
         .distinct("agreement")
     )
     under = [each.agreement_id for each in newest if each.model != HOUSE_RULES]
+    pooled = pooled_buckets(day)
+    asked = {
+        "everyone": any(watched), "agreements": under, "day": day,
+        "pooled": list(pooled), "groups": list(pooled.values()),
+    }  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(HELD, {"everyone": any(watched), "agreements": under, "day": day})
+        cursor.execute(HELD, asked)
         return frozenset(pk for (pk,) in cursor.fetchall())

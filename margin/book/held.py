@@ -11,7 +11,11 @@ POLICY_UNREADABLE: Final = "policy_unreadable"
 
 
 class ScopeRow(NamedTuple):
-    """A scope of the run, in the order of its array axis."""
+    """A scope of the run, in the order of its array axis.
+
+    Attributes:
+        is_group: several accounts hold what it holds; `account` is the one that it is margined as.
+    """
 
     scope_id: int
     bucket_id: int
@@ -20,6 +24,7 @@ class ScopeRow(NamedTuple):
     bucket: str
     is_cash_account: bool
     agreement: AgreementVersion
+    is_group: bool = False
 
     @property
     def model_key(self) -> tuple[str, str] | None:

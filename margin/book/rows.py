@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from django.db import connection, transaction
 
 from accounts.agreed_terms import terms_in_force as agreements_in_force
+from accounts.groups import pooled_buckets
 from accounts.models import Scope
 from ledger.models import Asset, Horizon
 from margin.book.averages import restated_averages
@@ -169,8 +170,14 @@ def _read(*, horizon_id: int, as_of: datetime, is_restated: bool, days: str) -> 
     assets = {asset.pk: asset for asset in Asset.objects.all()}
     marks = marks_at(horizon_id, as_of=as_of)
     (models, unreadable), (shadows, _) = _models(business_day, horizon_id)
-    scopes, exceptions = _scopes(business_day, models, horizon_id=horizon_id, unreadable=unreadable)
+    known = known_of(horizon_id)
+    pooled = pooled_buckets(business_day, known=known)
+    scopes, exceptions = _scopes(
+        business_day, models, known=known, unreadable=unreadable, pooled=pooled
+    )
     axis = {row.bucket_id: n for n, row in enumerate(scopes)}
+    # What members hold is held by their group; where that has no terms it is an exception.
+    axis |= {member: axis[group] for member, group in pooled.items() if group in axis}
     claims, positions, loans = (_restated_holdings if is_restated else _holdings)(
         horizon_id, as_of=as_of, axis=axis
     )
@@ -222,6 +229,11 @@ def without_uncarried(inputs: ReadInputs) -> ReadInputs:
     return without_scopes(inputs, {n: why for n, why in said.items() if why is not None})
 
 
+def known_of(horizon_id: int) -> str:
+    """The snapshot of a committed horizon."""
+    return str(Horizon.objects.values_list("snapshot", flat=True).get(pk=horizon_id))
+
+
 def marks_at(horizon_id: int, *, as_of: datetime) -> dict[int, Mark]:
     """The marks of an instant by asset, corrected as far as the horizon knew."""
     rows = known_at(Mark.objects.filter(as_of=as_of), horizon_id)
@@ -233,12 +245,17 @@ def _scopes(
     business_day: date,
     models: Mapping[tuple[str, str], UsedModel],
     *,
-    horizon_id: int,
+    known: str,
     unreadable: Mapping[tuple[str, str], str],
+    pooled: Mapping[int, int],
 ) -> tuple[list[ScopeRow], list[Unmargined]]:
-    """Every margined bucket with the agreement in force; one without is an exception."""
-    snapshot = Horizon.objects.values_list("snapshot", flat=True).get(pk=horizon_id)
-    agreements = agreements_in_force(business_day, known=snapshot)
+    """Every margined bucket with the agreement in force; one without is an exception.
+
+    Args:
+        pooled: buckets that are margined with the bucket of a group, and have no scope beside it.
+    """
+    agreements = agreements_in_force(business_day, known=known)
+    groups = set(pooled.values())
     scopes: list[ScopeRow] = []
     exceptions: list[Unmargined] = []
     for scope in (
@@ -248,6 +265,8 @@ def _scopes(
     ):
         bucket = scope.bucket
         assert bucket is not None
+        if bucket.pk in pooled:
+            continue
         account = bucket.account
         agreement = agreements.get(account.pk)
         if agreement is None:
@@ -262,6 +281,7 @@ def _scopes(
             bucket=bucket.code,
             is_cash_account=account.mode == "cash",
             agreement=agreement,
+            is_group=bucket.pk in groups,
         )
         if row.model_key is not None and row.model_key not in models:
             missing = f"{' '.join(row.model_key)} is not in production on {business_day}."

@@ -25,6 +25,7 @@ from margin.engine.exact import ONE, ZERO, exact, round_up
 from margin.engine.inputs import MoneyTerms, SecurityTerms
 from margin.holding import balances_of, newest_gate, standing_of
 from margin.models import MarginCall
+from margin.pools import Pools
 from margin.releases import InitialMarginGate
 
 CENTS = 2
@@ -39,7 +40,7 @@ Came = Mapping[str, Decimal]  # amounts by asset that came into a bucket
 
 def settle_entry(draft: Draft, posted: Posted) -> None:
     """Settle the open calls of every bucket into which something came; inside the act."""
-    came, traded = _came_in(draft), _traded(draft)
+    came, traded = _with_groups(_came_in(draft)), _groups_too(_traded(draft))
     if not came and not traded:
         return
     # What a sale brings in was the scope's own: an initial call counts what is paid in.
@@ -116,6 +117,26 @@ def _traded(draft: Draft) -> set[int]:
         account_class__in=COUNTED,
     )
     return {pk for pk in moved.values_list("bucket", flat=True) if pk is not None}
+
+
+def _with_groups(came: dict[int, dict[str, Decimal]]) -> dict[int, dict[str, Decimal]]:
+    """What came into members of a group came into the group too."""
+    pools = Pools.newest() if came else Pools()
+    found = {bucket: dict(amounts) for bucket, amounts in came.items()}
+    with exact():
+        for bucket, amounts in came.items():
+            group = pools.groups.get(bucket)
+            if group is not None:
+                into = found.setdefault(group, {})
+                for code, amount in amounts.items():
+                    into[code] = into.get(code, ZERO) + amount
+    return found
+
+
+def _groups_too(traded: set[int]) -> set[int]:
+    """What a member of a group traded, the group traded too."""
+    groups = Pools.newest().groups if traded else {}
+    return traded | {groups[bucket] for bucket in traded if bucket in groups}
 
 
 def _settle(

@@ -18,6 +18,7 @@ from accounts.audit import Actor, acting, refusals
 from accounts.bulk import copy_rows
 from accounts.models import AgreementVersion, Scope
 from ledger.models import Posting
+from margin.calls.group_calls import end_of_members
 from margin.calls.held_back import HeldBack
 from margin.calls.increments import add_increments
 from margin.calls.ladder import settle_levels
@@ -34,6 +35,7 @@ from margin.models import (
     MarginRun,
     MarginState,
 )
+from margin.pools import Pools
 from margin.run_tasks import settle_tasks, why
 from margin.sweeps import block_negative_accounts
 
@@ -80,6 +82,7 @@ def settle_run(run: MarginRun, *, besides: Collection[int] = ()) -> Settled:
         besides: buckets in which something took effect that the run does not know of; their calls
             stay as that left them, until a run knows of it.
     """
+    end_of_members(run)
     spoken_of = MarginResult.objects.filter(run=run).values("scope")
     calls = {
         call.scope_id: call
@@ -110,7 +113,9 @@ def settle_run(run: MarginRun, *, besides: Collection[int] = ()) -> Settled:
     held = HeldBack.of(results)
     fresh: list[MarginResult] = []
     carried: list[MarginCall] = []
-    waiting = set(Scope.objects.filter(bucket__in=besides).values_list("pk", flat=True))
+    pools = Pools.newest()
+    touched = {*besides, *(pools.groups[each] for each in besides if each in pools.groups)}
+    waiting = set(Scope.objects.filter(bucket__in=touched).values_list("pk", flat=True))
     for result in results:
         if CALL_WAITS in result.flags or result.scope_id in waiting:
             continue  # neither made nor changed where price or knowledge do not permit it
@@ -169,12 +174,17 @@ def _write(calls: Iterable[MarginCall]) -> None:
 def _scopes_with_postings_since(calls: Iterable[MarginCall]) -> set[int]:
     """Scopes into or out of which anything moved since their call was issued."""
     issued = {call.scope_id: call.issued_at for call in calls}
+    buckets = Scope.objects.filter(pk__in=issued, bucket__isnull=False)
+    scope_of: dict[int, int] = dict(buckets.values_list("bucket_id", "pk"))
+    for member, group in Pools.newest().groups.items():
+        if group in scope_of:
+            scope_of[member] = scope_of[group]
     newest = (
-        Posting.objects.filter(account__bucket__scope__in=issued)
-        .values_list("account__bucket__scope")
+        Posting.objects.filter(account__bucket__in=scope_of)
+        .values_list("account__bucket")
         .annotate(newest=Max("entry__effective_at"))
     )
-    return {scope for scope, moved_at in newest if moved_at > issued[scope]}
+    return {scope_of[bucket] for bucket, moved_at in newest if moved_at > issued[scope_of[bucket]]}
 
 
 def _issue(results: Sequence[MarginResult], *, run: MarginRun, settled: Settled) -> None:

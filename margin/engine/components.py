@@ -94,7 +94,8 @@ class Component(NamedTuple):
             does not count in equity.
         bracket: index from 0, of a perpetual's requirement.
         deduction: of that bracket.
-        row: index of the claim or position it came from; of the scope, for a loan.
+        row: index of the claim or position it came from; of the scope, for a loan; None where
+            several are netted.
         detail: slice by slice, of money whose haircut has tiers; what makes a side crowded; how
             an option was priced.
     """
@@ -221,7 +222,7 @@ class Components:
 
     def at(self, place: int) -> Component:
         """One row."""
-        bracket = int(self.bracket[place])
+        bracket, row = int(self.bracket[place]), int(self.row[place])
         return Component(
             kind=ComponentKind(int(self.kind[place])),
             asset=self.names[self.asset[place]],
@@ -232,7 +233,7 @@ class Components:
             rate=self.rate[place],
             bracket=None if bracket < 0 else bracket,
             deduction=self.deduction[place],
-            row=int(self.row[place]),
+            row=None if row < 0 else row,
             detail=None if self.detail is None else self.detail[place],
         )
 

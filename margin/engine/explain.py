@@ -43,6 +43,7 @@ TOTAL_LABELS: Final = {
 
 Reference = Mapping[str, Any]
 References = Callable[[Component], Sequence[Reference]]
+Holder = Callable[[Component], str]
 
 
 class ExplanationError(ValueError):
@@ -161,18 +162,22 @@ def explain(
     *,
     components: Iterable[Component],
     references: References = lambda component: (),
+    holder: Holder = lambda component: "",
 ) -> Explanation:
     """The explanation of one scope, rebuilt and proven from its components.
 
     Args:
         references: where the factors of a component are stored.
+        holder: whose of a group a component is; "" where it is of all, or there is no group.
 
     Raises:
         ExplanationError: the components do not add up to the figures (`parts_add_up`), or the
             figures do not lead to the state, flags and call amount (`state_follows`).
     """
     parts = list(components)
-    roots = {total: _total(total, getattr(figures, total), parts, references) for total in TOTALS}
+    roots = {
+        total: _total(total, getattr(figures, total), parts, references, holder) for total in TOTALS
+    }
     tests = _tests(figures)
     steps = _steps(figures, decided=tests[-1].state)
     return Explanation(figures=figures, tests=tests, steps=steps, **roots)
@@ -266,17 +271,38 @@ def figure_of(value: float, *, decimals: int = 8) -> str:
 
 
 def _total(
-    total: str, amount: Decimal, components: list[Component], references: References
+    total: str,
+    amount: Decimal,
+    components: list[Component],
+    references: References,
+    holder: Holder,
 ) -> Node:
+    """A total by kinds of parts; of a group first by whose they are, then what is of all."""
+    owned: dict[str, list[Component]] = {}
+    for part in components:
+        if part.total == total:
+            owned.setdefault(holder(part), []).append(part)
     groups = [
-        _group(kind, [part for part in components if part.kind == kind], references)
-        for kind in ComponentKind
-        if any(part.kind == kind and part.total == total for part in components)
-    ]
+        _subtotal(name, _kinds(owned[name], references)) for name in sorted(owned) if name
+    ] + _kinds(owned.get("", []), references)
     if not groups and amount:
         raise ExplanationError("parts_add_up", TOTAL_LABELS[total])
     how = "sum of its parts" if groups else "nothing is held that counts"
     return Node(TOTAL_LABELS[total], amount, how, children=tuple(groups))
+
+
+def _kinds(parts: list[Component], references: References) -> list[Node]:
+    return [
+        _group(kind, [part for part in parts if part.kind == kind], references)
+        for kind in ComponentKind
+        if any(part.kind == kind for part in parts)
+    ]
+
+
+def _subtotal(name: str, children: list[Node]) -> Node:
+    with exact():
+        amount = sum((child.amount for child in children), ZERO)
+    return Node(name, amount, "sum of its parts", children=tuple(children))
 
 
 def _group(kind: ComponentKind, parts: list[Component], references: References) -> Node:

@@ -25,6 +25,7 @@ from margin.engine.components import (
 )
 from margin.engine.exact import ONE, ZERO, Exact, Flag, Index, column, exact, round_up
 from margin.engine.inputs import AssetKind, HouseRulesInput, MoneyTerms, SecurityTerms
+from margin.engine.netting import OF_SEVERAL, net_of_each, netted
 from margin.engine.option_parts import option_parts
 from margin.engine.states import (
     CENTS,
@@ -193,7 +194,8 @@ def _securities(inputs: HouseRulesInput) -> list[Part]:
     held = _held(inputs, AssetKind.SECURITY)
     value = held.quantity * held.price
     parts = [_part(ComponentKind.SECURITY, held, amount=value)]
-    charged, market_value = _margined(held), np.abs(value[held.is_margined])
+    charged = _margined(held)
+    market_value = np.abs(charged.quantity * charged.price)
     for kind, name in (
         (ComponentKind.IM_SECURITY, "initial_rate"),
         (ComponentKind.MM_SECURITY, "maintenance_rate"),
@@ -281,7 +283,8 @@ def _surcharges(inputs: HouseRulesInput) -> list[Part]:
         return []
     row: Index = np.array([each.position for each in rows], dtype=np.intp)
     asset, rate = inputs.position_assets[row], column(each.rate for each in rows)
-    quantity, price = inputs.quantities[row], inputs.marks[asset]
+    net, often = net_of_each(inputs.position_scopes, inputs.position_assets, inputs.quantities)
+    quantity, price = net[row], inputs.marks[asset]
     detail: Exact = np.empty(len(rows), dtype=object)
     for place, each in enumerate(rows):
         detail[place] = Detail((), each.facts)
@@ -290,7 +293,7 @@ def _surcharges(inputs: HouseRulesInput) -> list[Part]:
             kind=ComponentKind.CROWDING,
             scope=inputs.position_scopes[row],
             asset=asset,
-            row=row,
+            row=np.where(often[row] == 1, row, OF_SEVERAL),
             amount=np.abs(quantity) * price * rate,
             quantity=quantity,
             price=price,
@@ -316,14 +319,21 @@ def _doubts(inputs: HouseRulesInput) -> list[Part]:
     ]
     chosen = (rates != ZERO)[inputs.claim_assets].astype(bool)
     chosen &= (inputs.claim_amounts != ZERO) & ~inputs.is_cash_account[inputs.claim_scopes]
-    row: Index = np.flatnonzero(chosen)
-    asset, amount = inputs.claim_assets[row], inputs.claim_amounts[row]
+    claims: Index = np.flatnonzero(chosen)
+    net = netted(
+        inputs.claim_scopes[claims],
+        inputs.claim_assets[claims],
+        inputs.claim_amounts[claims],
+        claims,
+    )
+    first, amount = claims[net.first], net.amount
+    asset = inputs.claim_assets[first]
     price, rate = inputs.marks[asset], rates[asset]
     of_money = Part(
         kind=ComponentKind.IM_DOUBT_MONEY,
-        scope=inputs.claim_scopes[row],
+        scope=inputs.claim_scopes[first],
         asset=asset,
-        row=row,
+        row=net.row,
         amount=np.abs(amount * price) * rate,
         quantity=amount,
         price=price,
@@ -368,13 +378,17 @@ def _rows_held(inputs: HouseRulesInput, chosen: Flag) -> _Held:
     )
 
 
-def _where(held: _Held, chosen: Flag) -> _Held:
+def _where(held: _Held, chosen: Flag | Index) -> _Held:
     return _Held._make(values[chosen] for values in held)
 
 
 def _margined(held: _Held) -> _Held:
-    """Positions that are charged margin: not those of cash accounts."""
-    return _where(held, held.is_margined)
+    """Positions that are charged margin, not those of cash accounts; of a group, net."""
+    charged = _where(held, held.is_margined)
+    net = netted(charged.scope, charged.asset, charged.quantity, charged.row)
+    if len(net.row) == len(charged.row):
+        return charged
+    return _where(charged, net.first)._replace(quantity=net.amount, row=net.row)
 
 
 def _part(kind: ComponentKind, held: _Held, *, amount: Exact) -> Part:

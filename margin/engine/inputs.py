@@ -149,20 +149,26 @@ class ScopeRow(NamedTuple):
 
 
 class ClaimRow(NamedTuple):
-    """Money the firm owes to a scope."""
+    """Money the firm owes to a scope.
+
+    Attributes:
+        holder: who of a group it is owed to; "" where the scope is nobody else's.
+    """
 
     scope: str
     asset: str
     amount: Decimal
+    holder: str = ""
 
 
 class PositionRow(NamedTuple):
-    """A holding of an instrument; negative is short."""
+    """A holding of an instrument; negative is short. `holder` is as in ClaimRow."""
 
     scope: str
     asset: str
     quantity: Decimal
     average_cost: Decimal
+    holder: str = ""
 
 
 class ChargeRow(NamedTuple):
@@ -356,13 +362,13 @@ def _located(
     scope_index: Mapping[str, int],
     asset_index: Mapping[str, int],
 ) -> tuple[Index, Index]:
-    places: dict[tuple[int, int], None] = {}
+    places: dict[tuple[int, int, str], None] = {}
     for row in rows:
-        place = _known(scope_index, row.scope), _known(asset_index, row.asset)
+        place = _known(scope_index, row.scope), _known(asset_index, row.asset), row.holder
         if place in places:
             raise InputError("balance_is_listed_once", f"{row.asset} of {row.scope}")
         places[place] = None
-    pairs = np.array(list(places), dtype=np.intp).reshape(-1, 2)
+    pairs = np.array([place[:2] for place in places], dtype=np.intp).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]
 
 

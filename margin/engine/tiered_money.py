@@ -1,7 +1,7 @@
 """Money whose haircut has tiers, as the parts of equity: what counts, and what each step takes."""
 
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -19,12 +19,28 @@ from margin.engine.collateral import (
 from margin.engine.components import ComponentKind, Part
 from margin.engine.exact import ZERO, Exact, Flag, Index, column, plain, sums
 from margin.engine.inputs import HouseRulesInput
+from margin.engine.netting import netted
 
 STEP_OF: Final = {
     ComponentKind.HAIRCUT_VOLATILITY: VOLATILITY,
     ComponentKind.HAIRCUT_CONCENTRATION: CONCENTRATION,
     ComponentKind.HAIRCUT_PEG: PEG,
 }
+
+
+class _Money(NamedTuple):
+    """Claims as tiers count them, (N,) each: those of a group's members together.
+
+    Attributes:
+        place: of the first claim; row: of the only one, or none.
+    """
+
+    place: Index
+    row: Index
+    amount: Exact
+
+    def of(self, chosen: list[int]) -> "_Money":
+        return _Money(self.place[chosen], self.row[chosen], self.amount[chosen])
 
 
 def has_tiers(inputs: HouseRulesInput) -> Flag:
@@ -38,14 +54,21 @@ def tiered_money(inputs: HouseRulesInput) -> list[Part]:
     Steps that take nothing are no parts; call inside `exact()`.
     """
     held = has_tiers(inputs)[inputs.claim_assets] & (inputs.claim_amounts != ZERO)
-    row: Index = np.flatnonzero(held)
-    if not row.size:
+    rows: Index = np.flatnonzero(held)
+    if not rows.size:
         return []
     pools = money_pools(inputs)
-    found = [_counted(inputs, int(place), pool=pools[inputs.claim_scopes[place]]) for place in row]
+    net = netted(
+        inputs.claim_scopes[rows], inputs.claim_assets[rows], inputs.claim_amounts[rows], rows
+    )
+    money = _Money(rows[net.first], net.row, net.amount)
+    found = [
+        _counted(inputs, int(place), amount=amount, pool=pools[inputs.claim_scopes[place]])
+        for place, amount in zip(money.place, money.amount, strict=True)
+    ]
     parts = [
         _part(
-            inputs, ComponentKind.MONEY_CLAIM, row,
+            inputs, ComponentKind.MONEY_CLAIM, money,
             amounts=column(each.value - each.taken(SCHEDULE) for each in found),
             details=[Detail(each.steps[SCHEDULE]) for each in found],
         )
@@ -55,10 +78,10 @@ def tiered_money(inputs: HouseRulesInput) -> list[Part]:
         if taking:
             parts.append(
                 _part(
-                    inputs, kind, row[taking],
+                    inputs, kind, money.of(taking),
                     amounts=column(-found[n].taken(step) for n in taking),
                     details=[
-                        Detail(found[n].steps[step], _facts(inputs, int(row[n]), kind))
+                        Detail(found[n].steps[step], _facts(inputs, int(money.place[n]), kind))
                         for n in taking
                     ],
                 )
@@ -73,11 +96,11 @@ def money_pools(inputs: HouseRulesInput) -> Exact:
     return sums(values[above], groups=inputs.claim_scopes[above], count=len(inputs.scopes))
 
 
-def _counted(inputs: HouseRulesInput, place: int, *, pool: Decimal) -> Counted:
+def _counted(inputs: HouseRulesInput, place: int, *, amount: Decimal, pool: Decimal) -> Counted:
     asset = inputs.claim_assets[place]
     price, terms = inputs.marks[asset], inputs.terms[asset]
     assert isinstance(terms, CollateralTerms), "the claim is of money with tiers"
-    return counted(inputs.claim_amounts[place] * price, price=price, pool=pool, terms=terms)
+    return counted(amount * price, price=price, pool=pool, terms=terms)
 
 
 def _facts(inputs: HouseRulesInput, place: int, kind: ComponentKind) -> tuple[Fact, ...]:
@@ -112,23 +135,23 @@ def _facts(inputs: HouseRulesInput, place: int, kind: ComponentKind) -> tuple[Fa
 def _part(
     inputs: HouseRulesInput,
     kind: ComponentKind,
-    row: Index,
+    money: "_Money",
     *,
     amounts: Exact,
     details: list[Detail],
 ) -> Part:
-    asset = inputs.claim_assets[row]
+    asset = inputs.claim_assets[money.place]
     detail: Exact = np.empty(len(details), dtype=object)
     # One by one: an array of tuples would be taken for a table.
     for place, each in enumerate(details):
         detail[place] = each
     return Part(
         kind=kind,
-        scope=inputs.claim_scopes[row],
+        scope=inputs.claim_scopes[money.place],
         asset=asset,
-        row=row,
+        row=money.row,
         amount=amounts,
-        quantity=inputs.claim_amounts[row],
+        quantity=money.amount,
         price=inputs.marks[asset],
         detail=detail,
     )

@@ -29,9 +29,9 @@ TASKS = [
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0013_payees"),
+        ("accounts", "0014_groups"),
         ("ledger", "0014_payments"),
-        ("margin", "0022_coverage"),
+        ("margin", "0023_groups"),
     ]
 
     operations = [

@@ -23,11 +23,12 @@ TASKS = [
     ("check", "Margin not checked in time"),
     ("notice", "Notice that needs somebody"),
     ("external", "Margin of others that differs"),
+    ("switch", "Switch that needs somebody"),
 ]
 
 
 class Migration(migrations.Migration):
-    dependencies = [("margin", "0022_coverage")]
+    dependencies = [("margin", "0024_switches")]
 
     operations = [
         migrations.AddField(

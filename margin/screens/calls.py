@@ -36,8 +36,8 @@ from margin.engine.house_rules import BELOW_MTA, INSUFFICIENT_MARK
 from margin.levels import SEVERITY, equity_share, levels_of
 from margin.models import MarginCall, MarginResult, MarginRun, MarginState
 from margin.screens.holdings import exact_total
-from margin.screens.trend import Trend, trend_of, trend_text, with_trend
 from margin.screens.switches import stopped_here
+from margin.screens.trend import Trend, trend_of, trend_text, with_trend
 from margin.screens.visible import (
     MARGIN_MOVED,
     calls_here,

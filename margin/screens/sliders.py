@@ -21,14 +21,14 @@ from ledger.models import Asset
 from margin.engine.exact import ZERO, exact
 from margin.market.marks import BASE
 from margin.models import Mark
-from margin.scope_standing import Holding
+from margin.scope_frame import holding_of
+from margin.scope_holding import Holding
 from margin.screens.thought import scopes_of
 from margin.screens.visible import account_or_404
 from margin.what_if import (
     Change,
     ThoughtTrade,
     WhatIfRefusedError,
-    holding_of,
     newest_as_of,
     what_if,
 )
