@@ -21,8 +21,11 @@ from margin.engine.liquidation_points import LiquidationPoints
 from margin.levels import levels_of
 from margin.market.marks import BASE
 from margin.models import MarginResult
-from margin.scope_standing import Ground, Holding, points_of
-from margin.what_if import WhatIfRefusedError, ground_at, holding_of, newest_as_of
+from margin.pools import Pools
+from margin.scope_frame import holding_of
+from margin.scope_holding import Holding
+from margin.scope_standing import Ground, points_of
+from margin.what_if import WhatIfRefusedError, ground_at, newest_as_of
 
 SHOWN: Final = 20
 SHARE: Final = Decimal("0.0001")
@@ -117,6 +120,7 @@ def _moves(results: Sequence[MarginResult]) -> "dict[int, PriceMove | str]":
     """By result the nearest price, or why none is said; one ground for all of them."""
     found: dict[int, PriceMove | str] = {}
     held: dict[int, Holding] = {}
+    pools = Pools.newest()
     for each in results:
         bucket = each.scope.bucket
         assert bucket is not None, "runs compute buckets"
@@ -124,6 +128,8 @@ def _moves(results: Sequence[MarginResult]) -> "dict[int, PriceMove | str]":
             found[each.pk] = "under a model"
         elif bucket.account.mode == "cash":
             found[each.pk] = "cash account"
+        elif pools.together(bucket.pk):
+            found[each.pk] = "linked accounts"
         else:
             held[each.pk] = holding_of(bucket)
     try:
