@@ -1,0 +1,16 @@
+"""Names of erased persons can be taken out of the words of every table that there is now."""
+
+from pathlib import Path
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("accounts", "0015_people"),
+        ("ledger", "0014_payments"),
+        ("margin", "0028_plain_template"),
+        ("brokerage", "0006_cases"),
+    ]
+
+    operations = [migrations.RunSQL(Path(__file__).with_suffix(".sql").read_text())]
