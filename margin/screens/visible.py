@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat
 from django.http import Http404
 
-from accounts.models import Bucket, LegalEntity, MarginAccount, Scope
+from accounts.models import Bucket, GroupMember, LegalEntity, MarginAccount, Scope
 from accounts.roles import DeskRequest, Roles
 from margin.models import MarginCall, MarginResult, MarginRun, RunException, Task
 from margin.run_rows import whole_runs
@@ -39,9 +39,18 @@ def of_accounts(roles: Roles, entities: Iterable[int], *, path: str, act: str = 
         within = Q(**{f"{prefix}legal_entity": entity_id})
         desks = roles.desks(act, entity_id)
         if desks is not None:
-            within &= Q(**{f"{prefix}desk__in": sorted(desks)})
+            within &= _on_desks(prefix, sorted(desks))
         found |= within
     return found
+
+
+def _on_desks(prefix: str, desks: list[str]) -> Q:
+    """Accounts of these desks; one that a group is margined as where all of its members are."""
+    of_groups = GroupMember.objects.filter(group__account__isnull=False)
+    elsewhere = of_groups.exclude(account__desk__in=desks).values("group__account")
+    here = of_groups.filter(account__desk__in=desks).values("group__account")
+    seen = Q(**{f"{prefix}desk__in": desks}) | Q(**{f"{prefix}pk__in": here})
+    return seen & ~Q(**{f"{prefix}pk__in": elsewhere})
 
 
 def entity_here(request: DeskRequest) -> LegalEntity:

@@ -150,6 +150,9 @@ def objects() -> dict[tuple[str, str], Any]:
     }
     for name in ("margin:account", "margin:what-if", "margin:mode-switch", "margin:alternative"):
         some[name, "code"] = getattr(account, "code", "A")
+    for name in ("margin:group", "margin:group-members", "margin-group-detail",
+                 "margin-group-preview", "margin-group-members"):  # fmt: skip
+        some[name, "code"] = getattr(group, "code", "G")
     for name in ("margin:price", "margin:override-new", "margin:contract-new"):
         some[name, "code"] = getattr(asset, "code", "BTC")
     some["ledger:location", "code"] = getattr(location, "code", "L")
