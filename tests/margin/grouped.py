@@ -6,7 +6,7 @@ from uuid import UUID
 
 from accounts.group_changes import Membership, NewGroup, request_group, request_members
 from accounts.models import AccountGroup, Agreement, Bucket, MarginAccount, Role
-from ledger.horizons import take_horizon
+from ledger.horizons import store_horizon
 from margin.book import read_inputs
 from margin.runs import Computed, computed
 from tests.accounts.people import Desk, person
@@ -73,7 +73,7 @@ def group_bucket(group: AccountGroup) -> Bucket:
 def run_now(day: date) -> Computed:
     """What a run of a day would say, with all that is known by now."""
     as_of = datetime.combine(day, time(21), tzinfo=UTC)
-    return computed(read_inputs(horizon_id=take_horizon("test").pk, as_of=as_of))
+    return computed(read_inputs(horizon_id=store_horizon("test").pk, as_of=as_of))
 
 
 def place_of(done: Computed, bucket: Bucket) -> int | None:
