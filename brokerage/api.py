@@ -12,7 +12,14 @@ from ledger import api_buckets as ledger_api_buckets
 from ledger import api_conduct, api_interest, api_statement, api_times
 from margin import api as margin_api
 from margin import api_buckets as margin_api_buckets
-from margin import api_mode_switch, api_options, api_switches, api_terms, api_what_if
+from margin import (
+    api_groups,
+    api_mode_switch,
+    api_options,
+    api_switches,
+    api_terms,
+    api_what_if,
+)
 from margin.notices import api as margin_api_notices
 from margin.payments import api as margin_api_payments
 
@@ -40,6 +47,7 @@ for resources in (
     api_what_if,
     api_mode_switch,
     api_switches,
+    api_groups,
     margin_api_notices,
     api_options,
 ):

@@ -148,8 +148,9 @@ def preview_members(change: Membership) -> GroupPreview:
     today = as_of.astimezone(UTC).date()
     day = max(change.day, today)
     leaving = {account.pk for account in change.leave}
-    before = accounts_of(group, day=day)
-    stay = [account for account in before if account.pk not in leaving]
+    before = accounts_of(group, day=today)
+    then_there = accounts_of(group, day=day)
+    stay = [account for account in then_there if account.pk not in leaving]
     after = [*stay, *change.join]
     name = f"group {group.code}"
     now = {name: holding_of_group(group, before)}
@@ -158,7 +159,7 @@ def preview_members(change: Membership) -> GroupPreview:
         change=change,
         day=day,
         as_of=as_of,
-        now=_sides(group.account, now, as_of, today)
+        now={**(_sides(group.account, now, as_of, today) if before else {})}
         | _sides_alone(change.join, as_of=as_of, day=today),
         after=_sides(group.account, then, as_of, day)
         | _sides_alone(change.leave, as_of=as_of, day=day),

@@ -59,9 +59,8 @@ BEGIN
        OR linked.account_id IS NULL AND linked.client_id IS DISTINCT FROM member.client_id THEN
         PERFORM accounts.refuse('group_shares_one_owner', 'the account belongs to another owner');
     END IF;
-    IF TG_OP = 'INSERT' AND NEW.xid <> pg_current_xact_id() THEN
-        PERFORM accounts.refuse('member_is_known_since',
-            'a membership is known from the transaction that writes it');
+    IF TG_OP = 'INSERT' THEN
+        NEW.xid := pg_current_xact_id();  -- known from here on, whoever writes it
     END IF;
     IF linked.account_id IS NULL THEN
         RETURN NEW;

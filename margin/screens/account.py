@@ -16,6 +16,7 @@ from accounts.agreements import END
 from accounts.approvals import pending_on
 from accounts.explanation import Explanation
 from accounts.figures import WIDE
+from accounts.groups import group_of
 from accounts.models import AgreementVersion, MarginAccount
 from accounts.roles import REQUEST, DeskRequest, may, require
 from ledger.screens.times import Times, in_two_times
@@ -78,6 +79,7 @@ def account_page(request: DeskRequest, code: str, *, times: Times) -> HttpRespon
         "worst": max(results, key=lambda each: SEVERITY[each.state]) if results else None,
         "agreement": account_terms(account.pk, day=day_of(run)),
         "siblings": siblings(request, account, runs),
+        "group": group_of(account, day=day_of(run)),
         "tab": tab,
         "tabs": [(key, word, f"{request.path}?tab={key}") for key, word in TABS.items()],
         "explanation": explanation(request, results),

@@ -19,7 +19,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, Concat
 from django.http import Http404
 
-from accounts.models import Bucket, LegalEntity, MarginAccount, Scope
+from accounts.models import Bucket, GroupMember, LegalEntity, MarginAccount, Scope
 from accounts.roles import DeskRequest, Roles, check, refusal
 from ledger.models import Payment, Posting
 from margin.models import MarginCall, MarginResult, MarginRun, RunException, Task
@@ -51,7 +51,7 @@ def of_accounts(roles: Roles, entities: Iterable[int], *, path: str, act: str = 
         within = Q(**{f"{prefix}legal_entity": entity_id})
         desks = roles.desks(act, entity_id)
         if desks is not None:
-            within &= Q(**{f"{prefix}desk__in": sorted(desks)})
+            within &= _on_desks(prefix, sorted(desks))
         found |= within
     return found
 
@@ -67,6 +67,15 @@ def check_account(request: DeskRequest, act: str, account: MarginAccount) -> Non
     desks = request.roles.desks(act, account.legal_entity_id)
     if desks is not None and account.desk not in desks:
         raise PermissionDenied(refusal(act, account.legal_entity_id))
+
+
+def _on_desks(prefix: str, desks: list[str]) -> Q:
+    """Accounts of these desks; one that a group is margined as where all of its members are."""
+    of_groups = GroupMember.objects.filter(group__account__isnull=False)
+    elsewhere = of_groups.exclude(account__desk__in=desks).values("group__account")
+    here = of_groups.filter(account__desk__in=desks).values("group__account")
+    seen = Q(**{f"{prefix}desk__in": desks}) | Q(**{f"{prefix}pk__in": here})
+    return seen & ~Q(**{f"{prefix}pk__in": elsewhere})
 
 
 def entity_here(request: DeskRequest) -> LegalEntity:

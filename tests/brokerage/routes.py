@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from accounts.models import Agreement, Approval, Client, MarginAccount, RoleGrant
+from accounts.models import AccountGroup, Agreement, Approval, Client, MarginAccount, RoleGrant
 from brokerage.models import BusinessDay, Job
 from brokerage.step_up import DECLARED
 from ledger.models import Asset, Break, Entry, LedgerAccount, Location
@@ -91,6 +91,7 @@ def objects() -> dict[tuple[str, str], Any]:
     mark = Mark.objects.order_by("-pk").first()
     day = BusinessDay.objects.order_by("-day").first()
     asset = Asset.objects.filter(code="BTC").first()
+    group = AccountGroup.objects.filter(account__isnull=False).first()
     agreement = Agreement.objects.order_by("code").first()
     some = {
         ("", "approval_id"): key(Approval.objects.first(), NO_UUID),
@@ -152,6 +153,9 @@ def objects() -> dict[tuple[str, str], Any]:
     }
     for name in ("margin:account", "margin:what-if", "margin:mode-switch", "margin:alternative"):
         some[name, "code"] = getattr(account, "code", "A")
+    for name in ("margin:group", "margin:group-members", "margin-group-detail",
+                 "margin-group-preview", "margin-group-members"):  # fmt: skip
+        some[name, "code"] = getattr(group, "code", "G")
     for name in ("margin:price", "margin:override-new", "margin:contract-new"):
         some[name, "code"] = getattr(asset, "code", "BTC")
     some["ledger:location", "code"] = getattr(location, "code", "L")

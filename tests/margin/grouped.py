@@ -1,12 +1,14 @@
 """Accounts that are margined as a group, for tests: opened, joined and left by two people."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime, time
 from uuid import UUID
 
 from accounts.group_changes import Membership, NewGroup, request_group, request_members
 from accounts.models import AccountGroup, Agreement, Bucket, MarginAccount, Role
-from margin.models import MarginResult
+from ledger.horizons import store_horizon
+from margin.book import read_inputs
+from margin.runs import Computed, computed
 from tests.accounts.people import Desk, person
 from tests.ledger.agreeing import agreed
 from tests.margin.under import SECOND_DAY, results_of
@@ -68,7 +70,13 @@ def group_bucket(group: AccountGroup) -> Bucket:
     return Bucket.objects.select_related("account").get(account=group.account)
 
 
-def result_of(bucket: Bucket, run_number: str) -> MarginResult:
-    return MarginResult.objects.select_related("run", "agreement_version__agreement").get(
-        run__number=run_number, scope__bucket=bucket
-    )
+def run_now(day: date) -> Computed:
+    """What a run of a day would say, with all that is known by now."""
+    as_of = datetime.combine(day, time(21), tzinfo=UTC)
+    return computed(read_inputs(horizon_id=store_horizon("test").pk, as_of=as_of))
+
+
+def place_of(done: Computed, bucket: Bucket) -> int | None:
+    """Where a run speaks of a bucket; None where it does not."""
+    scopes = done.charged.read.scopes
+    return next((n for n, row in enumerate(scopes) if row.bucket_id == bucket.pk), None)
