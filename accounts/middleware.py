@@ -13,7 +13,7 @@ from accounts import operators
 from accounts.audit import Actor
 from accounts.clock import read_in
 from accounts.models import LegalEntity, Operator, RoleGrant
-from accounts.operators import IDENTITY_TWICE
+from accounts.operators import TWICE
 from accounts.roles import DeskRequest, Held, Roles
 
 SEEN_AT_MOST_EVERY = timedelta(minutes=1)
@@ -60,7 +60,7 @@ class LiveSession:
         request.proof_minutes = getattr(session, "proof_minutes")  # noqa: B009 - annotated
         is_forced, is_enrolled = getattr(session, "is_forced"), getattr(session, "is_enrolled")  # noqa: B009
         # The provider's second factor counts for the session in which it was shown.
-        is_shown = IDENTITY_TWICE in session.factors
+        is_shown = TWICE in session.factors.split(",")
         request.lacks_factor = is_forced and not is_enrolled and not is_shown
         channel = "api" if request.path.startswith("/api/") else "screen"
         request.actor = Actor.person(key, channel=channel)

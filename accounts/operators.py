@@ -28,7 +28,8 @@ LOCKED_FOR = timedelta(minutes=15)
 HALF_WAY_FOR = timedelta(minutes=5)
 HALF_WAY = "half_way"
 # What a session says of a first step: a password, or the word of the identity provider.
-PASSWORD, IDENTITY, IDENTITY_TWICE = "password", "oidc", "oidc,mfa"
+PASSWORD, IDENTITY, TWICE = "password", "oidc", "mfa"
+IDENTITY_TWICE = f"{IDENTITY},{TWICE}"
 USERNAME_LENGTH_MAX = 60
 PASSWORD_LENGTH_MAX = 1024
 BACKEND = "accounts.operators.SessionBackend"

@@ -22,4 +22,4 @@ def spend_ticket(ticket: str, *, now: datetime) -> bool:
             " ON CONFLICT DO NOTHING",
             [sha256(ticket.encode()).digest(), now],
         )
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)

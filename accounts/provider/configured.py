@@ -32,11 +32,14 @@ def provider() -> Provider | None:
     """The provider; None where people sign in with their passwords alone."""
     if settings.OIDC_ISSUER is None:
         return None
+    client_id, client_secret = settings.OIDC_CLIENT_ID, settings.OIDC_CLIENT_SECRET
+    assert client_id is not None, "the three are set together"
+    assert client_secret is not None, "the three are set together"
     return Provider(
         name=settings.OIDC_NAME,
         issuer=settings.OIDC_ISSUER,
-        client_id=settings.OIDC_CLIENT_ID,
-        client_secret=settings.OIDC_CLIENT_SECRET,
+        client_id=client_id,
+        client_secret=client_secret,
         return_address=settings.OIDC_RETURN_ADDRESS,
         hosts=frozenset(settings.OIDC_HOSTS),
         amr=frozenset(settings.OIDC_SECOND_FACTOR_AMR),

@@ -199,9 +199,10 @@ def way_back(request: HttpRequest) -> str:
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session, here and wherever it was used; the provider's own goes on."""
-    known = OperatorSession.objects.filter(pk=getattr(request, "session_id", None)).first()
+    session_id = getattr(request, "session_id", None)
+    found = [] if session_id is None else [OperatorSession.objects.get(pk=session_id)]
     operators.sign_out(request)
-    if known is not None and operators.IDENTITY in known.factors.split(","):
+    if any(operators.IDENTITY in each.factors.split(",") for each in found):
         request.session[LEFT] = True
     return redirect("accounts:sign-in")
 
