@@ -145,5 +145,17 @@ def tasks_here(request: DeskRequest) -> "QuerySet[Task]":
         of_accounts(request.roles, here, path=CALL_ACCOUNT)
         | (Q(scope__isnull=True) & ~Q(kind__in=OF_SOMEBODY))
         | Q(kind=Task.Kind.UNCOVERED, key__startswith=f"shortfall:{entity_here(request).code}:")
+        | _of_reports(request)
         | Q(Exists(named), scope__isnull=True)
     )
+
+
+def _of_reports(request: DeskRequest) -> Q:
+    """Tasks about reports of banks as a whole; they concern payments of all desks."""
+    entity = entity_here(request)
+    if request.roles.desks("read", entity.pk) is not None:
+        return Q(pk__in=[])
+    return Q(
+        kind=Task.Kind.PAYMENT, scope__isnull=True, key__startswith="report:",
+        key__endswith=f":{entity.code}",
+    )  # fmt: skip
