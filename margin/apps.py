@@ -32,6 +32,7 @@ class MarginConfig(AppConfig):
         "margin_haircutschedule",
         "margin_instrumentterms",
         "margin_levelevent",
+        "margin_mailbounce",
         "margin_marginproposal",
         "margin_marginresult",
         "margin_marginrun",
