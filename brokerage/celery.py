@@ -57,6 +57,7 @@ app.conf.beat_schedule = {
     "keep checkpoints": every(300, "keep_checkpoints"),
     "keep the clocks of calls": every(60, "keep_call_clocks"),
     "deliver notices": every(5, "deliver_notices"),
+    "read what came back": every(60, "read_bounces"),
     "accrue interest": every(300, "accrue_interest"),
     "propose margin": every(300, "propose_margin"),
     "let go what is past its date": every(3600, "purge_records"),

@@ -26,6 +26,7 @@ from ledger.times import at_horizon
 from margin.calls.watch import close_what_is_over, keep_clocks
 from margin.dynamic import propose
 from margin.models import MarginRun
+from margin.notices.bounces import read_bounces
 from margin.notices.deliveries import deliver_due
 from margin.restatement import restate
 
@@ -38,6 +39,7 @@ PROPOSE = "margin.propose"
 PRICES_FILE = "prices.file"
 STATEMENTS = "statements.period"
 NOTICES = "notices.deliver"
+BOUNCES = "notices.bounces"
 
 
 class Progress(Protocol):
@@ -124,6 +126,11 @@ def run_notices(arguments: Mapping[str, Any], progress: Progress) -> dict[str, A
     return deliver_due(report=progress.report)._asdict()
 
 
+def run_bounces(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Read what mail servers gave back; a message that was read before is not again."""
+    return {**read_bounces(Path(arguments["folder"]), report=progress.report)}
+
+
 def run_price_file(arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Take a price file and run what it touches; a file that was taken before is not again."""
     path = Path(arguments["file"])
@@ -171,6 +178,12 @@ JOB_KINDS: dict[str, JobKind] = {
     ),
     CALL_CLOCKS: JobKind(title="Clocks of calls", run=run_call_clocks, topics=("margin",)),
     NOTICES: JobKind(title="Notices of calls", run=run_notices, topics=("margin",)),
+    BOUNCES: JobKind(
+        title="Notices that came back",
+        run=run_bounces,
+        refusals=(RefusedError,),
+        topics=("margin",),
+    ),
     REMARGIN: JobKind(
         title="Margin at new prices",
         run=run_remargin,
@@ -207,6 +220,6 @@ JOB_KINDS: dict[str, JobKind] = {
 }
 
 __all__ = [
-    "CALL_CLOCKS", "INBOX_DAY", "INTEREST", "JOB_KINDS", "NOTICES", "PRICES_FILE", "PROPOSE",
-    "REMARGIN", "RESTATE", "RETENTION", "STATEMENTS", "VERIFY", "JobKind", "Progress",
+    "BOUNCES", "CALL_CLOCKS", "INBOX_DAY", "INTEREST", "JOB_KINDS", "NOTICES", "PRICES_FILE",
+    "PROPOSE", "REMARGIN", "RESTATE", "RETENTION", "STATEMENTS", "VERIFY", "JobKind", "Progress",
 ]  # fmt: skip

@@ -363,6 +363,8 @@ EMAIL_USE_TLS = env_choice("SMTP_SECURITY", "starttls", among=("starttls", "tls"
 EMAIL_USE_SSL = os.environ.get("SMTP_SECURITY") == "tls"
 EMAIL_TIMEOUT = env_int("SMTP_SECONDS_MAX", 10, least=1, most=60)
 NOTICE_FROM = env_text("NOTICE_FROM", "margin-calls@localhost")
+# A maildir, or a folder of .eml files, into which what is sent back to NOTICE_FROM is laid.
+NOTICE_BOUNCES = env_optional("NOTICE_BOUNCES")
 # Hosts, or host:port, to which webhooks may go; and networks that are not public but may be theirs.
 WEBHOOK_HOSTS = [host.lower() for host in env_list("WEBHOOK_HOSTS", ())]
 WEBHOOK_NETWORKS = env_networks("WEBHOOK_NETWORKS")

@@ -150,6 +150,7 @@ DECLARED: Mapping[str, str] = {
     "margin:payment-file-abandon": STEP_UP,
     "margin:payment-file-new": STEP_UP,
     "margin:payment-file-sent": STEP_UP,
+    "margin:payment-report-new": STEP_UP,
     "margin:withdrawal-cancel": STEP_UP,
     "margin:withdrawal-new": STEP_UP,
     "margin:withdrawal-outcome": STEP_UP,

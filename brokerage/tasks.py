@@ -16,7 +16,7 @@ from brokerage.inbox.watch import ask_for_next_day
 from brokerage.interest_watch import ask_for_interest
 from brokerage.job_kinds import CALL_CLOCKS, RETENTION
 from brokerage.nightly import VERIFY, due_proof
-from brokerage.notice_watch import ask_for_notices
+from brokerage.notice_watch import ask_for_bounces, ask_for_notices
 from brokerage.proposal_watch import ask_for_proposals
 from ledger import checkpoints, horizons
 from margin import coverage, switches
@@ -114,6 +114,12 @@ def keep_call_clocks() -> None:
 def deliver_notices() -> None:
     """Ask for the notices that are due, where any are."""
     ask_for_notices()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def read_bounces() -> None:
+    """Ask for reading what mail servers gave back, where a folder is named and has any."""
+    ask_for_bounces()
 
 
 @shared_task  # type: ignore[untyped-decorator]

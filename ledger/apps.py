@@ -35,6 +35,8 @@ class LedgerConfig(AppConfig):
         "ledger_obligationend",
         "ledger_outflowblock",
         "ledger_paymentevent",
+        "ledger_paymentreport",
+        "ledger_paymentstatus",
         "ledger_paymentstep",
         "ledger_periodevent",
         "ledger_pool",

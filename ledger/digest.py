@@ -104,6 +104,8 @@ TABLES = (
 LEFT_OUT = {
     "ledger_paymentfile": "holds references made of surrogate ids, and the time of writing",
     "ledger_paymentinfile": "which of those files carries a payment",
+    "ledger_paymentreport": "names those files; what followed is in the payments' steps",
+    "ledger_paymentstatus": "names payments by references made of surrogate ids",
     "ledger_checkpoint": "follows from the postings; where one ends is told in transactions",
     "ledger_stageddraft": "waits to be posted, and does not stay",
     "ledger_blocklift": "ends by the clock what began by the clock",

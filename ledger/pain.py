@@ -1,23 +1,32 @@
 """ISO 20022 pain.001.001.09: the XML by which a bank is told to pay.
 
 One file has one block of payments: one debtor account, one day. The order of elements is that of
-the message definition.
+the message definition, and every file is held against it before anybody gets it.
 """
 
-import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from accounts.payees import Payee, is_iban
+from defusedxml.ElementTree import fromstring
 
-NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
-_CURRENCY = re.compile(r"[A-Z]{3}")
+from accounts.payees import Payee, is_iban
+from ledger.currencies import digits_of
+from ledger.exact import EXACT
+from ledger.schemas import faults
+
+MESSAGE: Final = "pain.001.001.09"
+NAMESPACE: Final = f"urn:iso:std:iso:20022:tech:xsd:{MESSAGE}"
 NAME_LENGTH_MAX: Final = 140
 ACCOUNT_LENGTH_MAX: Final = 34
+# Control characters, halves of characters, unassigned ones, and marks that turn the direction of
+# text round: no bank shows them as they are meant.
+_UNWRITABLE: Final = frozenset({"Cc", "Cs", "Cn", "Co"})
+_TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,8 @@ class Order:
     @property
     def control_sum(self) -> Decimal:
         """The sum of all amounts, as the file says it."""
-        return sum((each.amount for each in self.transfers), Decimal(0))
+        with localcontext(EXACT):
+            return sum((each.amount for each in self.transfers), Decimal(0))
 
 
 class CannotOrderError(Exception):
@@ -60,7 +70,8 @@ def pain_001(order: Order) -> bytes:
     """The file, in UTF-8.
 
     Raises:
-        CannotOrderError: a currency has no code of three letters, or the debtor no account.
+        CannotOrderError: the file would not pass the bank's schema, or not say what the order
+            says; the sentence names the payment and the field.
     """
     _check(order)
     root = Element("Document", xmlns=NAMESPACE)
@@ -84,15 +95,78 @@ def pain_001(order: Order) -> bytes:
     for transfer in order.transfers:
         _transfer(SubElement(block, "CdtTrfTxInf"), transfer)
     indent(root)
-    return bytes(tostring(root, encoding="UTF-8", xml_declaration=True)) + b"\n"
+    content = bytes(tostring(root, encoding="UTF-8", xml_declaration=True)) + b"\n"
+    check_file(content)
+    return content
+
+
+def check_file(content: bytes) -> None:
+    """Refuse a file that the schema does not let pass, or whose totals are not of its payments.
+
+    Raises:
+        CannotOrderError: naming the first payment and field.
+    """
+    for fault in faults(content, message=MESSAGE):
+        raise CannotOrderError(f"Not a file of {MESSAGE}: {fault}.")
+    names = {"": NAMESPACE}
+    message = fromstring(content)[0]
+    amounts = [Decimal(each.text or "0") for each in message.iterfind(".//InstdAmt", names)]
+    with localcontext(EXACT):
+        total = sum(amounts, Decimal(0))
+    for part in ("GrpHdr", "PmtInf"):
+        count = message.findtext(f"{part}/NbOfTxs", "", names)
+        told = message.findtext(f"{part}/CtrlSum", "", names)
+        if (int(count), Decimal(told)) != (len(amounts), total):
+            raise CannotOrderError(f"{part}: its totals are not those of its payments.")
 
 
 def _check(order: Order) -> None:
-    wrong = next((t for t in order.transfers if not _CURRENCY.fullmatch(t.currency)), None)
-    if wrong is not None:
-        raise CannotOrderError(f"{wrong.currency} is no currency of pain.001; write a CSV.")
+    """What no schema says: what a bank cannot show, currencies and their decimals, one of each."""
+    _check_text("", "Dbtr/Nm", order.debtor)
+    _check_text("", "DbtrAcct/Id", order.debtor_account)
     if not 0 < len(order.debtor_account) <= ACCOUNT_LENGTH_MAX:
         raise CannotOrderError("The bank's account has no number of up to 34 characters.")
+    seen = set()
+    for transfer in order.transfers:
+        said, payee = transfer.end_to_end_id, transfer.payee
+        if said in seen:
+            raise CannotOrderError(f"Payment {said}, PmtId/EndToEndId: it is in the file twice.")
+        seen.add(said)
+        _check_text(said, "Cdtr/Nm", payee.name)
+        _check_text(said, "CdtrAcct/Id", payee.iban or payee.account)
+        if payee.iban and not is_iban(payee.iban):
+            detail = "the check digits are not right"
+            raise CannotOrderError(f"Payment {said}, CdtrAcct/Id/IBAN: {detail}.")
+        _written(transfer)
+
+
+def _check_text(payment: str, field: str, text: str) -> None:
+    where = f"Payment {payment}, {field}" if payment else field
+    if not text.strip():
+        raise CannotOrderError(f"{where}: it is empty.")
+    for each in text:
+        if unicodedata.category(each) in _UNWRITABLE or each in _TURNING:
+            detail = f"the character U+{ord(each):04X} is none that a bank can show"
+            raise CannotOrderError(f"{where}: {detail}.")
+
+
+def _written(transfer: Transfer) -> str:
+    """The amount with the decimals of its currency, as banks write it.
+
+    Raises:
+        CannotOrderError: it is no currency, or the amount has more decimals than it has.
+    """
+    where = f"Payment {transfer.end_to_end_id}, Amt/InstdAmt"
+    digits = digits_of(transfer.currency)
+    if digits is None:
+        detail = f"{transfer.currency} is no currency of ISO 4217; write a CSV"
+        raise CannotOrderError(f"{where}: {detail}.")
+    with localcontext(EXACT):
+        amount = transfer.amount.quantize(Decimal(1).scaleb(-digits))
+        if amount != transfer.amount or amount <= 0:
+            detail = f"{transfer.amount} is no amount above zero with {digits} decimals"
+            raise CannotOrderError(f"{where}: {detail}.")
+        return format(amount, "f")
 
 
 def _totals(parent: Element, order: Order) -> None:
@@ -111,7 +185,7 @@ def _account(parent: Element, number: str) -> None:
 def _transfer(parent: Element, transfer: Transfer) -> None:
     _text(SubElement(parent, "PmtId"), "EndToEndId", transfer.end_to_end_id)
     amount = SubElement(SubElement(parent, "Amt"), "InstdAmt", Ccy=transfer.currency)
-    amount.text = format(transfer.amount, "f")
+    amount.text = _written(transfer)
     if transfer.payee.bic:
         agent = SubElement(SubElement(parent, "CdtrAgt"), "FinInstnId")
         _text(agent, "BICFI", transfer.payee.bic)

@@ -27,7 +27,7 @@ from accounts.models import Approval
 from accounts.payees import Payee
 from ledger.exact import EXACT
 from ledger.models import Location, Payment, PaymentFile, PaymentInFile
-from ledger.pain import Order, Transfer, pain_001
+from ledger.pain import CannotOrderError, Order, Transfer, check_file, pain_001
 from ledger.payments import State, agreed, step
 
 ABANDON: Final = "payment_file.abandon"
@@ -165,6 +165,7 @@ def place_files(
 
     Raises:
         FileInTheWayError: something else lies there under that name.
+        RefusedError: a file does not pass its schema; it was not laid down.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     files = PaymentFile.objects.order_by("pk")
@@ -173,10 +174,25 @@ def place_files(
     _take_away(folder, files.filter(state=PaymentFile.State.ABANDONED))
     placed = []
     for file in files.filter(state=PaymentFile.State.WRITTEN, placed_at__isnull=True):
+        refuse_unfit(file)
         _lay_down(folder / file.name, bytes(file.content))
         if record_placed(file, actor=actor):
             placed.append(file)
     return placed
+
+
+def refuse_unfit(file: PaymentFile) -> None:
+    """Refuse to give away a file that no bank could read, whenever it was written.
+
+    Raises:
+        RefusedError: naming the payment and the field.
+    """
+    if file.format == Format.PAIN_001:
+        try:
+            check_file(bytes(file.content))
+        except CannotOrderError as wrong:
+            detail = f"file {file.message_id} is abandoned, not sent. {wrong}"
+            raise RefusedError("payment_file_passes_its_schema", detail) from wrong
 
 
 def record_placed(file: PaymentFile, *, actor: Actor) -> bool:
@@ -227,8 +243,10 @@ def record_sent(file: PaymentFile, *, actor: Actor, reason: str, request_id: str
     """Record once that the bank has the file; False where that was recorded before.
 
     Raises:
-        RefusedError: it was abandoned, or a payment of it was paid or taken out meanwhile.
+        RefusedError: it was abandoned, a payment of it was paid or taken out meanwhile, or it
+            does not pass its schema.
     """
+    refuse_unfit(file)
     with acting(actor, reason=reason, request_id=request_id):
         return mark_sent(file, note=reason)
 

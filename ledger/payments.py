@@ -119,6 +119,15 @@ def hold_of(account: MarginAccount) -> Bucket:
     )  # fmt: skip
 
 
+def home_of(bucket: Bucket) -> Bucket | None:
+    """Where a payment's money goes when it is not paid: back, or, of an isolated bucket, which may
+    be closed by then, to the free bucket of its account; None where that has none."""
+    if bucket.role != Bucket.Role.ISOLATED:
+        return bucket
+    free = Bucket.objects.filter(account=bucket.account_id, role=Bucket.Role.FREE)
+    return free.select_related("account").order_by("pk").first()
+
+
 # ---------------------------------------------------------------- what nobody may forget
 
 

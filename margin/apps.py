@@ -33,6 +33,7 @@ class MarginConfig(AppConfig):
         "margin_heldcall",
         "margin_instrumentterms",
         "margin_levelevent",
+        "margin_mailbounce",
         "margin_marginproposal",
         "margin_marginresult",
         "margin_marginrun",

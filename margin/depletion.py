@@ -1,8 +1,9 @@
 """What positions cost as time passes, and how long the equity of each scope bears it.
 
 Burn is what fees and interest of the last days took from a scope's claims, less what interest
-brought, at the newest marks; costs of single trades are part of the trades and no burn. The
-forecast holds prices and positions as they are.
+brought, at the newest marks; and what holding its positions costs from now on, the decay of options
+and funding (`margin/running_costs.py`). Costs of single trades are part of the trades and no burn.
+The forecast holds prices and positions as they are.
 """
 
 from collections import defaultdict
@@ -13,13 +14,14 @@ from decimal import Decimal
 from typing import Final
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from margin.engine.depletion import hours_until
 from margin.engine.exact import ONE, ZERO, exact
 from margin.levels import levels_of
 from margin.market.marks import BASE, known_marks
 from margin.models import MarginResult
+from margin.running_costs import Costs, holding_buckets, holding_costs
 
 # Kinds of entries that come again as time passes.
 RUNNING_KINDS: Final = ("fee", "borrow_interest", "credit_interest", "interest")
@@ -45,13 +47,15 @@ class Depletion:
     """One scope on its way down.
 
     Attributes:
-        burn: lost in an hour, in the base currency, unrounded.
+        burn: lost in an hour, in the base currency, unrounded: booked fees and interest, and
+            `costs` of holding.
         to_call, to_liquidation, to_nothing: hours until equity falls to the level, to a tenth; 0
             where it is below already, None where it is not reached in ten years.
     """
 
     result: MarginResult
     burn: Decimal
+    costs: Costs
     to_call: Decimal | None
     to_liquidation: Decimal | None
     to_nothing: Decimal | None
@@ -72,25 +76,32 @@ def burning(results: "QuerySet[MarginResult]", *, at: datetime) -> list[Depletio
         results: the newest of each scope that is asked about.
         at: until when what was lost is looked at.
     """
-    burns = {bucket: burn for bucket, burn in burn_by_bucket(at).items() if burn > ZERO}
-    found = [
-        depletion_of(result, burn=burns[bucket])
-        for result in results.filter(scope__bucket__in=burns).select_related(
-            "agreement_version", "scope__bucket__account"
-        )
-        if (bucket := result.scope.bucket_id) is not None
-    ]
+    booked = burn_by_bucket(at)
+    at_stake = Q(scope__bucket__in=booked) | Q(scope__bucket__in=holding_buckets())
+    every = list(
+        results.filter(at_stake).select_related("agreement_version", "scope__bucket__account")
+    )
+    costs = holding_costs(every, at=at)
+    found = []
+    for result in every:
+        bucket = result.scope.bucket_id
+        assert bucket is not None, "they were asked for with one"
+        own = costs.get(bucket, Costs())
+        with exact():
+            burn = booked.get(bucket, ZERO) + own.decay + own.funding
+        if burn > ZERO:
+            found.append(depletion_of(result, burn=burn, costs=own))
     return sorted(found, key=lambda each: (each.order, each.result.scope_id))
 
 
-def depletion_of(result: MarginResult, *, burn: Decimal) -> Depletion:
+def depletion_of(result: MarginResult, *, burn: Decimal, costs: Costs) -> Depletion:
     """How long one scope lasts."""
     levels = levels_of(result)
     to_call, to_liquidation, to_nothing = (
         hours_until(result.equity, level=level, burn=burn)
         for level in (levels.call, levels.liquidation, ZERO)
     )
-    return Depletion(result, burn, to_call, to_liquidation, to_nothing)
+    return Depletion(result, burn, costs, to_call, to_liquidation, to_nothing)
 
 
 def burn_by_bucket(until: datetime) -> Mapping[int, Decimal]:

@@ -115,6 +115,7 @@ urlpatterns: list[URLPattern] = [
     ),
     path("margin/payment-files/", payment_files.file_list, name="payment-files"),
     path("margin/payment-files/write/", payment_files.file_new, name="payment-file-new"),
+    path("margin/payment-files/report/", payment_files.report_new, name="payment-report-new"),
     path("margin/payment-files/<int:file_id>/", payment_files.file_page, name="payment-file"),
     path(
         "margin/payment-files/<int:file_id>/download/",

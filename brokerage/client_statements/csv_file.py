@@ -33,6 +33,7 @@ def _about(statement: ClientStatement) -> Iterator[Cells]:
     facts = (
         ("legal_entity", statement.client.legal_entity.code),
         ("client", statement.client.code),
+        ("client_name", statement.client.name),
         ("period", statement.period.code),
         ("through", statement.through),
         ("known_at", statement.point.known_at),

@@ -28,6 +28,12 @@ LINE: Final = 3.6
 GREY: Final = (96, 96, 96)
 NONE: Final = "\u2013"
 REPLACEMENT: Final = "\ufffd"
+# What stands for the number of pages; nobody's text may say it.
+PAGES: Final = "{nb}"
+UNPRINTED: Final = (
+    "Letters of the name are of an alphabet that this file does not print; the CSV of this"
+    " statement has them all."
+)
 
 
 class PdfColumn(NamedTuple):
@@ -54,7 +60,7 @@ class StatementPdf(FPDF):
         self.set_lang("en")
         self.set_margins(MARGIN, MARGIN, MARGIN)
         self.set_auto_page_break(True, margin=MARGIN + 6)
-        self.alias_nb_pages()
+        self.alias_nb_pages(PAGES)
 
     def header(self) -> None:
         """Whose statement this is, of which period."""
@@ -79,13 +85,13 @@ class StatementPdf(FPDF):
         self.set_text_color(*GREY)
         self.cell(0, 4, f"sha256 of the content {self.content_sha256}")
         self.set_x(MARGIN)
-        self.cell(0, 4, f"Page {self.page_no()} of {{nb}}", align=Align.R)
+        self.cell(0, 4, f"Page {self.page_no()} of {PAGES}", align=Align.R)
         self.set_text_color(0)
 
     def printable(self, text: str) -> str:
         """The text in characters that the fonts have, on one line."""
         glyphs = self.fonts[FAMILY].cmap  # type: ignore[union-attr]
-        flat = " ".join(text.split())
+        flat = " ".join(text.split()).replace(PAGES, "{nb\u00a0}")
         return "".join(each if ord(each) in glyphs else REPLACEMENT for each in flat)
 
     # ------------------------------------------------------------ parts
@@ -194,6 +200,7 @@ def _front(pdf: StatementPdf) -> None:
     pdf.facts(
         [
             ("Client", f"{statement.client.name} ({statement.client.code})"),
+            *([("", UNPRINTED)] if REPLACEMENT in pdf.printable(statement.client.name) else []),
             ("Period", f"{statement.period.title}{through}"),
             ("Known at", "now" if known_at is None else _instant(known_at)),
             (

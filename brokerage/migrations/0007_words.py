@@ -8,7 +8,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0015_people"),
-        ("ledger", "0014_payments"),
+        ("ledger", "0016_payment_reports"),
         ("margin", "0028_plain_template"),
         ("brokerage", "0006_cases"),
     ]

@@ -33,6 +33,7 @@ from ledger.models.interest import (
 )
 from ledger.models.letters import Letter, LetterDocument, LocationChange, LocationUse
 from ledger.models.moves import MoveGuard, MoveRule
+from ledger.models.payment_reports import PaymentReport, PaymentStatus
 from ledger.models.payments import (
     Payment,
     PaymentEvent,
@@ -111,6 +112,8 @@ __all__ = [
     "PaymentEvent",
     "PaymentFile",
     "PaymentInFile",
+    "PaymentReport",
+    "PaymentStatus",
     "PaymentStep",
     "PeriodEvent",
     "Pool",

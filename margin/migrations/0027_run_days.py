@@ -28,7 +28,7 @@ TASKS = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("margin", "0024_switches")]
+    dependencies = [("margin", "0026_mail_bounces")]
 
     operations = [
         migrations.AddField(

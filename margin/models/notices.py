@@ -6,7 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
-from accounts.fields import CurrentTransaction, TransactionIdField
+from accounts.fields import ClockTime, CurrentTransaction, TransactionIdField
 from accounts.models import Client, LegalEntity, PersonKey
 from margin.models.calls import CallEvent, MarginCall
 
@@ -184,3 +184,24 @@ class DeliveryEvent(models.Model):
                 name="delivery_event_is_numbered", fields=["delivery", "number"]
             ),
         ]
+
+
+class MailBounce(models.Model):
+    """A message that came back to the notices' mailbox, read once; append-only.
+
+    Its bytes are not kept: they hold the client's address. `detail` does not name it.
+    """
+
+    class Outcome(models.TextChoices):
+        BOUNCED = "bounced", "The notice came back"
+        NOTED = "noted", "Noted"
+        LEFT = "left", "Left to a person"
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    name = models.CharField(max_length=200)
+    delivery = models.ForeignKey(Delivery, models.PROTECT, null=True, related_name="bounces")
+    outcome = models.CharField(max_length=8, choices=Outcome)
+    status = models.CharField(max_length=12, blank=True)
+    detail = models.CharField(max_length=500, blank=True)
+    read_at = models.DateTimeField(db_default=ClockTime())
+    xid = TransactionIdField(db_default=CurrentTransaction())

@@ -1,5 +1,6 @@
 """What people do about deliveries: print and post a letter, report what came back, send again."""
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -33,7 +34,7 @@ def mark_printed(delivery_id: UUID, *, actor: Actor, request_id: str = "") -> De
         RefusedError: `delivery_transition_is_legal`: it is no letter, or is posted already.
     """
     with acting(actor, reason="Printed a notice", request_id=request_id):
-        return step(_held(delivery_id), "printed", at=timezone.now())
+        return step(held_delivery(delivery_id), "printed", at=timezone.now())
 
 
 def mark_posted(delivery_id: UUID, *, words: str, actor: Actor, request_id: str = "") -> Delivery:
@@ -46,7 +47,7 @@ def mark_posted(delivery_id: UUID, *, words: str, actor: Actor, request_id: str 
         RefusedError: `delivery_transition_is_legal`: it is not printed, or is posted already.
     """
     with acting(actor, reason=words or "Posted a notice", request_id=request_id):
-        held, now = _held(delivery_id), timezone.now()
+        held, now = held_delivery(delivery_id), timezone.now()
         step(held, "posted", at=now, text=_one_line(words))
         text = "" if is_erased(held) else text_of(held.channel, bytes_of(held)).body
         reached(held, at=now, words=way_words(held), text=text)
@@ -62,7 +63,7 @@ def mark_not_posted(
         RefusedError: `delivery_transition_is_legal`: it is no letter, or is posted already.
     """
     with acting(actor, reason=words, request_id=request_id):
-        held, now = _held(delivery_id), timezone.now()
+        held, now = held_delivery(delivery_id), timezone.now()
         if held.channel != Channel.LETTER:
             raise RefusedError("delivery_transition_is_legal", "this is no letter")
         step(held, "gave_up", at=now, text=_one_line(words))
@@ -77,10 +78,15 @@ def mark_bounced(delivery_id: UUID, *, words: str, actor: Actor, request_id: str
         RefusedError: `delivery_transition_is_legal`: it is not delivered, or came back before.
     """
     with acting(actor, reason=words, request_id=request_id):
-        held, now = _held(delivery_id), timezone.now()
-        step(held, "bounced", at=now, text=_one_line(words))
-        came_back(held, at=now, words=_one_line(words))
+        held = held_delivery(delivery_id)
+        take_back(held, words=words, at=timezone.now())
         return held
+
+
+def take_back(held: Delivery, *, words: str, at: datetime) -> None:
+    """The same inside an act, of a delivery that is locked."""
+    step(held, "bounced", at=at, text=_one_line(words))
+    came_back(held, at=at, words=_one_line(words))
 
 
 def send_again(delivery_id: UUID, *, words: str, actor: Actor, request_id: str = "") -> Delivery:
@@ -90,7 +96,7 @@ def send_again(delivery_id: UUID, *, words: str, actor: Actor, request_id: str =
         RefusedError: `delivery_transition_is_legal`: it is on its way, or has arrived.
     """
     with acting(actor, reason=words, request_id=request_id):
-        held, now = _held(delivery_id), timezone.now()
+        held, now = held_delivery(delivery_id), timezone.now()
         moved = _to_new_address(held)
         if moved is not None:
             return moved
@@ -135,7 +141,8 @@ def _one_line(words: str) -> str:
     return CONTROL.sub(" ", words).strip()[:WORDS_LENGTH_MAX]
 
 
-def _held(delivery_id: UUID) -> Delivery:
+def held_delivery(delivery_id: UUID) -> Delivery:
+    """The delivery, locked until the act ends."""
     return (
         Delivery.objects.select_for_update(of=("self",))
         .select_related("call__scope", "person_key", "contact__client__person_key")

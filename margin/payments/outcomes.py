@@ -15,13 +15,23 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts.approvals import AskRefusedError, Description, register_action, request_approval
-from accounts.audit import Actor, RefusedError, acting
+from accounts.audit import Actor, RefusedError, acting, refusals
 from accounts.figures import grouped
-from accounts.models import Approval, Role
+from accounts.models import Approval, Bucket, Role
 from ledger import posting
 from ledger.models import LedgerAccount, Payment, PaymentInFile, StatementLine
 from ledger.payment_files import mark_sent
-from ledger.payments import OUTCOME, State, agreed, key_of, late_payments, locked, moment, step
+from ledger.payments import (
+    OUTCOME,
+    State,
+    agreed,
+    home_of,
+    key_of,
+    late_payments,
+    locked,
+    moment,
+    step,
+)
 from ledger.posting import AccountKey, Draft, Leg
 from ledger.statements.camt import return_reasons
 from ledger.statements.statement import StatementFormat
@@ -57,10 +67,10 @@ def settle_lines(business_day: date, *, at: datetime) -> dict[str, int]:
         return counted
     needed: list[Needed] = []
     lines = _lines(business_day)
-    _hold_all({payment_id for _, payment_id in lines})
+    hold_all({payment_id for _, payment_id in lines})
     for line, payment_id in lines:
         try:
-            with transaction.atomic():
+            with refusals(), transaction.atomic():
                 outcome = _settle(line, payment_id, at=at)
         except RefusedError as refused:
             payment = Payment.objects.named().get(pk=payment_id)
@@ -103,17 +113,20 @@ def _lines(business_day: date) -> list[tuple[StatementLine, UUID]]:
     return sorted(found, key=lambda pair: pair[0].amount > 0)
 
 
-def _hold_all(payment_ids: Collection[UUID]) -> None:
+def hold_all(payment_ids: Collection[UUID]) -> None:
     """Hold the payments and every balance they will move, in one call, until the act ends."""
     if not payment_ids:
         return
     held = Payment.objects.select_for_update().filter(pk__in=payment_ids).order_by("pk")
     payments = list(held.values_list("location_id", "asset_id", "bucket_id", "hold_id"))
+    homes = Bucket.objects.filter(
+        role=Bucket.Role.FREE, account__in=held.values("bucket__account")
+    ).values_list("pk", flat=True)
     custody = LedgerAccount.objects.filter(
         account_class="custody", location__in={each[0] for each in payments},
         asset__in={each[1] for each in payments},
     )  # fmt: skip
-    buckets = {each[2] for each in payments} | {each[3] for each in payments if each[3]}
+    buckets = {*homes} | {each[2] for each in payments} | {each[3] for each in payments if each[3]}
     posting.lock_balances(
         account_ids=sorted(custody.values_list("pk", flat=True)), bucket_ids=sorted(buckets)
     )
@@ -167,13 +180,13 @@ def _return_by_line(
     payment: Payment, line: StatementLine, *, at: datetime
 ) -> tuple[Payment, Needed | None]:
     code = _return_code(line)
-    entry_id = _book_back(payment, reference=line.reference or payment.end_to_end_id, at=at)
+    entry_id = book_back(payment, reference=line.reference or payment.end_to_end_id, at=at)
     note = f"Line {line.ordinal} of the statement of {line.statement.business_day}"
     done = step(
         payment, State.RETURNED, note=f"{note}{f', reason {code}' if code else ''}",
         return_entry_id=entry_id, return_line=line, return_code=code[:40],
     )  # fmt: skip
-    return done, _returned(done, at=at)
+    return done, came_back(done, at=at)
 
 
 def _return_code(line: StatementLine) -> str:
@@ -208,12 +221,13 @@ def _book_out(payment: Payment, *, reference: str, at: datetime) -> int:
     ).entry_id  # fmt: skip
 
 
-def _book_back(payment: Payment, *, reference: str, at: datetime) -> int:
+def book_back(payment: Payment, *, reference: str, at: datetime) -> int:
     """The claim is restored: from the bank where it had paid, else from the hold."""
+    home = home_of(payment.bucket) or payment.bucket
     if payment.state == State.CONFIRMED:
         return collateral.book_deposit(
             collateral.Payment(
-                key=key_of(payment, "return"), bucket=payment.bucket, asset=payment.asset,
+                key=key_of(payment, "return"), bucket=home, asset=payment.asset,
                 amount=payment.amount, location=payment.location, reference=reference,
                 effective_at=at,
             )
@@ -222,7 +236,7 @@ def _book_back(payment: Payment, *, reference: str, at: datetime) -> int:
         raise RefusedError("payment_moves_along_its_life", f"payment {payment} was not agreed to")
     keys = [
         AccountKey(payment.location.pool_id, payment.asset_id, "claim", bucket)
-        for bucket in (payment.hold_id, payment.bucket_id)
+        for bucket in (payment.hold_id, home.pk)
     ]
     ids = posting.open_accounts(keys)
     posting.lock_balances(account_ids=sorted(ids.values()))
@@ -309,19 +323,24 @@ def apply_outcome(approval: Approval) -> None:
         entry_id = _book_out(payment, reference=reference, at=moment())
         step(payment, outcome, note=approval.reason, paid_entry_id=entry_id)
         return
-    entry_id = _book_back(payment, reference=reference, at=moment())
+    entry_id = book_back(payment, reference=reference, at=moment())
     done = step(payment, outcome, note=approval.reason, return_entry_id=entry_id)
     if outcome == State.RETURNED:
         at = moment()
-        open_tasks([_returned(done, at=at)], business_day=at.date(), at=at)
+        open_tasks([came_back(done, at=at)], business_day=at.date(), at=at)
 
 
 # ---------------------------------------------------------------- tasks
 
 
-def _task(payment: Payment, cause: str, *, subject: str, detail: str, at: datetime) -> Needed:
+def payment_task(
+    payment: Payment, cause: str, *, subject: str, detail: str, at: datetime
+) -> Needed:
+    """A task about a payment. Its key names the legal entity: many buckets have no scope."""
+    account = payment.bucket.account
     return Needed(
-        kind=Task.Kind.PAYMENT, key=f"{cause}:{payment.end_to_end_id}",
+        kind=Task.Kind.PAYMENT,
+        key=f"{cause}:{payment.end_to_end_id}:{account.legal_entity.code}",
         subject=f"{payment.bucket.account.code}: {subject}", detail=detail,
         due_at=at + ASKED_WITHIN, owner_role=Role.TREASURY,
         scope=getattr(payment.bucket, "scope", None),
@@ -332,8 +351,8 @@ def _figure(payment: Payment) -> str:
     return f"{grouped(payment.amount, decimals=payment.asset.scale)} {payment.asset.code}"
 
 
-def _returned(payment: Payment, *, at: datetime) -> Needed:
-    return _task(
+def came_back(payment: Payment, *, at: datetime) -> Needed:
+    return payment_task(
         payment, RETURNED, at=at, subject=f"payment of {_figure(payment)} came back",
         detail=f"{payment.end_to_end_id}: {payment.note}. The claim is restored; check the"
         " instruction and tell the client.",
@@ -341,7 +360,7 @@ def _returned(payment: Payment, *, at: datetime) -> Needed:
 
 
 def _differs(payment: Payment, line: StatementLine, why: str, *, at: datetime) -> Needed:
-    return _task(
+    return payment_task(
         payment, DIFFERS, at=at, subject=f"a line of {payment.location.code} does not fit",
         detail=f"{payment.end_to_end_id}, line {line.ordinal} of {line.value_date}: {why}",
     )  # fmt: skip
@@ -349,7 +368,9 @@ def _differs(payment: Payment, line: StatementLine, why: str, *, at: datetime) -
 
 def _late(business_day: date, *, at: datetime) -> list[Needed]:
     return [
-        _task(payment, LATE, at=at, subject=f"payment of {_figure(payment)} is late", detail=why)
+        payment_task(
+            payment, LATE, at=at, subject=f"payment of {_figure(payment)} is late", detail=why
+        )
         for payment, why in late_payments(business_day)
     ]
 

@@ -32,6 +32,7 @@ from ledger.payments import (
     agreed,
     committed_at,
     hold_of,
+    home_of,
     key_of,
     locked,
     moment,
@@ -47,6 +48,8 @@ from margin.holding import newest_gate
 from margin.releases import InitialMarginGate
 
 ZERO = Decimal(0)
+# Roles of buckets that a payment leaves by itself.
+PAYING = (Bucket.Role.FREE, Bucket.Role.ISOLATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,17 @@ def _own_terms(asked: Withdrawal) -> list[Term]:
         terms.append(
             Term("location", ZERO, f"{asked.location.code} is not where this client's lies")
         )
-    if asked.bucket.role != Bucket.Role.FREE:
-        terms.append(Term("bucket_rule", ZERO, "a payment leaves the free bucket; move it there"))
+    if asked.bucket.account.client_id is None:
+        why = (
+            "the firm's own money leaves as residual interest that it withdraws, or by its own bank"
+        )
+        terms.append(Term("house", ZERO, why))
+    if asked.bucket.role not in PAYING:
+        why = "a payment leaves a free or an isolated bucket; move it there"
+        terms.append(Term("bucket_rule", ZERO, why))
+    elif home_of(asked.bucket) is None:
+        why = "the account has no free bucket to which it would go back; open one"
+        terms.append(Term("bucket_rule", ZERO, why))
     usable = PaymentInstruction.objects.usable().filter(
         pk=asked.instruction.pk, asset_code=asked.asset.code,
         client=asked.bucket.account.client_id,

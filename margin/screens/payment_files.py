@@ -1,4 +1,6 @@
-"""Payment files: written, looked at, downloaded, recorded as sent, or abandoned by two."""
+"""Payment files: written, downloaded, sent or abandoned, and what the bank reports of them."""
+
+from collections import Counter
 
 from django import forms
 from django.contrib import messages
@@ -16,10 +18,11 @@ from accounts.news import announce
 from accounts.personal import ErasedPersonError
 from accounts.roles import REQUEST, DeskRequest, check, may, require
 from accounts.screens.asking import AskForm, Question, ask, day_field
-from ledger.models import Payment, PaymentFile
+from ledger.models import Payment, PaymentFile, PaymentStatus
 from ledger.pain import CannotOrderError
 from ledger.payment_files import ABANDON, payments_in, record_sent, request_abandon, write_files
 from ledger.payments import State, moment
+from margin.payments.reports import BYTES_MOST, ReportTooLargeError, read_report
 from margin.screens.visible import NO_PAGE, entity_here
 
 FILE = "payment.file"
@@ -130,6 +133,59 @@ def file_new(request: DeskRequest) -> HttpResponse:
     return redirect("margin:payment-files")
 
 
+class ReportForm(AskForm):
+    """A status report that came from the bank."""
+
+    file = forms.FileField(
+        label="pain.002 file", max_length=200,
+        help_text="Kept byte for byte. Read again, it changes nothing.",
+    )  # fmt: skip
+    field_order = ("file", "reason")
+
+
+@require_http_methods(["GET", "POST"])
+@require("read")
+def report_new(request: DeskRequest) -> HttpResponse:
+    """Read a status report of the bank: accepted is noted, rejected gives the money back."""
+    entity = entity_here(request)
+    check(request, FILE, entity)
+    page = "margin/payment_report_new.html"
+    if request.method != "POST":
+        return render(request, page, {"form": ReportForm()})
+    form = ReportForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return render(request, page, {"form": form}, status=422)
+    sent = form.cleaned_data["file"]
+    try:
+        report, is_new = read_report(
+            sent.read(BYTES_MOST + 1), name=str(sent.name), legal_entity=entity,
+            actor=request.actor, reason=form.cleaned_data["reason"],
+            request_id=request.request_id,
+        )  # fmt: skip
+    except ReportTooLargeError as refused:
+        form.add_error("file", str(refused))
+        return render(request, page, {"form": form}, status=422)
+    except RefusedError as refused:
+        form.add_error(None, f"Not read ({refused.rule}): {refused.detail}.")
+        return render(request, page, {"form": form}, status=409)
+    if not is_new:
+        messages.info(request, "This report was read before; nothing changed.")
+    elif report.rejection:
+        messages.error(request, f"Kept, and not used: {report.rejection}")
+    else:
+        announce("book")
+        counted = Counter(report.statuses.values_list("outcome", flat=True))
+        words = ", ".join(
+            f"{outcome.label.lower()}: {counted[outcome.value]}"
+            for outcome in PaymentStatus.Outcome
+            if counted[outcome.value]
+        )
+        messages.success(request, f"Read. {words or 'nothing is said of any payment'}.")
+    if report.payment_file_id is None:
+        return redirect("margin:payment-files")
+    return redirect("margin:payment-file", report.payment_file_id)
+
+
 @require_GET
 @require("read")
 def file_page(request: DeskRequest, file_id: int) -> HttpResponse:
@@ -138,9 +194,14 @@ def file_page(request: DeskRequest, file_id: int) -> HttpResponse:
     entity = file.location.pool.legal_entity
     is_open = file.state == PaymentFile.State.WRITTEN
     carried = file.carried.select_related("payment__asset", "payment__bucket__account")
+    said = PaymentStatus.objects.filter(report__payment_file=file).select_related(
+        "report__file", "payment"
+    )
     context = {
         "file": file,
         "carried": carried.order_by("ordinal"),
+        "said": said.order_by("-report", "ordinal"),
+        "reports": file.reports.exclude(rejection="").select_related("file").order_by("-pk"),
         "can_send": is_open and may(request, FILE, entity),
         "can_download": file.state != PaymentFile.State.ABANDONED and may(request, FILE, entity),
         "can_abandon": is_open and may(request, f"{REQUEST}{ABANDON}", entity),

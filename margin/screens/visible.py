@@ -196,7 +196,19 @@ def tasks_here(request: DeskRequest) -> "QuerySet[Task]":
         | (Q(scope__isnull=True) & ~Q(kind__in=OF_SOMEBODY))
         | Q(kind=Task.Kind.UNCOVERED, key__startswith=f"shortfall:{entity.code}:")
         | Q(kind=Task.Kind.SWITCH, key__contains=f":{entity.code}:")
+        | _of_reports(request)
         | Q(Exists(named), scope__isnull=True)
         | Q(Exists(paid), kind=Task.Kind.PAYMENT, scope__isnull=True)
         | Q(Exists(moved), kind=Task.Kind.TRANSIT)
     )
+
+
+def _of_reports(request: DeskRequest) -> Q:
+    """Tasks about reports of banks as a whole; they concern payments of all desks."""
+    entity = entity_here(request)
+    if request.roles.desks("read", entity.pk) is not None:
+        return Q(pk__in=[])
+    return Q(
+        kind=Task.Kind.PAYMENT, scope__isnull=True, key__startswith="report:",
+        key__endswith=f":{entity.code}",
+    )  # fmt: skip

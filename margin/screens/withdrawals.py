@@ -25,6 +25,7 @@ from ledger.payments import OUTCOME, PAY, State, moment
 from ledger.posting import plain
 from margin.payments.outcomes import OUTCOMES, request_outcome
 from margin.payments.withdrawals import (
+    PAYING,
     Look,
     Withdrawal,
     cancel_withdrawal,
@@ -128,7 +129,7 @@ class WithdrawalForm(AskForm):
         initial = {"key": f"screen:{uuid4()}", "pay_on": moment().date()}
         super().__init__(data, initial=initial)
         choices: dict[str, QuerySet[Any]] = {
-            "bucket": Bucket.objects.filter(account=account, role=Bucket.Role.FREE)
+            "bucket": Bucket.objects.filter(account=account, role__in=PAYING)
             .select_related("account__client")
             .order_by("code"),
             "location": Location.objects.filter(

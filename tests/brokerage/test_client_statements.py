@@ -242,3 +242,30 @@ def test_the_command_refuses_a_client_that_there_is_not(
     assert end.value.code == 2
     assert "'nobody' is no client" in capsys.readouterr().err
     assert not ReportFile.objects.exists()
+
+
+def test_names_of_any_alphabet_and_texts_that_would_be_run_are_only_text(
+    entity: LegalEntity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from brokerage.client_statements.pdf_file import StatementPdf
+
+    code = busy(entity)
+    name = "=HYPERLINK(0)\u674e\u5c0f\u9f99 \u202e{nb}"
+    monkeypatch.setattr("accounts.models.Client.name", name)
+    (about,) = [
+        row for row in rows_of(statement(entity, code, "2031-03"), "statement")
+        if row["kind"] == "client_name"
+    ]  # fmt: skip
+    assert about["text"] == f"'{name}"
+    printed: list[str] = []
+    real = StatementPdf.printable
+
+    def seen(pdf: StatementPdf, text: str) -> str:
+        printed.append(real(pdf, text))
+        return printed[-1]
+
+    monkeypatch.setattr(StatementPdf, "printable", seen)
+    assert statement(entity, code, "2031-03", "pdf").startswith(b"%PDF")
+    assert any("does not print" in each for each in printed)
+    assert any("\ufffd\ufffd\ufffd" in each for each in printed)
+    assert not any("{nb}" in each for each in printed)

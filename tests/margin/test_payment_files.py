@@ -132,7 +132,7 @@ def test_a_file_of_which_the_bank_has_paid_one_already_is_not_sent(firm: PayingF
     with acting(JOB, reason="Lines of a test"):
         settle_lines(DAY, at=AT)
     assert (again(one).state, again(other).state) == ("confirmed", "in_file")
-    assert Task.objects.get(kind="payment").key == f"differs:{one.end_to_end_id}"
+    assert Task.objects.get(kind="payment").key == f"differs:{one.end_to_end_id}:{firm.entity.code}"
     before = moved()
     with pytest.raises(RefusedError) as refused:
         send(firm, second)

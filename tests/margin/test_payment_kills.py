@@ -31,6 +31,7 @@ from importlib import import_module
 import django
 django.setup()
 place, when, what, folder, day, at = sys.argv[1:]
+import margin.payments.reports
 module, _, name = place.rpartition(".")
 owner = import_module(module)
 real = getattr(owner, name)
@@ -47,6 +48,12 @@ from margin.payments.outcomes import settle_lines
 actor = Actor.command("payments")
 if what == "write":
     call_command("payments", "write", "--folder", folder)
+elif what == "report":
+    from accounts.models import LegalEntity
+    from margin.payments.reports import read_report
+    with open(folder, "rb") as file:
+        read_report(file.read(), name="r", legal_entity=LegalEntity.objects.get(), actor=actor,
+                    reason="A report came")
 elif what == "send":
     record_sent(PaymentFile.objects.get(state="written"), actor=actor, reason="The bank has it")
 else:
@@ -127,3 +134,36 @@ def test_a_process_killed_while_it_sends_or_confirms_leaves_all_or_nothing(
             settle_lines(DAY, at=AT)
         assert (again(first).state, again(second).state) == ("confirmed", "confirmed")
         assert (firm.at_bank(), firm.held()) == (bank - 30, 0)
+
+
+REPORTS = "margin.payments.reports"
+# The report is kept; its file is sent; a status is written; the claim is back; the step is taken.
+READING = [("keep_file", "after"), ("mark_sent", "after"), ("_keep", "after"),
+           ("book_back", "after"), ("step", "after"), ("open_tasks", "after")]  # fmt: skip
+
+
+def test_a_process_killed_while_it_reads_a_report_gives_the_money_back_once(
+    firm: PayingFirm, cluster: Cluster, tmp_path: Path
+) -> None:
+    from accounts.audit import Actor
+    from ledger.models import PaymentReport
+    from margin.payments.reports import read_report
+    from tests.margin.test_payment_reports import pain_002
+
+    claim = firm.claim()
+    (payment,) = firm.in_file("10.00")
+    content = pain_002(PaymentFile.objects.get(), group="RJCT")
+    path = tmp_path / "report.xml"
+    path.write_bytes(content)
+    for place, when in READING:
+        killed(cluster, f"{REPORTS}.{place}", when, "report", path)
+        assert (PaymentReport.objects.count(), again(payment).state) == (0, "in_file")
+        assert (firm.claim(), firm.held()) == (claim - 10, 10)
+    for is_new in (True, False):
+        _, was_new = read_report(
+            content, name="r", legal_entity=firm.entity, actor=Actor.command("payments"),
+            reason="A report came",
+        )  # fmt: skip
+        assert was_new is is_new
+        assert (again(payment).state, firm.claim(), firm.held()) == ("returned", claim, 0)
+    assert PaymentReport.objects.count() == 1

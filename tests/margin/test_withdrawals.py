@@ -79,7 +79,7 @@ def test_a_returned_payment_restores_the_claim_and_somebody_looks(firm: PayingFi
     assert done.return_entry.key.key == f"payment:{payment.pk}:return"
     task = Task.objects.get(kind="payment", closed_at__isnull=True)
     assert task.owner == firm.desk[Role.TREASURY]
-    assert task.key == f"returned:{payment.end_to_end_id}"
+    assert task.key == f"returned:{payment.end_to_end_id}:{firm.entity.code}"
 
 
 def test_one_cent_more_than_is_free_is_refused_with_the_term_and_nothing_moves(
@@ -178,7 +178,10 @@ def test_a_line_of_another_amount_settles_nothing_and_asks_somebody(firm: Paying
     before = moved()
     assert settle() == {"confirmed": 0, "returned": 0, "left": 1}
     assert (moved(), again(payment).state) == (before, "sent")
-    assert Task.objects.get(kind="payment").key == f"differs:{payment.end_to_end_id}"
+    assert (
+        Task.objects.get(kind="payment").key
+        == f"differs:{payment.end_to_end_id}:{firm.entity.code}"
+    )
 
 
 def test_a_line_proves_that_the_file_was_sent_and_its_others_are_not_sent_again(

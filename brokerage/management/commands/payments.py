@@ -1,7 +1,9 @@
-"""`manage.py payments`: withdrawals and payment files at the terminal, and files into a folder."""
+"""`manage.py payments`: withdrawals and payment files at the terminal, files out, reports in."""
 
 import json
 from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +13,30 @@ from accounts.audit import Actor, RefusedError
 from accounts.figures import plain
 from accounts.models import LegalEntity
 from accounts.personal import ErasedPersonError
-from ledger.models import Payment, PaymentFile
+from ledger.models import Payment, PaymentFile, PaymentStatus
 from ledger.pain import CannotOrderError
 from ledger.payment_files import FileInTheWayError, default_folder, place_files, write_files
 from ledger.payments import State, moment
 from margin.models import Switch
+from margin.payments.reports import ReportTooLargeError, read_report
 from margin.switches import refuse_where_stopped
 
 ACTOR = Actor.command("payments")
 
 
 class Command(BaseCommand):
-    help = "List withdrawals; write payment files of what is approved and lay them into a folder."
+    help = (
+        "List withdrawals; write payment files of what is approved and lay them into a folder; read"
+        " the bank's status reports on them."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("what", choices=["list", "files", "write"], metavar="list|files|write")
+        parser.add_argument(
+            "what", choices=["list", "files", "write", "report"], metavar="list|files|write|report"
+        )
+        parser.add_argument(
+            "path", nargs="*", type=Path, help="report: pain.002 files, or folders of them"
+        )
         parser.add_argument("--legal-entity", help="its code, where there are several")
         parser.add_argument("--state", choices=State.values, help="list: of this state alone")
         parser.add_argument(
@@ -41,6 +52,8 @@ class Command(BaseCommand):
             rows = _payments(entity, options["state"])
         elif options["what"] == "files":
             rows = _files(entity)
+        elif options["what"] == "report":
+            rows = _read_reports(entity, options["path"])
         else:
             rows = self._write(entity, options)
         if options["json"]:
@@ -70,6 +83,32 @@ class Command(BaseCommand):
              "sum": plain(file.control_sum), "sha256": file.sha256}
             for file in placed
         ]  # fmt: skip
+
+
+def _read_reports(entity: LegalEntity, paths: Sequence[Path]) -> list[dict[str, str]]:
+    """Read reports, each in an act of its own; those read before change nothing."""
+    rows = []
+    try:
+        for path in (each for given in paths for each in _files_of(given)):
+            report, is_new = read_report(
+                path.read_bytes(), name=path.name, legal_entity=entity, actor=ACTOR,
+                reason=f"Status report {path.name} read at the terminal"[:200],
+            )  # fmt: skip
+            counted = Counter(report.statuses.values_list("outcome", flat=True))
+            rows.append({
+                "file": str(path), "new": "yes" if is_new else "no",
+                "of": report.original_message_id, "sha256": report.file_id,
+                **{outcome: str(counted[outcome]) for outcome in PaymentStatus.Outcome.values},
+                "not used": report.rejection,
+            })  # fmt: skip
+    except (ReportTooLargeError, RefusedError, OSError) as refused:
+        raise CommandError(str(refused), returncode=2) from refused
+    return rows
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The file, or those of a folder in the order of their names."""
+    return sorted(path.glob("*.xml")) if path.is_dir() else [path]
 
 
 def _payments(entity: LegalEntity, state: str | None) -> list[dict[str, str]]:
