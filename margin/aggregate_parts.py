@@ -12,7 +12,8 @@ from margin.engine.rejected import RejectedInputError
 from margin.engine.tree import exact_tree
 from margin.models import MarginResult
 from margin.parts import parts_of
-from margin.portfolio import DECIMALS, PreparedModels
+from margin.portfolio import DECIMALS
+from margin.prepared_models import PreparedModels
 
 
 class HeldPart(NamedTuple):

@@ -13,7 +13,8 @@ from margin.engine.house_rules import evaluate
 from margin.engine.rejected import RejectedInputError
 from margin.model_registry import UsedModel
 from margin.models import ModelDecision
-from margin.portfolio import PreparedModels, answers_of
+from margin.portfolio import answers_of
+from margin.prepared_models import PreparedModels
 from margin.runs import Computed, arrays_of, computed
 
 HOUSE: tuple[str, str] = (HOUSE_RULES, "v1")

@@ -24,7 +24,7 @@ class OptionSerializer(serializers.Serializer[Any]):
     strike = serializers.CharField()
     multiplier = serializers.CharField()
     expires_at = serializers.DateTimeField()
-    style = serializers.CharField()
+    style = serializers.CharField()  # type: ignore[assignment] # a field of that name
     settlement = serializers.CharField()
 
     def get_right(self, contract: Any) -> str:  # noqa: ANN401
@@ -40,7 +40,9 @@ class OptionListingSerializer(serializers.Serializer[Any]):
     strike = serializers.CharField(help_text="In the currency of the book, above 0.")
     multiplier = serializers.CharField(help_text="Units in one contract, above 0.")
     expires_at = serializers.CharField(help_text="By the clock of the desk: 2031-06-27T16:00:00.")
-    style = serializers.CharField(help_text="european; american is refused with a reason.")
+    style = serializers.CharField(  # type: ignore[assignment] # a field of that name
+        help_text="european; american is refused with a reason."
+    )
     settlement = serializers.CharField(help_text="cash; physical is refused with a reason.")
     price_scale = serializers.IntegerField(help_text="Decimals of prices.")
     locations = serializers.ListField(

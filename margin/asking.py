@@ -18,7 +18,8 @@ from margin.engine.exact import ZERO, exact
 from margin.engine.rejected import RejectedInputError
 from margin.model_registry import UsedModel, parameters_in_force
 from margin.models import ModelDecision
-from margin.portfolio import REJECTED, Charge, PreparedModels, answers_of, wrong_market
+from margin.portfolio import REJECTED, Charge, answers_of, wrong_market
+from margin.prepared_models import PreparedModels
 
 NO_ACCOUNT: Final = 0
 

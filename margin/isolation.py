@@ -29,7 +29,8 @@ from margin.engine.parameters import parameters_sha256
 from margin.engine.past import PastKey
 from margin.engine.rejected import RejectedInputError
 from margin.engine.tree import decimal_up
-from margin.portfolio import DECIMALS, columns_held, market_sha256
+from margin.portfolio import DECIMALS
+from margin.prepared_models import columns_held, market_sha256
 
 MEASURES: Final = ("expected-shortfall", "value-at-risk")
 LEVELS: Final = ("account", "group", "client")

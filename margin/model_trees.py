@@ -11,11 +11,12 @@ from margin.aggregate_parts import leaves_by_asset
 from margin.book import ReadInputs, read_inputs_of
 from margin.engine.exact import ZERO, exact
 from margin.engine.explain import ExplanationError, Node, Reference
+from margin.engine.model import WorstColumn
 from margin.engine.parameters import Field, parameter_fields
 from margin.engine.rejected import RejectedInputError
 from margin.models import MarginResult, Mark, ParameterSet
 from margin.option_references import contract_reference
-from margin.portfolio import portfolio_trees
+from margin.portfolio import OfColumns, portfolio_trees, worst_columns
 from margin.references import mark_reference, parameter_reference, valid_mark_before
 
 OTHER: Final = "other"
@@ -45,6 +46,8 @@ class ModelTrees:
             inputs name price rows and parameters.
         marks: the prices that they name, by asset.
         units: by underlying, the greatest first; each total is their sum exactly.
+        worst: by unit the scenario that decided, with what each position gains in it; the
+            requirement computed again by these columns alone is the one that was stored.
     """
 
     initial_margin: Node
@@ -53,6 +56,7 @@ class ModelTrees:
     binding: str
     marks: Mapping[str, PricedBy]
     units: tuple[RiskUnit, ...]
+    worst: tuple[WorstColumn, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The trees with the parameter set they rest on."""
@@ -72,6 +76,14 @@ class ModelTrees:
                 }
                 for unit in self.units
             ],
+            "worst_scenarios": [
+                {
+                    "unit": each.unit,
+                    "scenario": each.scenario,
+                    "gains": {name: repr(gain) for name, gain in each.gains},
+                }
+                for each in self.worst
+            ],
             "initial_margin": self.initial_margin.as_json(),
             "maintenance_margin": self.maintenance_margin.as_json(),
         }
@@ -86,12 +98,11 @@ def model_trees(result: MarginResult) -> ModelTrees | None:
     used = result.parameter_set
     if used is None:
         return None
-    read, (initial, maintenance) = _said_again(result)
-    said = initial.amount, maintenance.amount
+    read, (initial, maintenance), worst = _said_again(result)
     stored = result.initial_margin, result.maintenance_margin
-    if said != stored:
-        detail = f"{' and '.join(map(plain, said))}, not {' and '.join(map(plain, stored))}"
-        raise ExplanationError("model_says_so", detail)
+    _require_same((initial.amount, maintenance.amount), stored)
+    if worst is not None:
+        _require_same((worst.initial, worst.maintenance), stored)
     marks = _marks(read, (initial, maintenance))
     fields = {
         each.path: each for each in parameter_fields(read.models[used.model, used.code].parameters)
@@ -104,7 +115,14 @@ def model_trees(result: MarginResult) -> ModelTrees | None:
         binding=result.binding,
         marks=marks,
         units=_units(read, initial, maintenance),
+        worst=() if worst is None else worst.columns,
     )
+
+
+def _require_same(said: tuple[Decimal, Decimal], stored: tuple[Decimal, Decimal]) -> None:
+    if said != stored:
+        detail = f"{' and '.join(map(plain, said))}, not {' and '.join(map(plain, stored))}"
+        raise ExplanationError("model_says_so", detail)
 
 
 def _units(read: ReadInputs, initial: Node, maintenance: Node) -> tuple[RiskUnit, ...]:
@@ -131,17 +149,20 @@ def _units(read: ReadInputs, initial: Node, maintenance: Node) -> tuple[RiskUnit
     return tuple(sorted(units, key=lambda unit: -unit.initial))
 
 
-def _said_again(result: MarginResult) -> tuple[ReadInputs, tuple[Node, Node]]:
+def _said_again(
+    result: MarginResult,
+) -> tuple[ReadInputs, tuple[Node, Node], OfColumns | None]:
     run = result.run
     read = read_inputs_of(run)
     place = next((n for n, row in enumerate(read.scopes) if row.scope_id == result.scope_id), None)
     try:
         trees = None if place is None else portfolio_trees(read, scope=place)
+        worst = None if place is None else worst_columns(read, scope=place)
     except RejectedInputError as refused:
         raise ExplanationError("model_says_so", f"{refused}") from refused
     if trees is None:
         raise ExplanationError("model_says_so", "it is not asked about this scope any more")
-    return read, trees
+    return read, trees, worst
 
 
 def _marks(read: ReadInputs, trees: Iterable[Node]) -> dict[str, PricedBy]:

@@ -6,7 +6,7 @@ settlement currency; requirements are positive.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import reduce
@@ -92,6 +92,21 @@ class Explained(NamedTuple):
     maintenance: Part
 
 
+class WorstColumn(NamedTuple):
+    """The scenario that decided what one unit of a scope loses.
+
+    Attributes:
+        unit: what is netted, an underlying or all of them.
+        scenario: its name; `column` is its place among the model's scenarios.
+        gains: by instrument what each position gains in it, signed, in the order of the books.
+    """
+
+    unit: str
+    scenario: str
+    column: int
+    gains: tuple[tuple[str, float], ...]
+
+
 class Prepared(ABC):
     """A market with everything worked out that does not depend on who holds what.
 
@@ -114,6 +129,17 @@ class Prepared(ABC):
     @abstractmethod
     def explain(self, books: Books, *, scope: int) -> Explained:
         """Why one scope is required what it is; the roots are its requirements, bit for bit."""
+
+    def worst(self, books: Books, *, scope: int) -> tuple[WorstColumn, ...]:
+        """By unit of one scope the worst scenario; nothing of a model without scenarios."""
+        return ()
+
+    def of_columns(self, books: Books, *, scope: int, columns: Sequence[int]) -> Requirement:
+        """What one scope is required where no scenario is looked at but these, one for each unit.
+
+        Of the columns that `worst` names it is the requirement, bit for bit.
+        """
+        return self.requirement(books.select([scope]))
 
     def marginal(self, books: Books, *, scope: int, change: Change) -> Requirement:
         """What one scope would be required after a change; one row."""

@@ -59,7 +59,7 @@ class Past:
         return PastKey(held if days is None else (), days)
 
     def _has(self, columns: Sequence[int]) -> Flag:
-        has: Flag = ~np.isnan(self.closes[:, list(columns)]).any(axis=1)
+        has: Flag = np.asarray(~np.isnan(self.closes[:, list(columns)]).any(axis=1), dtype=np.bool_)
         return has
 
     def market(self, market: Market, key: PastKey) -> Market:

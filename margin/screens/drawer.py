@@ -1,6 +1,6 @@
 """The explanation of a number as the drawer shows it: parts, prices, terms, postings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -14,6 +14,7 @@ from accounts.explanation import exact_sum as sum_of
 from accounts.figures import WIDE, grouped
 from margin.engine.components import OF_DOUBT, OF_MONEY, TOTALS, ComponentKind
 from margin.engine.explain import GROUP_LABELS, TOTAL_LABELS, ExplanationError, product
+from margin.engine.model import WorstColumn
 from margin.explanation import StoredPart, stored_parts
 from margin.model_trees import model_trees
 from margin.models import MarginResult
@@ -135,7 +136,16 @@ def parts_of(result: MarginResult, total: str) -> tuple[tuple[Part, ...], list[F
         Fact(f"For {unit.name}", grouped(getattr(unit, UNIT_TOTALS[total]), decimals=2))
         for unit in trees.units
     ]
+    facts += [fact for each in trees.worst for fact in _worst(each)]
     return (model_part(getattr(trees, total), trees=trees, result=result),), facts
+
+
+def _worst(worst: WorstColumn) -> Iterator[Fact]:
+    """The scenario that decided for a unit, and what each position gains in it."""
+    total = sum(gain for _, gain in worst.gains)
+    yield Fact(f"Worst for {worst.unit}", f"{worst.scenario}: {total:,.2f}")
+    for name, gain in worst.gains:
+        yield Fact(f"{name} in it", f"{gain:,.2f}")
 
 
 def groups(parts: Sequence[StoredPart], *, day: date, result: MarginResult) -> tuple[Part, ...]:

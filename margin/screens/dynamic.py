@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django import forms
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
-from accounts.approvals import AskRefusedError, State, pending_on, requests, state_of
+from accounts.approvals import State, pending_on, requests, state_of
 from accounts.models import Approval, MarginAccount
 from accounts.roles import REQUEST, DeskRequest, may, require
-from accounts.screens.asking import AskForm, Question, ask, day_field
+from accounts.screens.asking import AskForm, Question, ask
 from ledger.models import Asset
 from margin.dynamic import (
     procyclicality,
@@ -25,6 +24,7 @@ from margin.model_registry import PARAMETERS, request_parameters
 from margin.models import MarginProposal, ParameterSet
 from margin.parameters import TERMS
 from margin.policies import policies_decided
+from margin.screens.parameter_form import parameter_form
 from margin.screens.terms import desk_today
 from margin.screens.visible import NO_PAGE, entity_here, of_accounts
 
@@ -50,16 +50,6 @@ INPUT_WORDS = {
     "wished": "With buffer, floor and cap",
     "rate": "After the most it may move",
 }
-
-
-class PolicyForm(AskForm):
-    """All values of a policy, from a day on."""
-
-    effective_from = day_field("From")
-    values = forms.JSONField(
-        label="Values", widget=forms.Textarea(attrs={"rows": 18, "spellcheck": "false"})
-    )
-    field_order = ("effective_from", "values", "reason")
 
 
 @dataclass(frozen=True)
@@ -175,21 +165,18 @@ def policy_new(request: DeskRequest, kind: str, asset_id: int) -> HttpResponse:
     if asset is None or kind not in POLICIES:
         raise Http404(NO_PAGE)
     newest = ParameterSet.objects.filter(model=kind, code=asset.code).order_by("-version").first()
-    form = PolicyForm(
-        request.POST if request.method == "POST" else None,
-        initial={
-            "effective_from": desk_today(),
-            "values": POLICIES[kind].standard if newest is None else newest.values,
-        },
-    )
+    form = parameter_form(
+        POLICIES[kind].parameters, request.POST if request.method == "POST" else None,
+        values=POLICIES[kind].standard if newest is None else newest.values, begins=desk_today(),
+    )  # fmt: skip
 
     def do(typed: Any) -> Any:  # noqa: ANN401
-        if not isinstance(typed["values"], dict):
-            raise AskRefusedError("values", "Named values are needed.")
-        return request_parameters(
-            model=kind, code=asset.code, values=typed["values"],
-            effective_from=typed["effective_from"], legal_entity=entity, reason=typed["reason"],
-            actor=request.actor, request_id=request.request_id,
+        return form.asked(
+            lambda values: request_parameters(
+                model=kind, code=asset.code, values=values,
+                effective_from=typed["effective_from"], legal_entity=entity,
+                reason=typed["reason"], actor=request.actor, request_id=request.request_id,
+            )
         )  # fmt: skip
 
     question = Question(

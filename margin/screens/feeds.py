@@ -5,18 +5,17 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from django import forms
 from django.db.models import Count, Max
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
-from accounts.approvals import AskRefusedError, pending_on
+from accounts.approvals import pending_on
 from accounts.roles import REQUEST, DeskRequest, may, require
-from accounts.screens.asking import AskForm, Question, ask, day_field
+from accounts.screens.asking import Question, ask
 from ledger.screens.locations import desk_today
-from margin.engine.parameters import Field, parameter_fields, read_parameters
+from margin.engine.parameters import parameter_fields, read_parameters
 from margin.engine.trading_calendar import STANDARD_CALENDARS
 from margin.market.feeds import BUCKETS, Feed, Latency, feeds_of
 from margin.market.rules import (
@@ -27,6 +26,7 @@ from margin.market.rules import (
     request_rule,
 )
 from margin.models import MarketRow, MarketRule, Task
+from margin.screens.parameter_form import parameter_form
 from margin.screens.prices import DayLinks, day_links
 from margin.screens.visible import NO_PAGE, entity_here, tasks_here
 
@@ -78,17 +78,6 @@ class DataRow:
     newest: datetime
 
 
-class RuleForm(AskForm):
-    """The values of a rule, as they would be."""
-
-    effective_from = day_field("From")
-    values = forms.JSONField(
-        label="Values", widget=forms.Textarea(attrs={"rows": 24, "spellcheck": "false"}),
-        help_text="All of them, as JSON. A limit of 0 is off.",
-    )  # fmt: skip
-    field_order = ("effective_from", "values", "reason")
-
-
 @require_GET
 @require("read")
 def feed_list(request: DeskRequest) -> HttpResponse:
@@ -118,27 +107,24 @@ def rule_new(request: DeskRequest, kind: str, name: str) -> HttpResponse:
     entity = entity_here(request)
     if kind not in MarketRule.Kind.values:
         raise Http404(NO_PAGE)
-    form = RuleForm(
-        request.POST if request.method == "POST" else None,
-        initial={"effective_from": desk_today(), "values": newest_values(kind, name)},
-    )
+    form = parameter_form(
+        RULES_OF[kind], request.POST if request.method == "POST" else None,
+        values=newest_values(kind, name), begins=desk_today(),
+    )  # fmt: skip
 
     def do(typed: Any) -> Any:  # noqa: ANN401
-        if not isinstance(typed["values"], dict):
-            raise AskRefusedError("values", "Named values are needed.")
-        return request_rule(
-            kind=kind, name=name, values=typed["values"],
-            effective_from=typed["effective_from"], legal_entity=entity, reason=typed["reason"],
-            actor=request.actor, request_id=request.request_id,
+        return form.asked(
+            lambda values: request_rule(
+                kind=kind, name=name, values=values, effective_from=typed["effective_from"],
+                legal_entity=entity, reason=typed["reason"], actor=request.actor,
+                request_id=request.request_id,
+            )
         )  # fmt: skip
 
     question = Question(
         action=RULE, title=f"Rules of {name}", back=reverse("margin:feeds"), back_label="Feeds",
-        purpose="From their first day marks and feeds are held to them. Marks made before stay.",
-        facts=tuple(
-            (field.path, f"{field.value}: {field.declared.meaning}")
-            for field in standing_values(kind, name)
-        ),
+        purpose="From their first day marks and feeds are held to them. Marks made before stay."
+        " A limit of 0 is off.",
     )  # fmt: skip
     return ask(request, form, question, entity=entity, do=do)
 
@@ -157,11 +143,6 @@ def rule_page(request: DeskRequest, rule_id: int) -> HttpResponse:
         "can_set": may(request, f"{REQUEST}{RULE}", entity_here(request)),
     }
     return render(request, "margin/market_rule.html", context)
-
-
-def standing_values(kind: str, name: str) -> list[Field]:
-    """The newest values of a rule, or those people begin from, each with its meaning."""
-    return list(parameter_fields(read_parameters(RULES_OF[kind], newest_values(kind, name))))
 
 
 def stage_rows(feed: Feed) -> list[StageRow]:

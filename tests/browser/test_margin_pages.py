@@ -134,3 +134,33 @@ def test_no_page_of_an_object_has_a_fault_in_any_theme_or_width(
             if overflows(page):
                 faults.append(f"{address} is wider than {width}")
     assert faults + watch.complaints == []
+
+
+def test_a_policy_is_typed_into_fields_and_errors_stand_beside_them(
+    firm: SmallFirm, browser_page: "Page", desk_url: str
+) -> None:
+    page = browser_page
+    sign_in_page(page, desk_url, firm.desk[Role.RISK])
+    watch = Watch(desk_url).on(page)
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{desk_url}/margin/dynamic/")
+    page.get_by_role("link", name=f"dynamic-margin of {PERPETUAL}").click()
+    page.wait_for_selector("form.stack")
+    assert page.locator("form.stack textarea").count() == 1, "only the reason is prose"
+    page.get_by_label("Initial rate never above").fill("2")
+    page.get_by_label("Most it falls").fill("0.03")
+    page.get_by_label("Reason").fill("Volatility has risen for a week")
+    page.get_by_role("button", name="Ask a second person").click()
+    wrong = page.get_by_label("Initial rate never above")
+    assert wrong.get_attribute("aria-invalid") == "true"
+    said = page.locator(f"#{wrong.get_attribute('aria-describedby').split()[-1]}")  # type: ignore[union-attr]
+    assert "1" in said.inner_text()
+    assert page.get_by_label("Most it falls").input_value() == "0.03"
+    assert violations(page) == []
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert not overflows(page)
+    wrong.fill("0.5")
+    page.get_by_role("button", name="Ask a second person").click()
+    page.wait_for_url(re.compile("/approvals/"))
+    # The browser reports the refused form as a failed request of its own.
+    assert [each for each in watch.complaints if "422" not in each] == []

@@ -18,6 +18,7 @@ from accounts.models import Approval, LegalEntity, Role
 from brokerage.inbox.cycle import run_day
 from ledger.models import Asset
 from margin.dynamic import business_days_after, lines, request_proposal
+from margin.engine.dynamic import DynamicPolicy
 from margin.engine.policies import CROWDING, DYNAMIC, POLICIES
 from margin.explanation import as_json, find_result
 from margin.holding import balances_of, newest_gate, standing_of
@@ -34,6 +35,7 @@ from margin.what_if import Change, what_if
 from tests.accounts.people import Desk, found_desk, person, sign_in
 from tests.ledger.agreeing import agreed, standing
 from tests.margin.kept import parts_of_run
+from tests.margin.typed import typed_values
 from tests.stage import booked_days
 
 D = Decimal
@@ -195,8 +197,12 @@ def test_a_policy_is_for_an_instrument_that_there_is(days: list[Path], desk: Des
     asset = Asset.objects.get(code=PERP)
     browser = signed_in(desk, Role.RISK)
     address = reverse("margin:policy-new", args=[DYNAMIC, asset.pk])
-    typed = {"effective_from": "2031-03-04", "reason": WHY}
-    wrong = json.dumps(FOLLOW | {"buffer": 0.1})
-    assert browser.post(address, typed | {"values": wrong}).status_code == 422
-    assert browser.post(address, typed | {"values": json.dumps(FOLLOW)}).status_code == 302
+    typed = typed_values(DynamicPolicy, FOLLOW) | {"effective_from": "2031-03-04", "reason": WHY}
+    for field, wrong in (("buffer", "0.1"), ("cap", "2"), ("notice_days", "soon")):
+        refused = browser.post(address, typed | {field: wrong})
+        assert refused.status_code == 422
+        assert list(refused.context["form"].errors) == [field]
+        assert refused.context["form"]["multiple"].value() == "20.0"
+    assert standing() == before
+    assert browser.post(address, typed).status_code == 302
     assert browser.get(reverse("margin:dynamic")).status_code == 200

@@ -20,7 +20,7 @@ from margin.book.market_data import read_market
 from margin.engine.market import Market
 from margin.market.rows import HEADER, MarketFileRefusedError, load_market, volumes
 from margin.models import Contract, MarginRun, MarketRow
-from margin.portfolio import market_sha256
+from margin.prepared_models import market_sha256
 from tests.ledger.agreeing import standing
 from tests.stage import booked_days
 

@@ -1,6 +1,5 @@
 """Feeds on screen and in `/metrics`: latencies, promises, incidents, and rules asked for."""
 
-import json
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,7 +12,7 @@ from django.utils import timezone
 from accounts.audit import Actor, acting
 from accounts.models import Approval, Role
 from margin.engine.parameters import written_parameters
-from margin.engine.price_rules import STANDARD_RULES
+from margin.engine.price_rules import STANDARD_RULES, PriceRules
 from margin.market.feeds import Latency, feeds_of, latencies
 from margin.market.marks import priced_assets
 from margin.market.rules import request_rule
@@ -21,6 +20,7 @@ from margin.models import Mark, MarketRule, Price
 from tests.accounts.people import person, sign_in
 from tests.ledger.agreeing import agreed
 from tests.margin.firm import SmallFirm
+from tests.margin.typed import typed_values
 
 D = Decimal
 WHY = "Agreed in the risk committee"
@@ -103,9 +103,13 @@ def test_rules_are_asked_for_on_screen_and_shown_value_by_value(firm: SmallFirm)
     assert address in browser.get(reverse("margin:price", args=["BTC"])).content.decode()
     assert browser.get(address).status_code == 200
     values = written_parameters(STANDARD_RULES) | {"dislocated_beyond": 0.1}
-    typed = {"effective_from": "2031-03-05", "values": json.dumps(values), "reason": WHY}
-    for wrong in ("[]", json.dumps(values | {"sources_min": 1}), "{"):
-        assert browser.post(address, typed | {"values": wrong}).status_code == 422
+    typed = typed_values(PriceRules, values) | {"effective_from": "2031-03-05", "reason": WHY}
+    for name, wrong in (("sources_min", "1"), ("sources_min", "two"), ("method", "guess"),
+                        ("sources", "venue, X, much, 5"), ("confidence.least", "")):  # fmt: skip
+        refused = browser.post(address, typed | {name: wrong})
+        assert refused.status_code == 422
+        assert list(refused.context["form"].errors) == [name]
+        assert refused.context["form"]["dislocated_beyond"].value() == "0.1", "input is kept"
     assert not Approval.objects.exists()
     assert browser.post(address, typed).status_code == 302
     assert not MarketRule.objects.exists()

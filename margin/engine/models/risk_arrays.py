@@ -5,6 +5,7 @@ least the minimum for its short options. The requirement is the sum of these, le
 where the firm lets it count; initial margin is that times a ratio.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from margin.engine.model import (
     Model,
     Prepared,
     Requirement,
+    WorstColumn,
     in_order,
 )
 from margin.engine.models.risk_array_parameters import STANDARD, RiskArrayParameters
@@ -30,6 +32,7 @@ from margin.engine.risk_arrays import (
     SCAN_NAMES,
     CommodityPair,
     Legs,
+    ScanRisk,
     ScanTerms,
     TierPair,
     calendar_charges,
@@ -140,10 +143,41 @@ class PreparedRiskArrays(Prepared):
         one = books.select([scope])
         return trees(self, one, figures=self.figures(one), said=self.requirement(one))
 
-    def figures(self, books: Books) -> Figures:
-        """Everything of each scope's underlyings, before it is added up."""
+    def worst(self, books: Books, *, scope: int) -> tuple[WorstColumn, ...]:
+        units = units_of(books.select([scope]), unit_of=self.market.instruments.underlyings)
+        names, found = self.market.instruments.names, scan_risks(units.books, arrays=self.arrays)
+        columns = []
+        for row, (unit, column) in enumerate(
+            zip(units.units.tolist(), found.scenario.tolist(), strict=True)
+        ):
+            held, quantities = units.books.of(row)
+            gains = quantities * self.arrays[column, held]
+            said = zip((names[n] for n in held.tolist()), gains.tolist(), strict=True)
+            name = self.market.underlyings[unit]
+            columns.append(WorstColumn(name, SCAN_NAMES[column], column, tuple(said)))
+        return tuple(columns)
+
+    def of_columns(self, books: Books, *, scope: int, columns: Sequence[int]) -> Requirement:
+        return self._requirement(books.select([scope]), columns)
+
+    def _scan(self, held: Books, columns: Sequence[int] | None) -> ScanRisk:
+        """The scan risk of all sixteen scenarios, or of one for each row."""
+        if columns is None:
+            return scan_risks(held, arrays=self.arrays)
+        amounts = [
+            float(scan_risks(held.select([row]), arrays=self.arrays[[column]]).amount[0])
+            for row, column in enumerate(columns)
+        ]
+        return ScanRisk(np.array(amounts, dtype=np.float64), np.array(columns, dtype=np.intp))
+
+    def figures(self, books: Books, *, columns: Sequence[int] | None = None) -> Figures:
+        """Everything of each scope's underlyings, before it is added up.
+
+        Args:
+            columns: the scenario of each underlying; the worst if None.
+        """
         units = units_of(books, unit_of=self.market.instruments.underlyings)
-        scan = scan_risks(units.books, arrays=self.arrays)
+        scan = self._scan(units.books, columns)
         by_tier = self._tier_deltas(units)
         legs = Legs(
             scopes=units.scopes,
@@ -170,8 +204,8 @@ class PreparedRiskArrays(Prepared):
             count=len(units.scopes) * tiers,
         ).reshape(-1, tiers)
 
-    def _requirement(self, books: Books) -> Requirement:
-        found, ratio = self.figures(books), self.parameters.initial_ratio
+    def _requirement(self, books: Books, columns: Sequence[int] | None = None) -> Requirement:
+        found, ratio = self.figures(books, columns=columns), self.parameters.initial_ratio
         legs, scopes = found.legs, len(books)
         columns = (legs.charged, in_order(found.calendar), 0.0 - found.credited, found.lifts)
         risk = np.column_stack([sums(each, groups=legs.scopes, count=scopes) for each in columns])

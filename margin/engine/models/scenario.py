@@ -5,6 +5,7 @@ factor; contingencies for sizes, short options, liquidity, rates, doubted prices
 come on top, each as a part of its own.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from margin.engine.model import (
     Model,
     Prepared,
     Requirement,
+    WorstColumn,
     in_order,
 )
 from margin.engine.models.scenario_parameters import STANDARD, Netting, ScenarioParameters
@@ -164,11 +166,36 @@ class PreparedScenario(Prepared):
         one = books.select([scope])
         return trees(self, one, losses=self.losses(one), said=self.requirement(one))
 
-    def losses(self, books: Books, *, outcome: int | None = None) -> Losses:
+    def worst(self, books: Books, *, scope: int) -> tuple[WorstColumn, ...]:
+        found = self.losses(books.select([scope]))
+        units = found.rows[found.held.books.scopes]
+        instruments = found.held.books.instruments
+        names = self.market.instruments.names
+        return tuple(
+            WorstColumn(
+                self.unit_names[unit],
+                self.bindings[outcome],
+                outcome,
+                tuple(
+                    (names[instruments[place]], float(found.gains[place]))
+                    for place in np.flatnonzero(units == number).tolist()
+                ),
+            )
+            for number, (unit, outcome) in enumerate(
+                zip(found.units.tolist(), found.outcomes.tolist(), strict=True)
+            )
+        )
+
+    def of_columns(self, books: Books, *, scope: int, columns: Sequence[int]) -> Requirement:
+        one = books.select([scope])
+        return self._required(one, self.losses(one, outcome=np.asarray(columns, dtype=np.intp)))
+
+    def losses(self, books: Books, *, outcome: int | Index | None = None) -> Losses:
         """What each position gains in the worst scenario of its netting unit, or in a given one.
 
         Args:
-            outcome: a scenario, or the basis after the last of them; the worst if None.
+            outcome: a scenario, or the basis after the last of them, for all units alike or one
+                for each; the worst if None.
         """
         held = units_of(books, unit_of=self.expiries.numbers)
         units = self.expiries.units[held.units]
@@ -176,7 +203,7 @@ class PreparedScenario(Prepared):
         if outcome is None:
             outcomes = self._worst(books, held, rows)
         else:
-            outcomes = np.full(len(first), outcome, dtype=np.intp)
+            outcomes = np.broadcast_to(np.asarray(outcome, dtype=np.intp), len(first)).copy()
         gains = self.columns.position_gains(held, outcomes=outcomes[rows])
         total = sums(gains, groups=rows[held.books.scopes], count=len(first))
         return Losses(
@@ -223,7 +250,10 @@ class PreparedScenario(Prepared):
         return np.where(alone < lowest, basis, which)
 
     def _requirement(self, books: Books) -> Requirement:
-        losses, count = self.losses(books), len(books)
+        return self._required(books, self.losses(books))
+
+    def _required(self, books: Books, losses: Losses) -> Requirement:
+        count = len(books)
         is_basis = losses.outcomes == len(self.scenarios)
         by_scenario, by_basis = (
             sums(np.where(chosen, losses.amounts, 0.0), groups=losses.scopes, count=count)
