@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
         ("accounts", "0015_people"),
         ("ledger", "0016_payment_reports"),
         ("margin", "0028_plain_template"),
-        ("brokerage", "0006_cases"),
+        ("brokerage", "0008_compliance"),
     ]
 
     operations = [migrations.RunSQL(Path(__file__).with_suffix(".sql").read_text())]
