@@ -7,7 +7,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0015_people"),
+        ("accounts", "0016_redactable"),
         ("ledger", "0016_payment_reports"),
         ("margin", "0028_plain_template"),
         ("brokerage", "0008_compliance"),
