@@ -289,7 +289,7 @@ def incident_export(request: DeskRequest, form: str) -> HttpResponse:
     rows = [row_of(item) for item in items if kind not in KINDS or item.kind == kind]
     name = f"incident-{window.entity.code}-{window.begins_at.astimezone(UTC):%Y%m%dT%H%MZ}"
     if form == "json":
-        about = {
+        about: dict[str, object] = {
             "legal_entity": window.entity.code,
             "from": utc_stamp(window.begins_at),
             "until": utc_stamp(window.ends_at),

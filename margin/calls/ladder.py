@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from accounts.bulk import copy_rows
+from accounts.figures import WIDE
 from accounts.models import AgreementVersion
 from margin.calls.terms import CallTermsBook
 from margin.engine.call_levels import DROPPED, crossings
@@ -80,8 +81,7 @@ def below_levels(scopes: list[int]) -> Mapping[int, set[str]]:
 def _ratio(result: MarginResult) -> Decimal | None:
     if not result.maintenance_margin:
         return None
-    ratio: Decimal = (result.equity / result.maintenance_margin).quantize(RATIO_DECIMALS)
-    return ratio
+    return WIDE.quantize(WIDE.divide(result.equity, result.maintenance_margin), RATIO_DECIMALS)
 
 
 def _ask(run: MarginRun, events: list[LevelEvent]) -> None:

@@ -132,13 +132,13 @@ def test_a_scope_that_may_only_close_takes_no_more_risk_from_any_door(firm: Past
     held = balances_of(bucket).positions.get(PERPETUAL, (D(0), D(0)))[0]
     adds, takes = ("sell", "buy") if held < 0 else ("buy", "sell")
     mark = newest_gate().marks[PERPETUAL].quantize(CENT)
+    browser = Browser()
+    sign_in(browser, firm.desk[Role.OPERATIONS])
     before = standing()
     with pytest.raises(RefusedError) as refused:
         trade(bucket, PERPETUAL, side=adds, quantity="1", price=mark, key="T-4")
     assert refused.value.rule == "scope_may_only_close"
     assert standing() == before
-    browser = Browser()
-    sign_in(browser, firm.desk[Role.OPERATIONS])
     place = Location.objects.filter(
         pool__owner_class="CLIENT", carried__asset__code=PERPETUAL, kind="venue"
     ).order_by("code")[0]
@@ -148,6 +148,7 @@ def test_a_scope_that_may_only_close_takes_no_more_risk_from_any_door(firm: Past
     }  # fmt: skip
     page = browser.post("/trades/new/", typed)
     assert (page.status_code, "scope_may_only_close" in page.content.decode()) == (409, True)
+    assert standing() == before
     answer = browser.post("/api/trades/", typed, content_type="application/json")
     assert (answer.status_code, answer.json()["rule"]) == (409, "scope_may_only_close")
     assert standing() == before

@@ -163,7 +163,7 @@ def test_calls_are_paid_and_prices_end_them_while_calls_are_stopped(past: PastFi
     assert first.state == "met"
     before = MarginCall.objects.open().count()
     names = [code.replace("-", "_") for code in known_marks() if code != PERPETUAL]
-    moved(after(5), **dict.fromkeys(names, "1.45"))
+    moved(after(5), **dict.fromkeys(names, "4"))
     run_here()
     assert MarginCall.objects.open().count() < before
 
