@@ -363,6 +363,24 @@ def test_an_identity_is_of_one_person_and_taking_it_away_ends_their_sessions(
     assert bindings.operator_of(there.address, "idp-42") == desk[Role.TREASURY]
 
 
+def test_of_two_who_were_agreed_to_have_an_identity_one_has_it(
+    desk: Desk, there: SmallProvider
+) -> None:
+    asked = [
+        bindings.request_binding(
+            operator=desk[role], legal_entity=desk.entity, subject="idp-42", is_bound=True,
+            reason=WHY, actor=person(desk.administrators[0]),
+        )
+        for role in (Role.RISK, Role.TREASURY)
+    ]  # fmt: skip
+    agree(desk, asked[0])
+    with pytest.raises(RefusedError) as refusal:
+        agree(desk, asked[1])
+    assert refusal.value.rule == "identity_is_of_one_person"
+    assert bindings.operator_of(there.address, "idp-42") == desk[Role.RISK]
+    assert SignInBinding.objects.count() == 1
+
+
 def test_the_database_binds_nobody_by_one_person(
     desk: Desk, there: SmallProvider, owner: Connection
 ) -> None:
