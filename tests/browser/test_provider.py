@@ -81,7 +81,7 @@ def test_a_person_comes_in_and_proves_again_by_the_provider(
     assert violations(page) == []
     page.get_by_role("button", name="Send").click()
     page.wait_for_url(f"{served.url}/approvals/**")
-    assert OperatorSession.objects.get(operator=operator, ended_at=None).factors == "oidc"
+    assert OperatorSession.objects.get(factors="oidc", ended_at=None).operator == operator
     complaints = [said for said in watch.complaints if there.address not in said]
     assert complaints == []
 
