@@ -20,6 +20,7 @@ from joserfc.jwk import ECKey, OctKey
 from accounts.provider.flow import challenge_of
 
 CLIENT, SECRET = "desk", "a secret/of two"
+HERE = "http://localhost:8000/sign-in/provider/return/"
 UNSIGNED = "none"
 
 

@@ -1,6 +1,6 @@
 """Signing in by an identity provider: who comes in, and what of a lying one is refused."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,11 +11,10 @@ from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client as Browser
 from django.utils import timezone
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, RSAKey
 
 from accounts import bindings
 from accounts.approvals import AskRefusedError, apply_approved, decide
-from accounts.audit import RefusedError
 from accounts.factors import code_at, step_of
 from accounts.models import (
     Act,
@@ -23,35 +22,22 @@ from accounts.models import (
     OperatorSession,
     Role,
     RoleGrant,
-    SignInBinding,
     SignInFailure,
     SpentTicket,
 )
 from accounts.provider import discovery, flow
 from brokerage import environment
-from tests.accounts.people import Desk, found_desk, person, session_of, sign_in
-from tests.accounts.provider import CLIENT, SECRET, SmallProvider, sent_back, small_provider
-from tests.accounts.raw import Connection, act, refused
+from tests.accounts.people import Desk, found_desk, person, sign_in
+from tests.accounts.provider import CLIENT, HERE, SmallProvider, sent_back, small_provider
 from tests.accounts.test_factors import enrolled
 
 WHY = "Agreed at the meeting of Monday"
-HERE = "http://localhost:8000/sign-in/provider/return/"
 BEGIN, RETURN, PROVE = "/sign-in/provider/", "/sign-in/provider/return/", "/sign-in/provider/prove/"
 
 
 @pytest.fixture
 def desk(db: None) -> Desk:
     return found_desk()
-
-
-@pytest.fixture
-def there(settings: Any) -> Iterator[SmallProvider]:
-    discovery.forget()
-    with small_provider() as found:
-        settings.OIDC_ISSUER, settings.OIDC_CLIENT_ID = found.address, CLIENT
-        settings.OIDC_CLIENT_SECRET, settings.OIDC_RETURN_ADDRESS = SECRET, HERE
-        yield found
-    discovery.forget()
 
 
 def agree(desk: Desk, asked: UUID) -> None:
@@ -272,7 +258,7 @@ def test_new_keys_of_the_provider_are_read_again(
 ) -> None:
     bind(desk, desk[Role.RISK], "idp-42")
     assert go(Browser()).status_code == 302
-    there.key = ECKey.generate_key("P-256", {"kid": "k2"})
+    there.key, there.header = RSAKey.generate_key(2048, {"kid": "k2"}), {"alg": "RS256"}
     assert go(Browser()).status_code == 403, "keys are read once a minute at the most"
     monkeypatch.setattr(discovery, "KEYS_AT_MOST_EVERY_SECONDS", 0)
     assert go(Browser()).status_code == 302
@@ -341,68 +327,6 @@ def test_without_a_provider_there_is_nothing(desk: Desk, client: Browser, settin
     assert client.post(PROVE).status_code == 404
     with pytest.raises(AskRefusedError):
         bind(desk, desk[Role.RISK], "idp-42")
-
-
-# ---------------------------------------------------------------- bindings
-
-
-def test_an_identity_is_of_one_person_and_taking_it_away_ends_their_sessions(
-    desk: Desk, there: SmallProvider, client: Browser
-) -> None:
-    bind(desk, desk[Role.RISK], "idp-42")
-    with pytest.raises(AskRefusedError):
-        bind(desk, desk[Role.TREASURY], "idp-42")
-    go(client)
-    by_password = Browser()
-    sign_in(by_password, desk[Role.RISK])
-    bind(desk, desk[Role.RISK], "idp-42", is_bound=False)
-    assert client.get("/approvals/").status_code == 302
-    assert by_password.get("/approvals/").status_code == 200
-    assert (go(Browser()).status_code, live()) == (403, 0)
-    bind(desk, desk[Role.TREASURY], "idp-42")
-    assert bindings.operator_of(there.address, "idp-42") == desk[Role.TREASURY]
-
-
-def test_the_database_binds_nobody_by_one_person(
-    desk: Desk, there: SmallProvider, owner: Connection
-) -> None:
-    rows = SignInBinding.objects.count()
-    row = (
-        "INSERT INTO accounts_signinbinding (operator_id, issuer, subject, is_bound)"
-        " VALUES (%s, %s, 'idp-42', true)"
-    )
-    operator = desk[Role.RISK]
-    for key in (None, session_of(desk.administrators[0])):
-        with refused("identity_is_bound_by_two"), act(owner, key=key):
-            owner.execute(row, [operator.pk, there.address])
-    with refused("identity_has_issuer_and_subject"), act(owner):
-        owner.execute(row, [operator.pk, ""])
-    with refused("identity_is_bound"), act(owner, actor="system:sign-in"):
-        owner.execute(
-            "SELECT accounts.open_proved_session(%s, 'k', interval '1 hour', 'oidc', '', '')",
-            [operator.pk],
-        )
-    assert SignInBinding.objects.count() == rows
-    assert live() == 0
-
-
-def test_administrators_of_one_firm_bind_nobody_who_works_at_another(
-    desk: Desk, there: SmallProvider
-) -> None:
-    """Else two of the smaller firm could act at the larger one."""
-    other = found_desk(code="EB-UK")
-    from accounts.people import request_grant
-
-    both = desk[Role.RISK]
-    asked = request_grant(
-        operator=both, role=Role.RISK, legal_entity=other.entity, reason=WHY,
-        actor=person(other.administrators[0]),
-    )  # fmt: skip
-    agree(other, asked)
-    with pytest.raises(RefusedError) as refusal:
-        bind(other, both, "of-the-thief")
-    assert refusal.value.rule == "identity_is_bound_wherever_one_works"
-    assert not SignInBinding.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -81,9 +81,10 @@ def test_a_person_comes_in_and_proves_again_by_the_provider(
     assert violations(page) == []
     page.get_by_role("button", name="Send").click()
     page.wait_for_url(f"{served.url}/approvals/**")
-    assert OperatorSession.objects.get(operator=operator, ended_at=None).factors == "oidc"
-    complaints = [said for said in watch.complaints if there.address not in said]
-    assert complaints == []
+    assert OperatorSession.objects.get(factors="oidc", ended_at=None).operator == operator
+    # A browser also notes that the act was refused (403) before the proof.
+    said = [each for each in watch.complaints if "status of 403" not in each]
+    assert [each for each in said if there.address not in each] == []
 
 
 def test_pages_of_emergencies_and_identities_pass_axe(

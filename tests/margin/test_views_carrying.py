@@ -11,8 +11,9 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from accounts.models import Approval, Role
+from accounts.people import request_grant
 from margin.models import CallDispute, CallPromise, CallTerms, MarginCall
-from tests.accounts.people import sign_in
+from tests.accounts.people import person, sign_in
 from tests.ledger.agreeing import agreed, standing
 from tests.margin.living import (
     PAST,
@@ -174,3 +175,34 @@ def test_an_initial_call_is_drafted_by_screen_and_api(firm: PastFirm) -> None:
     assert reader.post(address, typed).status_code == 403
     assert sent(reader, "/api/margin-calls/", body).status_code == 403
     assert MarginCall.objects.filter(kind="initial").count() == 2
+
+
+def test_a_role_of_one_desk_acts_on_calls_of_no_other_on_screen_and_by_program(
+    firm: PastFirm,
+) -> None:
+    """They read every call, as compliance."""
+    call = open_calls()[0]
+    asked = request_grant(
+        operator=firm.desk[Role.COMPLIANCE], role=Role.OPERATIONS, desk="elsewhere", reason=WHY,
+        legal_entity=firm.desk.entity, actor=person(firm.desk.administrators[0]),
+    )  # fmt: skip
+    agreed(asked, firm.desk.administrators[1])
+    browser = signed_in(firm, Role.COMPLIANCE)
+    typed = {"undisputed": "0", "why": "price", "words": WHY}
+    promise = {"kind": "promise", "amount": "10", "words": WHY, "pay_by": "2099-01-01T10:00"}
+    before = standing()
+    assert browser.get(reverse("margin:call", args=[call.number])).status_code == 200
+    answers = [
+        browser.post(reverse("margin:call-dispute", args=[call.number]), typed),
+        browser.post(reverse("margin:call-promise", args=[call.number]), promise),
+        browser.post(reverse("margin:call-acknowledge", args=[call.number]), {"words": WHY}),
+        browser.post(reverse("margin:call-carry", args=[call.number, "expire"]), {"words": WHY}),
+        sent(browser, f"/api/margin-calls/{call.number}/dispute/", typed),
+        sent(browser, f"/api/margin-calls/{call.number}/promise/", promise),
+        sent(browser, f"/api/margin-calls/{call.number}/acknowledge/", {"words": WHY}),
+    ]
+    assert [each.status_code for each in answers] == [403] * len(answers)
+    assert standing() == before
+    assert not CallDispute.objects.exists()
+    assert not CallPromise.objects.exists()
+    assert MarginCall.objects.get(pk=call.pk).acknowledged_by is None
