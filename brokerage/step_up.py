@@ -199,6 +199,7 @@ DECLARED: Mapping[str, str] = {
     "payment-cancel": STEP_UP,
     "payment-file-abandon": STEP_UP,
     "payment-file-list": STEP_UP,
+    "payment-file-report": STEP_UP,
     "payment-file-sent": STEP_UP,
     "payment-instruction-end": STEP_UP,
     "payment-instruction-list": STEP_UP,

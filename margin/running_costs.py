@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from ledger.models import Asset, Balance
+from ledger.models import Asset, AssetKind, Balance
 from margin.book.decay import HOURS_PER_YEAR, hourly_decay
 from margin.book.market_data import read_market
 from margin.book.options import OptionPrice, option_prices, takes_options
@@ -76,25 +76,23 @@ def holding_costs(results: Sequence[MarginResult], *, at: datetime) -> dict[int,
     for each in held:
         by_bucket[each.bucket].append(each)
     counts = _counts([of_bucket[bucket] for bucket in by_bucket], at=at)
-    with exact():
-        return {
-            bucket: Costs(_decay(rows, known, counts=counts[bucket]), _funding(rows, known))
-            for bucket, rows in by_bucket.items()
-        }
+    return {
+        bucket: Costs(_decay(rows, known, counts=counts[bucket]), _funding(rows, known))
+        for bucket, rows in by_bucket.items()
+    }
 
 
-def holding_buckets() -> "QuerySet[Balance, dict[str, int]]":
+def holding_buckets() -> "QuerySet[Balance, Any]":
     """Buckets that hold options or perpetuals."""
     return _positions().values("account__bucket")
 
 
 def _positions() -> "QuerySet[Balance]":
+    """Positions in derivatives but futures; one of which nobody said more is a perpetual."""
+    futures = Contract.objects.filter(form=Form.FUTURE).values("pk")
     return Balance.objects.filter(
-        account__account_class="position",
-        account__asset__in=Contract.objects.filter(form__in=[Form.OPTION, Form.PERPETUAL]).values(
-            "pk"
-        ),
-    ).exclude(amount=0)
+        account__account_class="position", account__asset__kind=AssetKind.DERIVATIVE
+    ).exclude(Q(amount=0) | Q(account__asset__in=futures))
 
 
 def _held(buckets: Mapping[int, MarginResult]) -> list[Holding]:
@@ -111,7 +109,7 @@ def _known(held: set[int], *, at: datetime) -> _Known:
     found = Asset.objects.filter(pk__in=held | beneath).select_related("settles_in")
     assets = {asset.pk: asset for asset in found}
     marks = {mark.asset_id: mark for mark in known_marks().values()}
-    options = [pk for pk in held if contracts[pk].form == Form.OPTION]
+    options = [pk for pk, contract in contracts.items() if contract.form == Form.OPTION]
     prices: Mapping[int, OptionPrice] = {}
     decays: Mapping[int, Decimal] = {}
     if options:
@@ -145,7 +143,8 @@ def _counts(results: Sequence[MarginResult], *, at: datetime) -> dict[int, Optio
 
 def _decay(rows: Sequence[Holding], known: _Known, *, counts: OptionEquity) -> Decimal:
     options = [each for each in rows if each.asset_id in known.prices]
-    values = [known.prices[each.asset_id].value(each.quantity) for each in options]
+    with exact():
+        values = [known.prices[each.asset_id].value(each.quantity) for each in options]
     total = ZERO
     for each, does in zip(options, counted(values, counts=counts), strict=True):
         price = known.in_base(each.asset_id)
@@ -157,11 +156,14 @@ def _decay(rows: Sequence[Holding], known: _Known, *, counts: OptionEquity) -> D
 def _funding(rows: Sequence[Holding], known: _Known) -> Decimal:
     total = ZERO
     for each in rows:
-        contract, mark = known.contracts[each.asset_id], known.marks.get(each.asset_id)
+        contract, mark = known.contracts.get(each.asset_id), known.marks.get(each.asset_id)
         rate, price = known.rates.get(each.asset_id), known.in_base(each.asset_id)
-        if contract.form != Form.PERPETUAL or mark is None or rate is None or price is None:
+        is_option = contract is not None and contract.form == Form.OPTION
+        if is_option or mark is None or rate is None or price is None:
             continue
-        # An inverse contract is one unit of its quote, paid in the coin at the coin's own price.
-        per_unit = price / mark.price if contract.is_inverse else mark.price * price
-        total += each.quantity * contract.multiplier * per_unit * rate / HOURS
+        units = ONE if contract is None else contract.multiplier
+        # An inverse contract is so much of its quote, paid in the coin at the coin's own price.
+        is_inverse = contract is not None and contract.is_inverse
+        each_unit = price / mark.price if is_inverse else mark.price * price
+        total += each.quantity * units * each_unit * rate / HOURS
     return total

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes, message_from_string
 from email.message import Message
-from email.policy import default
+from email.policy import compat32
 from typing import Final
 
 FAILED: Final = "failed"
@@ -44,7 +44,8 @@ class DeliveryStatus:
 
 def read_delivery_status(content: bytes) -> DeliveryStatus | None:
     """The report in a message; None where it is none."""
-    message = message_from_bytes(content, policy=default)
+    # The older policy takes headers as they stand; the newer one fails on some that are malformed.
+    message = message_from_bytes(content, policy=compat32)
     kind = message.get_param("report-type")
     if message.get_content_type() != "multipart/report" or str(kind).lower() != "delivery-status":
         return None

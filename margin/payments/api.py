@@ -27,6 +27,7 @@ from ledger.payment_files import ABANDON, record_sent, request_abandon, write_fi
 from ledger.payments import OUTCOME, PAY, State
 from margin.api_buckets import conflict
 from margin.payments.outcomes import OUTCOMES, request_outcome
+from margin.payments.reports import ReportTooLargeError, read_report
 from margin.payments.withdrawals import Withdrawal, cancel_withdrawal, look, request_withdrawal
 from margin.screens.instructions import InstructionForm, instructions_here
 from margin.screens.payment_files import FILE, WriteForm, file_or_404, files_here
@@ -237,6 +238,37 @@ class PaymentFileViewSet(
             return conflict("payment_file_ends_once", f"file {file.message_id} was abandoned")
         said = base64.b64encode(bytes(file.content)).decode()
         return Response({"name": file.name, "sha256": file.sha256, "content": said})
+
+    @extend_schema(request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT)
+    @action(detail=False, methods=["post"])
+    def report(self, request: Request) -> Response:
+        """Read a pain.002, in base64; read before it changes nothing, and gives the same."""
+        http, entity = http_of(request), entity_of(request)
+        check(http, FILE, entity)
+        said = sent(request)
+        form = AskForm(said)
+        if not form.is_valid():
+            return Response(form.errors.get_json_data(), status=UNFIT)
+        try:
+            content = base64.b64decode(said.get("content", ""), validate=True)
+            report, is_new = read_report(
+                content, name=said.get("name", "") or "report.xml", legal_entity=entity,
+                actor=http.actor, reason=form.cleaned_data["reason"], request_id=http.request_id,
+            )  # fmt: skip
+        except (ValueError, ReportTooLargeError) as refused:
+            return Response(
+                {"content": [{"message": str(refused), "code": "refused"}]}, status=UNFIT
+            )
+        except RefusedError as refused:
+            return conflict(refused.rule, refused.detail)
+        statuses = report.statuses.order_by("ordinal").values(
+            "ordinal", "payment", "end_to_end_id", "status", "reason_code", "outcome", "detail"
+        )
+        made = {
+            "message_id": report.message_id, "original_message_id": report.original_message_id,
+            "sha256": report.file_id, "rejection": report.rejection, "statuses": list(statuses),
+        }  # fmt: skip
+        return Response(made, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
 
     @extend_schema(request=None, responses=PaymentFileSerializer)
     @action(detail=True, methods=["post"])

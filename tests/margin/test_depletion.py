@@ -28,7 +28,7 @@ from margin.running_costs import holding_costs
 from margin.standing_results import standing_results
 from tests.accounts.people import person, sign_in
 from tests.ledger.agreeing import agreed
-from tests.margin.firm import SmallFirm
+from tests.margin.firm import PERPETUAL, SmallFirm
 
 D = Decimal
 MONEY = st.decimals(-1_000_000, 1_000_000, places=2)
@@ -130,22 +130,22 @@ def test_the_page_shows_what_burns_soonest_first_and_says_when_nothing_does(
     assert "1.0000" in page
 
 
-def perpetual(run: str) -> tuple[MarginResult, Decimal, Contract, Decimal]:
+def perpetual(run: str) -> tuple[MarginResult, Decimal, Asset, Decimal]:
     """A scope that is long a perpetual and above its levels, with how much, and the mark."""
-    contract = Contract.objects.filter(form=Contract.Form.PERPETUAL, is_inverse=False).first()
-    assert contract is not None, "the firm lists one"
+    asset = Asset.objects.get(code=PERPETUAL)
     longs = {
         balance.account.bucket_id: -balance.amount
         for balance in Balance.objects.filter(
-            account__account_class="position", account__asset=contract.asset_id, amount__lt=0
+            account__account_class="position", account__asset=asset, amount__lt=0,
+            account__bucket__isnull=False,
         ).select_related("account")
-    }
+    }  # fmt: skip
     results = MarginResult.objects.filter(
         run__number=run, state="OK", scope__bucket__in=longs
     ).select_related("scope__bucket__account", "agreement_version")
     result = next(each for each in results if each.equity > levels_of(each).call)
-    mark = Mark.objects.filter(asset=contract.asset_id).latest("as_of")
-    return result, longs[result.scope.bucket_id], contract, mark.price
+    mark = Mark.objects.filter(asset=asset).latest("as_of")
+    return result, longs[result.scope.bucket_id], asset, mark.price
 
 
 def funding_at(at: datetime, rate: Decimal, *, code: str, source: str = "venue") -> None:
@@ -156,15 +156,15 @@ def funding_at(at: datetime, rate: Decimal, *, code: str, source: str = "venue")
 def test_funding_of_a_perpetual_shows_hours_to_a_call_and_the_path_comes_to_it(
     firm: SmallFirm,
 ) -> None:
-    result, quantity, contract, mark = perpetual(firm.second_run)
+    result, quantity, asset, mark = perpetual(firm.second_run)
     at = MarginRun.objects.latest("pk").as_of + timedelta(hours=1)
-    notional, room = quantity * contract.multiplier * mark, result.equity - levels_of(result).call
+    notional, room = quantity * mark, result.equity - levels_of(result).call
     bucket = result.scope.bucket_id
     assert bucket is not None
     booked = burn_by_bucket(at).get(bucket, D(0))
     # The room lasts for about a hundred hours at this rate.
     rate = (room / notional / 100 * 8760).quantize(D("0.000001"))
-    funding_at(at, rate, code=contract.asset.code)
+    funding_at(at, rate, code=asset.code)
     found = holding_costs([result], at=at)[bucket]
     assert abs(found.funding - notional * rate / 8760) < D("0.000001")
     (row,) = [each for each in burning(standing_results(), at=at) if each.result == result]
@@ -178,7 +178,7 @@ def test_funding_of_a_perpetual_shows_hours_to_a_call_and_the_path_comes_to_it(
     assert abs(D(hours) - row.to_call) <= D("0.03") * row.to_call + 1
     # Who is short receives it; what was said more than a day ago says nothing.
     assert holding_costs([result], at=at + timedelta(days=2))[bucket].funding == 0
-    funding_at(at + timedelta(minutes=1), -rate, code=contract.asset.code)
+    funding_at(at + timedelta(minutes=1), -rate, code=asset.code)
     assert holding_costs([result], at=at + timedelta(hours=1))[bucket].funding == -found.funding
 
 

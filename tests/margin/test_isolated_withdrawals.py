@@ -1,7 +1,7 @@
 """Withdrawals from isolated buckets are judged by their own scope; the firm itself is not paid."""
 
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 
 import psycopg
@@ -43,13 +43,14 @@ def firm(db: None, tmp_path: Path) -> PayingFirm:
 def test_the_gate_is_that_of_the_buckets_own_scope(firm: PayingFirm) -> None:
     free = look(firm.withdrawal("1.00")).free
     assert free.binding.name == "initial_margin"
+    most = free.amount.quantize(Decimal("0.01"), ROUND_FLOOR)
     before = moved()["Entry"], firm.claim()
-    refused = firm.asked(str(free.amount + Decimal("0.01")))
+    refused = firm.asked(str(most + Decimal("0.01")))
     assert (refused.state, refused.binding_term) == ("refused", "initial_margin")
     assert (moved()["Entry"], firm.claim()) == before
-    payment = firm.approved(str(free.amount))
-    assert (payment.state, firm.held()) == ("approved", free.amount)
-    assert firm.claim() == before[1] - free.amount
+    payment = firm.approved(str(most))
+    assert (payment.state, firm.held()) == ("approved", most)
+    assert firm.claim() == before[1] - most
     # Nothing more may leave, though the account has more elsewhere.
     assert firm.asked("0.01").binding_term == "initial_margin"
 

@@ -1,10 +1,13 @@
 """The screens and the API of money out: filled, empty, refused, sent twice, and not one's own."""
 
+import base64
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.test import Client as Browser
 from django.urls import reverse
@@ -17,9 +20,16 @@ from margin.models import Task
 from margin.worklist import Needed, open_tasks
 from tests.accounts.people import found_desk, sign_in
 from tests.margin.paying import DAY, WHY, PayingFirm, again, moved, paying_firm
+from tests.margin.test_payment_reports import pain_002
 
 PAGES = ("withdrawals", "payment-files", "instructions")
-FORMS = ("withdrawal-new", "payment-file-new", "instruction-new", "instruction-rule")
+FORMS = (
+    "withdrawal-new",
+    "payment-file-new",
+    "payment-report-new",
+    "instruction-new",
+    "instruction-rule",
+)
 
 
 @pytest.fixture
@@ -111,6 +121,7 @@ def test_who_may_not_is_refused_and_nothing_moves(firm: PayingFirm, client: Brow
     assert client.get(reverse("margin:withdrawal", args=[payment.pk])).status_code == 200
     for address in (
         ask_address(firm), reverse("margin:payment-file-new"),
+        reverse("margin:payment-report-new"),
         reverse("margin:instruction-new"),
         reverse("margin:withdrawal-outcome", args=[payment.pk, "returned"]),
     ):  # fmt: skip
@@ -250,3 +261,37 @@ def test_tasks_about_money_are_seen_by_their_own_firm_alone(
     for task in tasks:
         assert far.post(reverse("margin:task-take", args=[task.pk])).status_code == 404
         assert Task.objects.get(pk=task.pk).owner_id == task.owner_id
+
+
+def test_a_report_is_read_once_by_screen_program_and_command(
+    firm: PayingFirm, desk: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (payment,) = firm.in_file("100.00")
+    claim, file = firm.claim(), PaymentFile.objects.get()
+    content = pain_002(file, group="RJCT")
+    address = reverse("margin:payment-report-new")
+
+    def typed_in() -> dict[str, object]:
+        return {"file": SimpleUploadedFile("r.xml", content), "reason": WHY}
+
+    assert desk.post(address, {"reason": WHY}).status_code == 422
+    page = desk.post(address, typed_in(), follow=True).content.decode()
+    assert "claim restored: 1" in page
+    assert "AC04" in page
+    assert (again(payment).state, firm.claim()) == ("returned", claim + 100)
+    before = moved()
+    assert "read before" in desk.post(address, typed_in(), follow=True).content.decode()
+    said = {"content": base64.b64encode(content).decode(), "reason": WHY}
+    told = desk.post("/api/payment-files/report/", said, content_type="application/json")
+    assert (told.status_code, told.json()["rejection"]) == (200, "")
+    assert [each["outcome"] for each in told.json()["statuses"]] == ["returned"]
+    unfit = desk.post(
+        "/api/payment-files/report/", said | {"content": "%"}, content_type="application/json"
+    )
+    assert unfit.status_code == 422
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "r.xml").write_bytes(content)
+    call_command("payments", "report", str(tmp_path / "reports"), json=True)
+    (row,) = json.loads(capsys.readouterr().out)["report"]
+    assert (row["new"], row["returned"], row["of"]) == ("no", "1", file.message_id)
+    assert moved() == before
