@@ -42,10 +42,10 @@ restore: $(RUNTIME)
 lint: $(DEVELOPMENT)
 	@$(MAKE) --jobs=2 --output-sync=target types style
 
-types:
+types: $(DEVELOPMENT)
 	$(NO_DATABASE) $(BIN)/mypy --strict $(PACKAGES)
 
-style:
+style: $(DEVELOPMENT)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
