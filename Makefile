@@ -10,7 +10,7 @@ PACKAGES := brokerage margin ledger accounts
 NO_DATABASE := DATABASE_URL="host=/nonexistent dbname=none" SECRET_KEY=unused BROKERAGE_VAR=/tmp
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup lint test columns soak mutants browser clean backup restore
+.PHONY: help run setup lint types style test columns soak mutants browser clean backup restore
 
 help:
 	@echo "make run    the whole product on http://127.0.0.1:8000/ (PORT=... for another port)"
@@ -38,10 +38,16 @@ restore: $(RUNTIME)
 	@test -n "$(FILE)" || { echo "Say which backup: make restore FILE=..." >&2; exit 2; }
 	@$(BIN)/python manage.py restore $(FILE)
 
+# Two at a time: the types take as long as everything else together.
 lint: $(DEVELOPMENT)
+	@$(MAKE) --jobs=2 --output-sync=target types style
+
+types: $(DEVELOPMENT)
+	$(NO_DATABASE) $(BIN)/mypy --strict $(PACKAGES)
+
+style: $(DEVELOPMENT)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(NO_DATABASE) $(BIN)/mypy --strict $(PACKAGES)
 	$(BIN)/lint-imports
 	$(NO_DATABASE) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(NO_DATABASE) $(BIN)/python manage.py check

@@ -9,6 +9,7 @@ nothing but words changed in this one.
 # ruff: noqa: S608
 
 import json
+import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -244,6 +245,14 @@ def _leaf_now(cursor: CursorWrapper, layout: SourceLayout, row_key: str) -> byte
 # ---------------------------------------------------------------- files
 
 
+def _files_below(folders: Sequence[Path], besides: Sequence[Path]) -> Iterator[Path]:
+    """Nobody goes into the folders left alone, where files come and go meanwhile."""
+    for folder in folders:
+        for place, below, names in os.walk(folder):
+            below[:] = [name for name in below if Path(place, name) not in besides]
+            yield from (Path(place, name) for name in names)
+
+
 def take_out_of_files(name: str, *, folders: Sequence[Path], besides: Sequence[Path]) -> list[Path]:
     """Cover a name in files we wrote and in their names; returns the files that said it.
 
@@ -253,8 +262,8 @@ def take_out_of_files(name: str, *, folders: Sequence[Path], besides: Sequence[P
     """
     covered = []
     pattern = Name(name)
-    for path in sorted({path for folder in folders for path in folder.rglob("*")}):
-        if not path.is_file() or path.is_symlink() or any(b in path.parents for b in besides):
+    for path in sorted(set(_files_below(folders, besides))):
+        if not path.is_file() or path.is_symlink():
             continue
         content = path.read_bytes()
         clean = pattern.cover_bytes(content)

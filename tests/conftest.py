@@ -4,6 +4,7 @@ Each test that asks for `db` works in a database of its own, cloned from a templ
 up once, and connects as `bo_runtime`: what the product may not do, a test may not do either.
 """
 
+import gc
 import os
 import random
 import shutil
@@ -93,6 +94,12 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
     full_figures = sum(1 for item in items if item.get_closest_marker("soak"))
     if full_figures:
         left_out[FULL_FIGURES] = full_figures
+
+
+def pytest_collection_finish() -> None:
+    """What the collection has loaded stays to the end, and is not looked through again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-STARTS_WITHIN_SECONDS = 30
+STARTS_WITHIN_SECONDS = 120  # where other things run beside it
 
 
 def free_port() -> int:

@@ -128,13 +128,16 @@ def told(statement: str, scene: Scene) -> bytes:
 def digest(connection: Connection) -> str:
     """One hash over every row of every table but those of the message queue."""
     tables = connection.execute(
-        "SELECT relname FROM pg_class WHERE relkind = 'r'"
+        "SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relkind = 'r'"
         " AND relnamespace = 'public'::regnamespace ORDER BY 1"
     ).fetchall()
     parts = " UNION ALL ".join(
         f"SELECT '{table}' AS name, count(*) AS rows,"
         f" sum(hashtextextended(t::text, 0)) AS content FROM public.{table} t"
-        for (table,) in tables
+        if size
+        # A file without a byte holds no row, and most tables of a small firm are empty.
+        else f"SELECT '{table}' AS name, 0::bigint AS rows, NULL::numeric AS content"
+        for table, size in tables
     )
     found = connection.execute(
         f"SELECT md5(string_agg(format('%s %s %s', name, rows, content), E'\\n' ORDER BY name))"

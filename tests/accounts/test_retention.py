@@ -33,6 +33,7 @@ from tests.accounts.owners import add_account, add_client
 from tests.accounts.people import Desk, found_desk, person
 from tests.conftest import Connection
 from tests.history.book import seal
+from tests.stage import staged
 
 NAME = "Zoë O'Łukasiewicz & Söhne"
 OTHER = "Zoë Everquist"
@@ -275,12 +276,16 @@ def firm(db: None, tmp_path: Path) -> Desk:
         1,
     )
     reference.write_text(text)
-    for day in days[:2]:
-        run_day(day)
-    desk = found_desk(entity=LegalEntity.objects.get())
-    with acting(Actor.command("test"), reason="The account is closed"):
-        MarginAccount.objects.filter(code="Z1-A").update(closed_on=LONG_AGO)
-    return desk
+
+    def book() -> Desk:
+        for day in days[:2]:
+            run_day(day)
+        desk = found_desk(entity=LegalEntity.objects.get())
+        with acting(Actor.command("test"), reason="The account is closed"):
+            MarginAccount.objects.filter(code="Z1-A").update(closed_on=LONG_AGO)
+        return desk
+
+    return staged("a firm with a client to erase", book)
 
 
 def everything(superuser: Connection) -> bytes:

@@ -13,6 +13,7 @@ from brokerage.nightly import VERIFY, due_proof
 from brokerage.synthetic import DEMO, write_firm
 from brokerage.worker import run_job
 from margin.models import Task
+from tests.stage import staged
 
 NIGHT = datetime(2031, 3, 4, 1, 5, tzinfo=UTC)
 
@@ -23,7 +24,7 @@ def filled(db: None, tmp_path: Path) -> None:
     (day,) = write_firm(
         tmp_path / "firm", accounts=4, seed=9, first_day=date(2031, 3, 3), days=1, profile=DEMO
     )
-    run_day(day)
+    staged("a day of 4 accounts", lambda: run_day(day))
 
 
 @pytest.mark.usefixtures("db")

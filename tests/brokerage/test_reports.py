@@ -22,6 +22,7 @@ from ledger.models import Break
 from margin.models import MarginCall, MarginRun
 from tests.accounts.people import Desk, found_desk, person, sign_in
 from tests.golden.generated import GeneratedDay, generated_days
+from tests.stage import staged
 
 PAST, NEWEST = 0, 1
 
@@ -30,8 +31,12 @@ PAST, NEWEST = 0, 1
 def days(db: None, tmp_path: Path) -> list[GeneratedDay]:
     """Two days of a small firm, with what the oracle expects of each."""
     generated = generated_days(tmp_path, 21, 30, 2)
-    for day in generated:
-        run_day(day.folder)
+
+    def book() -> None:
+        for day in generated:
+            run_day(day.folder)
+
+    staged("two generated days of 30 accounts", book)
     return generated
 
 

@@ -25,6 +25,7 @@ from ledger.horizons import store_horizon
 from ledger.models import LedgerAccount
 from ledger.posting import Draft, Leg, post_entries
 from tests.golden.generated import generated_days
+from tests.stage import staged
 
 Connect = Callable[[str], psycopg.Connection[Any]]
 DESK = Actor.command("test")
@@ -62,8 +63,11 @@ class Firm:
 
 @pytest.fixture
 def firm(db: None, tmp_path: Path) -> Firm:
-    for day in generated_days(tmp_path, 21, 8, 2):
-        run_day(day.folder)
+    def book() -> None:
+        for day in generated_days(tmp_path, 21, 8, 2):
+            run_day(day.folder)
+
+    staged("two generated days of 8 accounts", book)
     return found_firm()
 
 

@@ -1,18 +1,16 @@
 """From the day board to why a scope was called, by keyboard alone, in three steps."""
 
 import re
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from accounts.models import LegalEntity, Role
-from brokerage.inbox.cycle import run_day
-from brokerage.synthetic import DEMO, write_firm
 from margin.models import MarginCall
 from tests.accounts.people import Desk, found_desk, sign_in_page
 from tests.browser.judging import Watch
+from tests.stage import booked_days
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -24,10 +22,7 @@ TABS_MAX = 250
 @pytest.fixture
 def desk(db: None, tmp_path: Path) -> Desk:
     """A firm after two days on which perpetuals were called."""
-    for day in write_firm(
-        tmp_path / "firm", accounts=120, seed=7, first_day=date(2031, 3, 3), days=2, profile=DEMO
-    ):
-        run_day(day)
+    booked_days(tmp_path / "firm", accounts=120, seed=7, days=2)
     return found_desk(entity=LegalEntity.objects.get())
 
 

@@ -1,5 +1,6 @@
 """Days nobody prepared by hand: an invented firm, and what the oracle expects of each day."""
 
+from copy import deepcopy
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,10 @@ class GeneratedDay(NamedTuple):
     expected: dict[str, Any]
 
 
+# What the oracle said of the same files before.
+_expected: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+
+
 def generated_days(
     tmp_path: Path, seed: int, accounts: int, days: int, *, profile: Profile = ROUGH
 ) -> list[GeneratedDay]:
@@ -25,9 +30,11 @@ def generated_days(
     folders = write_firm(
         firm, accounts=accounts, seed=seed, first_day=FIRST_DAY, days=days, profile=profile
     )
-    state = load_reference(firm / "reference.yaml")
-    result = []
-    for folder in folders:
-        expected, state = run_day(state, folder)
-        result.append(GeneratedDay(folder, expected))
-    return result
+    key = seed, accounts, days, repr(profile)
+    if key not in _expected:
+        state = load_reference(firm / "reference.yaml")
+        _expected[key] = []
+        for folder in folders:
+            expected, state = run_day(state, folder)
+            _expected[key].append(expected)
+    return list(map(GeneratedDay, folders, deepcopy(_expected[key])))
