@@ -142,11 +142,14 @@ def _field(place: Place) -> forms.Field:
     shared: dict[str, Any] = {"label": label, "help_text": hint}
     if kind is str:
         return forms.CharField(required=False, max_length=200, widget=_text(), **shared)
-    number = forms.IntegerField if kind is int else forms.FloatField
-    return number(
-        min_value=declared.least, max_value=declared.most,
-        widget=_text("numeric" if kind is int else "decimal"), **shared,
-    )  # fmt: skip
+    least, most = declared.least, declared.most
+    if kind is int:
+        return forms.IntegerField(
+            min_value=None if least is None else int(least),
+            max_value=None if most is None else int(most),
+            widget=_text("numeric"), **shared,
+        )  # fmt: skip
+    return forms.FloatField(min_value=least, max_value=most, widget=_text("decimal"), **shared)
 
 
 def _text(mode: str = "") -> forms.TextInput:
@@ -172,7 +175,8 @@ class _ListField(forms.CharField):
 
     def __init__(self, element: Any, *, label: str, hint: str) -> None:  # noqa: ANN401 (a type)
         self.element = element
-        self.columns = list(places_of(element)) if is_dataclass(element) else []
+        is_set = isinstance(element, type) and is_dataclass(element)
+        self.columns = list(places_of(element)) if is_set else []
         if self.columns:
             named = ", ".join(place.path.replace("_", " ") for place in self.columns)
             hint = f"One line each: {named}. {hint}"
