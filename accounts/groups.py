@@ -1,10 +1,10 @@
 """Groups that are margined: who belongs to one on a day, as it is now or as a horizon knew it."""
 
-from collections.abc import Mapping
 from datetime import date
 from typing import Final, NamedTuple
 
 from django.db import connection
+from django.db.models import Q
 
 from accounts.models import AccountGroup, MarginAccount
 
@@ -74,12 +74,11 @@ def any_margined() -> bool:
 
 
 def group_of(account: MarginAccount, *, day: date) -> AccountGroup | None:
-    """The margined group that an account is a member of on a day, or stands for."""
-    own = AccountGroup.objects.filter(account=account).first()
-    if own is not None:
-        return own
-    found = [each.group_id for each in members_on(day) if each.account_id == account.pk]
-    return AccountGroup.objects.get(pk=found[0]) if found else None
+    """The margined group that an account is a member of on a day, or stands for; one query."""
+    still = Q(members__left_on__isnull=True) | Q(members__left_on__gt=day)
+    member = still & Q(members__account=account, members__joined_on__lte=day)
+    margined = AccountGroup.objects.filter(account__isnull=False)
+    return margined.filter(Q(account=account) | member).distinct().first()
 
 
 def accounts_of(group: AccountGroup, *, day: date) -> list[MarginAccount]:
@@ -92,15 +91,8 @@ def accounts_of(group: AccountGroup, *, day: date) -> list[MarginAccount]:
     )
 
 
-def names_of(stands: Mapping[int, object] | set[int], *, day: date) -> dict[int, list[str]]:
-    """The codes of members, by the account that their group is margined as."""
-    found: dict[int, list[str]] = {}
-    members = [each for each in members_on(day) if each.stands in stands]
-    codes = dict(
-        MarginAccount.objects.filter(pk__in=[each.account_id for each in members]).values_list(
-            "pk", "code"
-        )
-    )
-    for each in members:
-        found.setdefault(each.stands, []).append(codes[each.account_id])
-    return {pk: sorted(codes) for pk, codes in found.items()}
+def called_name(account: MarginAccount, *, day: date) -> str:
+    """An account as notices name it: one that a group is margined as with all of its members."""
+    group = AccountGroup.objects.filter(account=account).first()
+    codes = [] if group is None else [each.code for each in accounts_of(group, day=day)]
+    return f"{account.code} ({', '.join(codes)})" if codes else account.code

@@ -21,6 +21,7 @@ from margin.engine.exact import ONE, ZERO, exact
 from margin.levels import levels_of
 from margin.market.marks import BASE, known_marks
 from margin.models import MarginResult
+from margin.pools import Pools
 from margin.running_costs import Costs, holding_buckets, holding_costs
 
 # Kinds of entries that come again as time passes.
@@ -107,7 +108,8 @@ def depletion_of(result: MarginResult, *, burn: Decimal, costs: Costs) -> Deplet
 def burn_by_bucket(until: datetime) -> Mapping[int, Decimal]:
     """What an hour took from each bucket on average over the last days, in the base currency.
 
-    Below 0 where interest brought more. Assets without a mark are left out.
+    What members of a margined group lose, the group loses. Below 0 where interest brought more;
+    assets without a mark are left out.
     """
     marks = {code: mark.price for code, mark in known_marks().items()} | {BASE: ONE}
     with connection.cursor() as cursor:
@@ -116,9 +118,10 @@ def burn_by_bucket(until: datetime) -> Mapping[int, Decimal]:
         )
         rows = cursor.fetchall()
     lost: dict[int, Decimal] = defaultdict(lambda: ZERO)
+    groups = Pools.newest().groups
     with exact():
         for bucket, code, gained in rows:
             if code in marks:
-                lost[bucket] -= gained * marks[code]
+                lost[groups.get(bucket, bucket)] -= gained * marks[code]
     hours = Decimal(LOOKED_BACK // timedelta(hours=1))
     return {bucket: amount / hours for bucket, amount in lost.items()}

@@ -12,8 +12,7 @@ from django.db.models.functions import Concat
 from accounts.clock import utc_stamp
 from accounts.exports import cell
 from accounts.figures import plain
-from accounts.models import AccountGroup
-from ledger.models import LedgerAccount, Posting
+from ledger.models import Posting
 from margin.engine.components import OF_DOUBT, OF_MONEY, Component, ComponentKind, component_of
 from margin.engine.explain import Explanation, Figures, Node, Reference, explain
 from margin.model_trees import model_trees
@@ -98,7 +97,7 @@ def stored_parts(result: MarginResult) -> list[StoredPart]:
     rows = parts_of([result])
     prefetch_related_objects(rows, "asset", "mark__rule", "haircut__schedule", "instrument_terms")
     postings, brackets, valid = _postings(rows), brackets_of_terms(rows), _valid_marks(rows)
-    holders = holders_of(rows, result)
+    holders = holders_of(postings.values(), result)
     return [
         StoredPart(
             row=row,
@@ -117,15 +116,17 @@ def stored_parts(result: MarginResult) -> list[StoredPart]:
     ]
 
 
-def holders_of(rows: Iterable[ResultComponent], result: MarginResult) -> dict[int, str]:
-    """By ledger account whose it is, where the scope is a group's; else nothing."""
-    bucket = result.scope.bucket
-    if bucket is None or not AccountGroup.objects.filter(account=bucket.account_id).exists():
+def holders_of(postings: Iterable[Posting], result: MarginResult) -> dict[int, str]:
+    """By ledger account whose it is, where others than the scope's bucket hold something."""
+    found = [posting.account for posting in postings]
+    own = result.scope.bucket_id
+    if all(each.bucket_id == own for each in found):
         return {}
-    ids = {row.ledger_account_id for row in rows} - {None}
-    found = LedgerAccount.objects.filter(pk__in=ids, bucket__isnull=False)
-    named = found.values_list("pk", "bucket__account__code", "bucket__code")
-    return {pk: f"{account}/{code}" for pk, account, code in named}
+    return {
+        each.pk: f"{each.bucket.account.code}/{each.bucket.code}"
+        for each in found
+        if each.bucket is not None
+    }
 
 
 def explain_result(result: MarginResult, parts: Sequence[StoredPart]) -> Explanation:
@@ -325,8 +326,9 @@ def _postings(rows: Iterable[ResultComponent]) -> dict[tuple[int | None, int | N
         for row in rows
         if row.ledger_account_id is not None and row.account_seq is not None
     ]
-    found = Posting.objects.filter(pk__in=places).select_related("entry") if places else ()
-    return {(posting.account_id, posting.account_seq): posting for posting in found}
+    found = Posting.objects.filter(pk__in=places) if places else Posting.objects.none()
+    owned = found.select_related("entry", "account__bucket__account")
+    return {(posting.account_id, posting.account_seq): posting for posting in owned}
 
 
 def _valid_marks(rows: Iterable[ResultComponent]) -> dict[int, Mark]:

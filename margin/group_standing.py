@@ -20,7 +20,7 @@ from margin.engine.exact import ZERO, exact
 from margin.free import FreeAmount, free_amount
 from margin.holding import newest_gate
 from margin.market.marks import BASE
-from margin.mode_switch import Asked, mode_of, standings_of
+from margin.mode_switch import Asked, standings_of
 from margin.models import MarginCall, Mark
 from margin.scope_frame import holder_name, holding_of
 from margin.scope_holding import Holding
@@ -311,12 +311,6 @@ def _state(side: Side | None) -> str:
 
 def _said(side: Side | None, part: str) -> str:
     return "none" if side is None else grouped(getattr(side, part), decimals=2)
-
-
-def mode_words(group: AccountGroup, terms: AgreementVersion) -> str:
-    """How a group is margined, in a word."""
-    assert group.account is not None, "the group is margined"
-    return mode_of(group.account, terms)
 
 
 def register() -> None:

@@ -24,7 +24,8 @@ from margin.asking import ModelRefusedError, model_of
 from margin.engine.exact import ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.models import Mark
-from margin.scope_frame import holding_of
+from margin.pools import Pools
+from margin.scope_frame import holding_of, together_with
 from margin.scope_holding import Holding
 from margin.scope_standing import Side, side_of
 from margin.what_if import WhatIfRefusedError, asked_market, ground_at, newest_as_of
@@ -182,8 +183,18 @@ def buckets_of(account: MarginAccount) -> list[Bucket]:
 
 
 def holdings_of(account: MarginAccount) -> dict[str, Holding]:
-    """What each scope of an account holds, by its bucket's code."""
-    return {bucket.code: holding_of(bucket) for bucket in buckets_of(account) if bucket.is_margined}
+    """What each scope of an account holds, by its bucket's code.
+
+    Of an account that a group is margined as, what the whole group holds.
+    """
+    pools = Pools.newest()
+    return {
+        bucket.code: Holding.together(together_with(bucket, pools=pools))
+        if pools.group_of(bucket.pk) == bucket.pk
+        else holding_of(bucket)
+        for bucket in buckets_of(account)
+        if bucket.is_margined
+    }
 
 
 def pooled(holdings: Iterable[Holding]) -> Holding:

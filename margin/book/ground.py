@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection
 
@@ -98,7 +98,7 @@ def held_by_models(day: date) -> frozenset[int]:
     )
     under = [each.agreement_id for each in newest if each.model != HOUSE_RULES]
     pooled = pooled_buckets(day)
-    asked = {
+    asked: dict[str, Any] = {
         "everyone": any(watched), "agreements": under, "day": day,
         "pooled": list(pooled), "groups": list(pooled.values()),
     }  # fmt: skip

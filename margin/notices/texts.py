@@ -20,6 +20,7 @@ from accounts.approvals import (
     spend,
 )
 from accounts.audit import Actor, acting
+from accounts.groups import called_name
 from accounts.models import Approval, LegalEntity
 from margin.models import CallEvent, MarginCall, MarginResult, NoticeKind, NoticeTemplate
 
@@ -163,7 +164,7 @@ def values_of(event: CallEvent, *, result: MarginResult) -> dict[str, str]:
     # The first notice asks for what is missing when it is made, as the call itself does.
     is_then = event.event != NoticeKind.ISSUED and event.amount_after is not None
     values = {
-        "account": account.code,
+        "account": called_name(account, day=call.business_day),
         "amount": _money(event.amount_after if is_then else call.amount),
         "amount_before": _money(event.amount_before),
         "as_of": _instant(result.run.as_of),

@@ -15,8 +15,9 @@ from accounts.audit import RefusedError
 from accounts.drawing import Ruler, Rung, ladder, ruler
 from accounts.explanation import Explanation
 from accounts.figures import MINUS, WIDE, grouped
+from accounts.groups import accounts_of
 from accounts.listing import wants_rows
-from accounts.models import Act
+from accounts.models import AccountGroup, Act, MarginAccount
 from accounts.roles import DeskRequest, may, one_of, refusal, require, who_may
 from accounts.states import STATES
 from margin.calls.settling import StaleCallError, acknowledge_call
@@ -88,6 +89,7 @@ def drawn(request: DeskRequest, call: MarginCall, *, status: int = 200) -> HttpR
         "call": call,
         "restated": newest_restatement_of(call),
         "account": account_of(call),
+        "members": members_of(call),
         "called": called(call.last_result),
         "history": history,
         "steps": steps_of(call, history) if tab == "history" else [],
@@ -303,3 +305,9 @@ def acknowledge_form(
     }
     template = "margin/_acknowledge.html" if is_dialog else "margin/acknowledge.html"
     return render(request, template, context, status=status)
+
+
+def members_of(call: MarginCall) -> list[MarginAccount]:
+    """The accounts of the group that a call is made on, on its day; none of any other."""
+    group = AccountGroup.objects.filter(account=account_of(call)).first()
+    return [] if group is None else accounts_of(group, day=call.business_day)

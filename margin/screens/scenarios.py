@@ -78,15 +78,18 @@ class Standing:
 
 
 def scenario_table(result: MarginResult) -> ScenarioTable | None:
-    """The table of a scope with at least one price at risk; None where nothing can move, or
-    a portfolio model decides.
+    """The table of a scope with at least one price at risk; None where nothing can move, of a
+    group, and where a portfolio model decides.
 
     The largest position moves down the table, everything else across; where an asset and its
     perpetual are both held they move together.
     """
     if result.parameter_set_id is not None:
         return None  # a portfolio model has scenarios of its own
-    standing = standing_of(result, stored_parts(result))
+    parts = stored_parts(result)
+    if any(part.holder for part in parts):
+        return None  # a group holds an asset more than once; what-if says how it would stand
+    standing = standing_of(result, parts)
     groups = moving_groups(standing)
     if not groups:
         return None
