@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import cast
+from typing import Any, Final, cast
 
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
@@ -19,6 +19,10 @@ from ledger.models import Break
 from margin.models import MarginCall, Mark
 from margin.run_rows import day_runs
 
+# Where a request keeps its context.
+KEPT: Final = "desk_context"
+# The rail says "999+" beyond this.
+COUNTED_MOST: Final = 999
 PRICE_TO_RELY_ON = (Mark.State.VALID, Mark.State.OVERRIDDEN, Mark.State.MARKET_CLOSED)
 
 
@@ -55,7 +59,19 @@ class Waiting:
 
 
 def strip(request: HttpRequest) -> dict[str, object]:
-    """Context of every page. Nothing is read until a template shows it."""
+    """Context of every page, the same for all that is rendered for one request.
+
+    A page whose region is rendered by itself reads it once.
+    """
+    kept: dict[str, object] | None = getattr(request, KEPT, None)
+    if kept is None:
+        kept = context_of(request)
+        setattr(request, KEPT, kept)
+    return kept
+
+
+def context_of(request: HttpRequest) -> dict[str, object]:
+    """Nothing is read until a template shows it."""
     entity = cast(LegalEntity | None, getattr(request, "legal_entity", None))
     return {
         "firm": entity,
@@ -108,11 +124,6 @@ def waiting(request: HttpRequest, entity: LegalEntity | None) -> Waiting:
     """What waits at the legal entity the operator works at."""
     if entity is None:
         return Waiting(0, 0, 0, 0)
-    of_entity = (
-        Q(scope__account__legal_entity=entity)
-        | Q(scope__bucket__account__legal_entity=entity)
-        | Q(scope__group__legal_entity=entity)
-    )
     day = newest_day(entity)
     marks = Mark.objects.standing().filter(as_of=day.as_of) if day else Mark.objects.none()
     approvals = Approval.objects.filter(
@@ -122,11 +133,22 @@ def waiting(request: HttpRequest, entity: LegalEntity | None) -> Waiting:
         action__checker_roles__overlap=sorted(roles_in(request).at(entity.pk)),
     )
     return Waiting(
-        calls=MarginCall.objects.open().filter(of_entity).count(),
-        breaks=Break.objects.unresolved().filter(location__pool__legal_entity=entity).count(),
+        # Calls are made on buckets.
+        calls=counted(
+            MarginCall.objects.open().filter(scope__bucket__account__legal_entity=entity)
+        ),
+        breaks=counted(Break.objects.unresolved().filter(location__pool__legal_entity=entity)),
         approvals=approvals.exclude(maker=request.user.pk).count(),
         prices=marks.exclude(state__in=PRICE_TO_RELY_ON).count(),
     )
+
+
+def counted(rows: "QuerySet[Any]") -> int:
+    """How many rows there are, up to one more than the rail says: it costs the same for any number.
+
+    Ten thousand calls wait no more urgently than one thousand.
+    """
+    return rows.order_by().values("pk")[: COUNTED_MOST + 1].count()
 
 
 def desk_roles(request: HttpRequest, entity: LegalEntity | None) -> str:

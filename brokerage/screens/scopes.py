@@ -18,6 +18,7 @@ from accounts.states import STATES
 from margin.market.marks import BASE
 from margin.models import MarginResult, MarginRun, MarginState
 from margin.run_rows import END_OF_DAY, settled_runs
+from margin.screens.holdings import exact_total
 from margin.screens.visible import (
     CALL_ACCOUNT,
     entity_here,
@@ -28,7 +29,13 @@ from margin.screens.visible import (
 from margin.standing_results import standing_runs
 
 DAYS_SHOWN = 4
-ZERO = Decimal(0)
+# What is read of every state at once: scopes, what they are called for, and what they lack.
+COUNTED = {
+    "n": Count("pk"),
+    "amount": Sum("call_amount"),
+    "calls": Count("pk", filter=Q(call_amount__gt=0)),
+    "lacking": Sum(F("initial_margin") - F("equity"), filter=Q(initial_margin__gt=F("equity"))),
+}
 # States that the board of calls lists; the others stand among the accounts.
 CALLED = frozenset({MarginState.CALL, MarginState.LIQUIDATE, MarginState.DEFICIT})
 
@@ -114,24 +121,17 @@ def scopes_by_state(request: DeskRequest, day: date) -> Scopes | None:
         return None
     mine = of_accounts(request.roles, [entity_here(request).pk], path=CALL_ACCOUNT)
     results = MarginResult.objects.filter(mine, run__in=runs)
-    counts, called = counted(results.values_list("run_id", "state").annotate(
-        n=Count("pk"), amount=Sum("call_amount")))  # fmt: skip
+    by_state = list(results.values("run_id", "state").annotate(**COUNTED))
+    counts, called = counted(by_state)
     run = runs[-1]
-    now = results.filter(run=run)
+    now = [group for group in by_state if group["run_id"] == run.pk]
     shown: Mapping[str, int] = counts[run.pk]
     since: MarginRun | None = None
     if is_run_again(run):
         standing = standing_runs()
-        now, since = standing_here(request, standing), standing.newest
-        states = now.order_by().values_list("state").annotate(n=Count("pk"))
-        shown = defaultdict(int, dict(states))
-    sums = now.aggregate(
-        n=Count("pk"),
-        calls=Count("pk", filter=Q(call_amount__gt=0)),
-        lacking=Sum(
-            F("initial_margin") - F("equity"), filter=Q(initial_margin__gt=F("equity"))
-        ),
-    )  # fmt: skip
+        groups, since = standing_here(request, standing).order_by(), standing.newest
+        now = list(groups.values("state").annotate(**COUNTED))
+        shown = defaultdict(int, {group["state"]: group["n"] for group in now})
     before = runs[-2] if len(runs) > 1 else None
     return Scopes(
         run=run,
@@ -150,23 +150,23 @@ def scopes_by_state(request: DeskRequest, day: date) -> Scopes | None:
             DayBar(each.business_day, bar(counts[each.pk]), called[each.pk], each.pk == run.pk)
             for each in runs
         ],
-        checked=sums["n"],
+        checked=sum(group["n"] for group in now),
         left_out=exceptions_here(request, run).count(),
-        calls=sums["calls"],
+        calls=sum(group["calls"] for group in now),
         currency=BASE,
-        under_margined=sums["lacking"] or ZERO,
+        under_margined=exact_total(group["lacking"] for group in now),
     )
 
 
 def counted(
-    rows: Iterable[Any],
+    groups: Iterable[Mapping[str, Any]],
 ) -> tuple[dict[int, dict[str, int]], dict[int, Decimal]]:
     """Scopes by run and state, and what was called by run."""
     counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     called: dict[int, Decimal] = defaultdict(Decimal)
-    for run, state, number, amount in rows:
-        counts[run][state] = number
-        called[run] += amount
+    for group in groups:
+        counts[group["run_id"]][group["state"]] = group["n"]
+        called[group["run_id"]] += group["amount"]
     return counts, called
 
 

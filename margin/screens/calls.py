@@ -5,11 +5,9 @@ from decimal import Decimal
 
 from django.db.models import (
     Case,
-    Count,
     ExpressionWrapper,
     F,
     IntegerField,
-    Q,
     QuerySet,
     Sum,
     Value,
@@ -39,13 +37,15 @@ from margin.screens.holdings import exact_total
 from margin.screens.switches import stopped_here
 from margin.screens.trend import Trend, trend_of, trend_text, with_trend
 from margin.screens.visible import (
+    CALL_ACCOUNT,
     MARGIN_MOVED,
     calls_here,
     entity_here,
     exceptions_here,
+    of_accounts,
     standing_here,
 )
-from margin.standing_results import standing_runs
+from margin.standing_results import StandingRuns, standing_runs
 
 ACKNOWLEDGE = "call.acknowledge"
 # What may be done with many calls at once, besides acknowledging them.
@@ -145,12 +145,11 @@ class Totals:
 
 @dataclass(frozen=True)
 class Checked:
-    """What the newest run looked at, for the words around the list."""
+    """What the newest run looked at, for the words of an empty list."""
 
     run: MarginRun | None
     scopes: int
     left_out: int
-    below_minimum: int
 
     @property
     def all_scopes(self) -> int:
@@ -168,14 +167,16 @@ def scope_name(call: MarginCall) -> str:
 @require("read")
 def call_board(request: DeskRequest) -> HttpResponse:
     """The calls, as a page, as its live region, or as a file."""
-    listing = board_listing(request)
+    runs = standing_runs()
+    listing = board_listing(request, runs)
     if listing.format:
         return listing.export()
     context = {
         "listing": listing,
         "rows": [call_row(call) for call in listing.page],
         "totals": totals_of(listing),
-        "checked": checked(request),
+        "checked": None if listing.total else checked(request, runs),
+        "below_minimum": below_minimum(request, runs),
         "can_acknowledge": may(request, ACKNOWLEDGE, entity_here(request)),
         "bulk_acts": [("acknowledge", "Acknowledge")],
         "more_acts": more_acts(request),
@@ -200,13 +201,13 @@ def more_acts(request: DeskRequest) -> list[tuple[str, str, str]]:
     return [(act.code, act.title, address) for act in acts if may(request, act.right, entity)]
 
 
-def board_listing(request: DeskRequest) -> Listing[MarginCall]:
+def board_listing(request: DeskRequest, runs: StandingRuns) -> Listing[MarginCall]:
     """The list that the address asks for."""
     return Listing(
         request,
         with_trend(drawn_calls(calls_here(request)), scope="scope"),
         name="margin-calls",
-        columns=board_columns(),
+        columns=board_columns(runs),
         filters=board_filters(request),
         default_sort="-state",
         tabs="state",
@@ -216,9 +217,9 @@ def board_listing(request: DeskRequest) -> Listing[MarginCall]:
     )
 
 
-def board_columns() -> list[Column]:
+def board_columns(runs: StandingRuns) -> list[Column]:
     """The columns, times under the label of the desk's zone."""
-    zone = zone_label(standing_runs().as_of or timezone.now())
+    zone = zone_label(runs.as_of or timezone.now())
     return [
         replace(column, label=f"{column.label}, {zone}") if column.key in TIMES else column
         for column in COLUMNS
@@ -327,15 +328,17 @@ def totals_of(listing: Listing[MarginCall]) -> Totals:
     )
 
 
-def checked(request: DeskRequest) -> Checked:
+def checked(request: DeskRequest, runs: StandingRuns) -> Checked:
     """How many scopes were looked at, and as of when the newest of them."""
-    runs = standing_runs()
-    counts = standing_here(request, runs).aggregate(
-        n=Count("pk"), small=Count("pk", filter=Q(flags__contains=[BELOW_MTA]))
-    )
     return Checked(
         run=runs.newest,
-        scopes=counts["n"],
+        scopes=standing_here(request, runs).count(),
         left_out=exceptions_here(request, runs.whole).count(),
-        below_minimum=counts["small"],
     )
+
+
+def below_minimum(request: DeskRequest, runs: StandingRuns) -> int:
+    """Scopes that lack less than the minimum transfer amount, and so are not called."""
+    small = runs.results(flags__contains=[BELOW_MTA])
+    here = [entity_here(request).pk]
+    return small.filter(of_accounts(request.roles, here, path=CALL_ACCOUNT)).count()

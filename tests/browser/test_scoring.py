@@ -9,6 +9,7 @@ import pytest
 
 from accounts.audit import Actor, acting
 from accounts.models import Operator, Role
+from ledger.models import Balance
 from margin.levels import SEVERITY
 from margin.models import MarginCall
 from tests.accounts.people import sign_in_page
@@ -101,6 +102,35 @@ def test_a_figure_opens_into_parts_that_add_up_to_it(page: "Page", desk_url: str
     assert sum(Decimal(value) for value in leaves) == Decimal(total or "")
     for heading in ("Statement of account", "Buckets and balances", "Positions"):
         assert page.get_by_role("heading", name=re.compile(heading)).count() >= 1
+
+
+def test_what_may_leave_the_ratio_and_the_loan_open_down_to_their_terms(
+    page: "Page", desk_url: str
+) -> None:
+    watch = Watch(desk_url).on(page)
+    loan = Balance.objects.filter(
+        account__account_class="loan_receivable", amount__gt=0, account__bucket__code="FREE"
+    ).select_related("account__margin_account")[0]  # fmt: skip
+    assert loan.account.margin_account is not None
+    account = f"{desk_url}/margin/accounts/{loan.account.margin_account.code}/"
+    for label, question in (
+        ("Available to withdraw", "available to withdraw"),
+        ("Equity / initial", "of initial margin"),
+        ("Loan", "the loan is"),
+    ):
+        page.goto(account)
+        figure = page.locator(".fig", has=page.get_by_text(label, exact=True)).locator("a.why")
+        value = figure.locator("data").get_attribute("value")
+        figure.click()
+        page.wait_for_selector("#explain .proof")
+        assert question in page.inner_text("#h-why")
+        assert page.locator("#explain .total data").get_attribute("value") == value
+        assert page.locator("#explain li.leaf").count() >= 1
+        assert violations(page) == []
+    page.goto(account)
+    page.get_by_text("Available to withdraw", exact=True).locator("..").locator("a.why").click()
+    assert "binds" in page.locator("#explain .tree").nth(1).inner_text()
+    assert watch.complaints == []
 
 
 def test_figures_stand_right_grouped_and_never_in_powers_of_ten(

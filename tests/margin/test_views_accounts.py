@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from accounts.models import MarginAccount, Role
 from ledger.models import Balance
-from margin.levels import SEVERITY, withdrawable
+from margin.levels import SEVERITY, equity_share, withdrawable
 from margin.models import MarginCall, MarginResult
 from tests.accounts.people import found_desk, sign_in
 from tests.margin.firm import SmallFirm
@@ -189,3 +189,18 @@ def test_the_statement_costs_the_same_for_any_number_of_lines(browser: Browser) 
         taken[len(lines)] = len(captured)
     assert len(taken) > 2
     assert len({queries for count, queries in taken.items() if count}) <= 2
+
+
+def test_a_row_carries_its_newest_days_on_the_screen_and_in_the_file(
+    firm: SmallFirm, browser: Browser
+) -> None:
+    row = browser.get(reverse("margin:accounts"), {"sort": "-initial_margin"}).context["rows"][0]
+    kept = MarginResult.objects.filter(scope=row.result.scope_id, initial_margin__gt=0)
+    days = kept.order_by("run__business_day")
+    assert [share for _, share in row.trend.days] == [equity_share(each) for each in days]
+    assert len(row.trend.days) == 2
+    assert row.trend.spark is not None
+    address = reverse("margin:accounts"), {"sort": "-initial_margin", "format": "csv"}
+    line = next(csv.DictReader(io.StringIO(browser.get(*address).content.decode())))
+    said = "; ".join(f"{day.isoformat()} {share:.6f}" for day, share in row.trend.days)
+    assert line["trend"] == said

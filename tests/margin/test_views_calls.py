@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.template.loader import render_to_string
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Role
+from accounts.page_tables import tables_of
+from brokerage.strip import counted
 from margin.levels import SEVERITY
 from margin.models import CallEvent, MarginCall
 from tests.accounts.people import found_desk, sign_in
@@ -169,3 +172,26 @@ def test_the_board_costs_the_same_for_any_number_of_calls(browser: Browser) -> N
     many, queries_of_many = queries_of(browser, q="MC-", sort="-amount")
     assert (one, many > 2) == (1, True)
     assert queries_of_one == queries_of_many
+
+
+@pytest.mark.parametrize("name", ["margin:calls", "margin:accounts"])
+def test_every_column_has_its_cell_in_its_place(browser: Browser, name: str) -> None:
+    listing = browser.get(reverse(name)).context["listing"]
+    keys = [column.key for column in listing.columns]
+    page = browser.get(reverse(name), {"columns": keys})
+    drawn = tables_of(page.content.decode())[1][0]
+    assert len(drawn.heads) == len(drawn.rows[0]) == len(keys)
+    row, figures = page.context["rows"][0], ("equity", "initial_margin", "maintenance_margin")
+    result = row.call.last_result if name == "margin:calls" else row.result
+    shown = [drawn.rows[0][keys.index(figure)] for figure in figures]
+    assert shown == [getattr(result, figure) for figure in figures]
+
+
+def test_the_rail_counts_no_more_than_it_says(browser: Browser) -> None:
+    rows = MarginCall.objects.order_by("pk")
+    with CaptureQueriesContext(connection) as queries:
+        assert counted(rows) == rows.count()
+    assert "LIMIT 1000" in queries[0]["sql"]
+    context = {"address": "/", "count": 1000, "label": "Margin calls", "symbol": "bell"}
+    assert "999+" in render_to_string("_parts/place.html", context)
+    assert "999+" not in render_to_string("_parts/place.html", context | {"count": 999})

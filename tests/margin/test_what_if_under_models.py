@@ -5,9 +5,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from django.test import Client as Browser
+from django.urls import reverse
+from django.utils.html import escape
 
 from accounts.audit import Actor, acting
-from accounts.models import Bucket
+from accounts.models import Bucket, Role
 from brokerage.digest import digest
 from brokerage.inbox.cycle import run_day
 from ledger.horizons import take_horizon
@@ -17,6 +20,7 @@ from margin.collateral import Payment, deposit
 from margin.models import MarginRun, ModelDecision, ShadowResult
 from margin.runs import computed
 from margin.what_if import Change, WhatIf, WhatIfRefusedError, what_if
+from tests.accounts.people import sign_in
 from tests.margin.kept import code_of, parts_of_results
 from tests.margin.thinking import assert_same, thought_then_booked
 from tests.margin.under import (
@@ -224,6 +228,27 @@ def test_points_are_searched_under_a_model_only_where_they_are_asked_for(
     assert said.after == what_if(bucket, by_house_rules).after
     without = what_if(bucket, Change(), has_points=False).now
     assert said.now == without
+
+
+def test_the_page_answers_first_and_asks_for_searched_points_by_itself(
+    firm: FirmUnderModels,
+) -> None:
+    bucket = next(each for each in under("delta") if what_if(each, Change()).now.liquidation)
+    browser = Browser()
+    sign_in(browser, firm.desk[Role.RISK])
+    address = reverse("margin:what-if", args=[bucket.account.code])
+    first = browser.get(address, {"bucket": bucket.code, "money1-asset": "USD"})
+    assert (first.context["said"].now.liquidation, first.context["points"]) == ({}, [])
+    search = first.context["search"]
+    assert f'hx-get="{escape(search)}" hx-trigger="load"' in first.content.decode()
+    assert "money1-asset=USD" in search, "the second request thinks of the same"
+    part = browser.get(search, headers={"HX-Request": "true"})
+    assert b"<html" not in part.content
+    assert b"hx-trigger" not in part.content, "it asks once"
+    points = what_if(bucket, Change()).now.liquidation
+    assert {row.asset: row.now for row in part.context["points"]} == dict(points)
+    whole = browser.get(search)
+    assert whole.context["points"] == part.context["points"], "without scripts the link shows them"
 
 
 def at(said: WhatIf, bucket: Bucket, code: str, price: Decimal) -> tuple[Decimal, Decimal]:
