@@ -241,8 +241,8 @@ def web_server(db: None, database: str, cluster: "Cluster") -> Iterator[WebServe
     }
     environment.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
     server = WebServer(environment, logs=cluster.server.root)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.stop()
