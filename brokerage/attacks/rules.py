@@ -9,8 +9,9 @@ from brokerage.attacks.forms import Attack
 from brokerage.attacks.people import PEOPLE_RULES
 from brokerage.attacks.places import AROUND
 from brokerage.attacks.rights import RIGHTS
+from brokerage.attacks.sign_in import SIGN_IN
 
-ATTACKS: tuple[Attack, ...] = (*BOOK, *AROUND, *PEOPLE_RULES, *RIGHTS)
+ATTACKS: tuple[Attack, ...] = (*BOOK, *AROUND, *PEOPLE_RULES, *SIGN_IN, *RIGHTS)
 
 _BEHIND = "another rule refuses the same before it is reached"
 _TIME = "it takes time to pass, which a statement cannot make"
@@ -21,6 +22,7 @@ NOT_TRIED = {
     "approval_has_not_expired": _TIME,
     "approval_needs_two_people": "the invented firm has two people for everything",
     "person_is_known": "it takes an erasure that two people agreed to before",
+    "proof_is_recent": _TIME,
     "role_is_held": "it takes a revocation that two people agreed to before",
 }
 

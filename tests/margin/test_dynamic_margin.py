@@ -196,6 +196,7 @@ def test_a_policy_is_for_an_instrument_that_there_is(days: list[Path], desk: Des
     assert standing() == before
     asset = Asset.objects.get(code=PERP)
     browser = signed_in(desk, Role.RISK)
+    before = standing()
     address = reverse("margin:policy-new", args=[DYNAMIC, asset.pk])
     typed = typed_values(DynamicPolicy, FOLLOW) | {"effective_from": "2031-03-04", "reason": WHY}
     for field, wrong in (("buffer", "0.1"), ("cap", "2"), ("notice_days", "soon")):

@@ -82,6 +82,8 @@ def test_a_program_lists_an_option_by_the_same_function(firm: OptionFirm, browse
     known = {each["code"]: each for each in browser.get(address).json()}
     assert known[CALL]["right"] == "call"
     assert known[CALL]["strike"] == "550"
+    stranger = Browser()
+    sign_in(stranger, firm.desk[Role.TREASURY])
     before = standing()
     for wrong, field in (
         ({"code": CALL}, "code"), ({"style": "american"}, "style"), ({"strike": "0"}, "strike"),
@@ -92,8 +94,6 @@ def test_a_program_lists_an_option_by_the_same_function(firm: OptionFirm, browse
         on_screen = browser.post(reverse("margin:option-new"), TYPED | wrong)
         said = refused.json()[field][0]["message"]
         assert escape(said) in on_screen.content.decode()
-    stranger = Browser()
-    sign_in(stranger, firm.desk[Role.TREASURY])
     assert stranger.post(address, TYPED, content_type="application/json").status_code == 403
     assert standing() == before
     asked = browser.post(address, TYPED, content_type="application/json")

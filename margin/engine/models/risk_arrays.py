@@ -207,8 +207,8 @@ class PreparedRiskArrays(Prepared):
     def _requirement(self, books: Books, columns: Sequence[int] | None = None) -> Requirement:
         found, ratio = self.figures(books, columns=columns), self.parameters.initial_ratio
         legs, scopes = found.legs, len(books)
-        columns = (legs.charged, in_order(found.calendar), 0.0 - found.credited, found.lifts)
-        risk = np.column_stack([sums(each, groups=legs.scopes, count=scopes) for each in columns])
+        charged = (legs.charged, in_order(found.calendar), 0.0 - found.credited, found.lifts)
+        risk = np.column_stack([sums(each, groups=legs.scopes, count=scopes) for each in charged])
         held_values = books.quantities * self.option_values[books.instruments]
         values = sums(held_values, groups=books.scopes, count=scopes)
         counts = self.parameters.option_value
