@@ -208,7 +208,10 @@ def test_the_database_asks_for_the_report_that_rejects(firm: PayingFirm, owner: 
         "legal_entity_id, file_id, version, message_id, original_message_id, payment_file_id,"
         " rejection"
     )
-    status_columns = "report_id, ordinal, payment_id, end_to_end_id, status, reason_code, amount, outcome, detail"
+    status_columns = (
+        "report_id, ordinal, payment_id, end_to_end_id, status, reason_code, amount, outcome,"
+        " detail"
+    )
     for table, columns, rule in (
         ("ledger_paymentreport", report_columns, "payment_report_is_read_once"),
         ("ledger_paymentstatus", status_columns, "payment_status_is_counted"),
