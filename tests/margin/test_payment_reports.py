@@ -204,6 +204,21 @@ def test_the_database_asks_for_the_report_that_rejects(firm: PayingFirm, owner: 
         )
     assert refusal.value.diag.constraint_name == "payment_has_its_entry"
     assert (moved(), PaymentStatus.objects.count()) == (before, 1)
+    report_columns = (
+        "legal_entity_id, file_id, version, message_id, original_message_id, payment_file_id,"
+        " rejection"
+    )
+    status_columns = (
+        "report_id, ordinal, payment_id, end_to_end_id, status, reason_code, amount, outcome,"
+        " detail"
+    )
+    for table, columns, rule in (
+        ("ledger_paymentreport", report_columns, "payment_report_is_read_once"),
+        ("ledger_paymentstatus", status_columns, "payment_status_is_counted"),
+    ):
+        with pytest.raises(psycopg.Error) as refusal:
+            run(owner, f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {table}")
+        assert refusal.value.diag.constraint_name == rule
     for table in ("ledger_paymentreport", "ledger_paymentstatus"):
         with pytest.raises(psycopg.Error):
             run(owner, f"DELETE FROM {table}")
