@@ -159,10 +159,14 @@ def preview_members(change: Membership) -> GroupPreview:
         change=change,
         day=day,
         as_of=as_of,
-        now={**(_sides(group.account, now, as_of, today) if before else {})}
-        | _sides_alone(change.join, as_of=as_of, day=today),
-        after=_sides(group.account, then, as_of, day)
-        | _sides_alone(change.leave, as_of=as_of, day=day),
+        now={
+            **(_sides(group.account, now, as_of, today) if before else {}),
+            **_sides_alone(change.join, as_of=as_of, day=today),
+        },
+        after={
+            **_sides(group.account, then, as_of, day),
+            **_sides_alone(change.leave, as_of=as_of, day=day),
+        },
     )
 
 
@@ -173,7 +177,7 @@ def _sides_alone(
     found: dict[str, Side] = {}
     for account in accounts:
         held = {holder_name(bucket): holding_of(bucket) for bucket in pooled_of(account)}
-        found |= _sides(account, held, as_of, day)
+        found.update(_sides(account, held, as_of, day))
     return found
 
 

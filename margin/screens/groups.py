@@ -21,7 +21,12 @@ from accounts.groups import accounts_of
 from accounts.models import AccountGroup, Agreement, Client, LegalEntity, MarginAccount, OwnerClass
 from accounts.roles import DECIDE, REQUEST, DeskRequest, may, one_of, require, who_may
 from accounts.screens.asking import AskForm, Question, ask, day_field, text_field
-from margin.group_standing import GroupPreview, preview_members, standing_of_group
+from margin.group_standing import (
+    GroupPreview,
+    GroupStanding,
+    preview_members,
+    standing_of_group,
+)
 from margin.models import MarginCall
 from margin.pools import newest_day
 from margin.screens.terms import desk_today
@@ -131,7 +136,7 @@ def groups_seen(request: DeskRequest, entities: Any) -> list[AccountGroup]:  # n
 def group_list(request: DeskRequest) -> HttpResponse:
     """Every group with what it has, what it needs, and what its members would need apart."""
     entity = entity_here(request)
-    rows = []
+    rows: list[tuple[AccountGroup, GroupStanding | None, WhatIfRefusedError | None]] = []
     for group in groups_seen(request, [entity.pk])[:GROUPS_SHOWN_MAX]:
         try:
             rows.append((group, standing_of_group(group, has_free=False), None))

@@ -28,7 +28,7 @@ class Linked(NamedTuple):
 
 
 @pytest.fixture
-def linked(db: None, tmp_path: Path, owner: Connection) -> Linked:
+def linked(request: pytest.FixtureRequest, db: None, tmp_path: Path) -> Linked:
     firm = firm_under_models(tmp_path / "firm")
     put_under(firm.desk, "LINKED", "house-rules", SECOND_DAY, of="STD")
     members = fit(SECOND_DAY)
@@ -39,6 +39,9 @@ def linked(db: None, tmp_path: Path, owner: Connection) -> Linked:
         "group": group.pk, "bare": bare.pk, "other": members[1].pk,
         "member": GroupMember.objects.get().pk, "day": f"'{SECOND_DAY}'::date",
     }  # fmt: skip
+
+    # Nobody else may be connected while the book is kept for other tests.
+    owner: Connection = request.getfixturevalue("owner")
 
     def refusal(statement: str) -> str:
         with pytest.raises(errors.CheckViolation) as told, owner.transaction():
