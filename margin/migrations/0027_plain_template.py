@@ -6,6 +6,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("margin", "0027_run_days")]
+    dependencies = [("margin", "0026_run_days")]
 
     operations = [migrations.RunSQL(Path(__file__).with_suffix(".sql").read_text())]

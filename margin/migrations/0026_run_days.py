@@ -28,7 +28,7 @@ TASKS = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("margin", "0026_mail_bounces")]
+    dependencies = [("margin", "0025_mail_bounces")]
 
     operations = [
         migrations.AddField(
