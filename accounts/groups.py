@@ -1,5 +1,6 @@
 """Groups that are margined: who belongs to one on a day, as it is now or as a horizon knew it."""
 
+from collections import defaultdict
 from datetime import date
 from typing import Final, NamedTuple
 
@@ -66,6 +67,24 @@ def pooled_buckets(day: date, *, known: str | None = None) -> dict[int, int]:
     with connection.cursor() as cursor:
         cursor.execute(POOLED, {"day": day, "known": known})
         return dict(cursor.fetchall())
+
+
+def clients_on(day: date, *, known: str | None = None) -> dict[int, frozenset[int]]:
+    """By account that a group is margined as, whose accounts are in the group on a day.
+
+    Where clients are linked, what is required of the group is required of each of them.
+    """
+    members = members_on(day, known=known)
+    owners = dict(
+        MarginAccount.objects.filter(
+            pk__in=[each.account_id for each in members], client__isnull=False
+        ).values_list("pk", "client")
+    )
+    found: dict[int, set[int]] = defaultdict(set)
+    for each in members:
+        if each.account_id in owners:
+            found[each.stands].add(owners[each.account_id])
+    return {account: frozenset(clients) for account, clients in found.items()}
 
 
 def any_margined() -> bool:

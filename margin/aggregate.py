@@ -14,11 +14,14 @@ from typing import Final, NamedTuple
 
 from django.db.models import Q, Sum
 
-from accounts.models import MarginAccount
+from accounts.groups import any_margined, clients_on
+from accounts.models import Client, MarginAccount
 from ledger.models import LocationAsset
 from margin.aggregate_parts import maintenance_by_asset
 from margin.alternatives import current_key
 from margin.book import Holding, ReadInputs, ScopeRow
+from margin.book.ground import NO_HORIZON
+from margin.book.rows import known_of
 from margin.engine.exact import ZERO, exact
 from margin.models import MarginResult, MarginRun
 from margin.run_rows import day_runs
@@ -82,14 +85,33 @@ def places_of(read: ReadInputs) -> list[Place]:
             pk__in={row.account_id for row in read.scopes}
         ).select_related("client", "legal_entity")
     }
-    return [_place(row, accounts[row.account_id]) for row in read.scopes]
+    clients = _clients_of_groups(read)
+    return [
+        _place(row, accounts[row.account_id], clients.get(row.account_id)) for row in read.scopes
+    ]
 
 
-def _place(row: ScopeRow, account: MarginAccount) -> Place:
+def _clients_of_groups(read: ReadInputs) -> dict[int, str]:
+    """By account that a group is margined as, the clients in it; linked ones are one line."""
+    if not any_margined():
+        return {}
+    known = None if read.horizon_id == NO_HORIZON else known_of(read.horizon_id)
+    groups = clients_on(read.business_day, known=known)
+    codes = dict(
+        Client.objects.filter(pk__in=set().union(*groups.values())).values_list("pk", "code")
+    )
+    return {
+        account: " + ".join(sorted(codes[each] for each in clients))
+        for account, clients in groups.items()
+    }
+
+
+def _place(row: ScopeRow, account: MarginAccount, clients: str | None) -> Place:
     pool = f"{account.legal_entity.code} {account.owner_class}"
+    own = pool if account.client is None else account.client.code
     return Place(
         pool=pool,
-        client=pool if account.client is None else account.client.code,
+        client=own if clients is None else clients,
         account=account.code,
         scope=f"{row.account}/{row.bucket}",
         desk=account.desk or NONE,

@@ -1,14 +1,17 @@
 """Reading clients' statements of a period at a point: the book, marks, margin, calls, pools."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
+
+from django.db.models import Q
 
 from accounts.figures import WIDE
-from accounts.models import Client
+from accounts.groups import any_margined, clients_on
+from accounts.models import Client, MarginAccount
 from brokerage.client_statements.period import Period
 from brokerage.client_statements.statement import (
     CallLine,
@@ -26,7 +29,7 @@ from margin.run_rows import END_OF_DAY, day_runs
 
 # How many clients are read together.
 CHUNK: Final = 200
-OWNER: Final = "scope__bucket__account__client"
+ACCOUNT: Final = "scope__bucket__account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,9 @@ def _chunk(
     stood = {client.pk: client for client in as_known(clients, point)}
     lines = _lines(ids, period, through=through, point=point, before=before)
     marked = _marked(lines, through=through, point=point)
-    margins = _margins(ids, run)
-    calls = _calls(ids, period, through=through, point=point)
+    margined_on = through if run is None else run.business_day
+    margins = _margins(Owners.on(margined_on, ids, point=point), run)
+    calls = _calls(Owners.on(through, ids, point=point), period, through=through, point=point)
     for client in clients:
         own = lines[client.pk]
         opens = before.get(client.pk)
@@ -181,34 +185,64 @@ def closing_run(through: date, point: ReadingPoint) -> MarginRun | None:
     return runs.order_by("-business_day", "-pk").first()
 
 
-def _margins(clients: Collection[int], run: MarginRun | None) -> dict[int, list[MarginLine]]:
+class Owners(NamedTuple):
+    """Of whom the scopes of some clients are: where clients are linked, a group's of all of them.
+
+    Attributes:
+        clients: whose statements are read.
+        groups: by account that a group is margined as, the clients in it.
+    """
+
+    clients: frozenset[int]
+    groups: Mapping[int, frozenset[int]]
+
+    @classmethod
+    def on(cls, day: date, clients: Iterable[int], *, point: ReadingPoint) -> "Owners":
+        """Those of a day, as the point knew the groups."""
+        known_groups = clients_on(day, known=point.snapshot) if any_margined() else {}
+        return cls(frozenset(clients), known_groups)
+
+    def theirs(self, path: str) -> Q:
+        """Rows about scopes of these clients; ``path`` leads from a row to its account."""
+        linked = [account for account, owners in self.groups.items() if owners & self.clients]
+        alone = Q(**{f"{path}__client__in": list(self.clients)})
+        return alone & ~Q(**{f"{path}__in": list(self.groups)}) | Q(**{f"{path}__in": linked})
+
+    def of(self, account: MarginAccount) -> Iterator[int]:
+        """The clients among these of whom an account is."""
+        if account.pk in self.groups:
+            yield from sorted(self.groups[account.pk] & self.clients)
+        elif account.client_id is not None:
+            yield account.client_id
+
+
+def _margins(owners: Owners, run: MarginRun | None) -> dict[int, list[MarginLine]]:
     found: dict[int, list[MarginLine]] = defaultdict(list)
     if run is None:
         return found
-    results = MarginResult.objects.filter(run=run, **{f"{OWNER}__in": list(clients)})
+    results = MarginResult.objects.filter(owners.theirs(ACCOUNT), run=run)
     for result in results.select_related(
         "scope__bucket__account", "agreement_version__agreement"
     ).order_by("scope__bucket__account__code", "scope__bucket__code", "pk"):
         bucket, terms = result.scope.bucket, result.agreement_version
         assert bucket is not None, "requirements are computed on buckets"
-        assert bucket.account.client_id is not None, "it was asked for by its client"
-        found[bucket.account.client_id].append(
-            MarginLine(
-                bucket.account.code, bucket.code, run.number, run.business_day, result.equity,
-                result.initial_margin, result.maintenance_margin, equity_share(result),
-                result.state, terms.currency, f"{terms.agreement.code} v{terms.version}",
-                terms.segregation_regime,
-            )
+        line = MarginLine(
+            bucket.account.code, bucket.code, run.number, run.business_day, result.equity,
+            result.initial_margin, result.maintenance_margin, equity_share(result),
+            result.state, terms.currency, f"{terms.agreement.code} v{terms.version}",
+            terms.segregation_regime,
         )  # fmt: skip
+        for client in owners.of(bucket.account):
+            found[client].append(line)
     return found
 
 
 def _calls(
-    clients: Collection[int], period: Period, *, through: date, point: ReadingPoint
+    owners: Owners, period: Period, *, through: date, point: ReadingPoint
 ) -> dict[int, list[CallLine]]:
     """Calls that were open in the period, or ended in it, as they stood at its end."""
     events = (
-        known(CallEvent.objects.filter(**{f"call__{OWNER}__in": list(clients)}), point)
+        known(CallEvent.objects.filter(owners.theirs(f"call__{ACCOUNT}")), point)
         .filter(occurred_at__lt=end_of(through))
         .order_by("call_id", "-occurred_at", "-pk")
         .distinct("call_id")
@@ -219,19 +253,18 @@ def _calls(
     for call in as_known(calls.order_by("number"), point):
         event, bucket = last[call.pk], call.scope.bucket
         assert bucket is not None, "calls are made on buckets"
-        assert bucket.account.client_id is not None, "it was asked for by its client"
         has_ended = event.to_state in MarginCall.ENDED
         if has_ended and event.occurred_at.date() < period.first:
             continue
-        found[bucket.account.client_id].append(
-            CallLine(
-                call.number, bucket.account.code, bucket.code, call.kind, event.to_state,
-                call.amount if event.amount_after is None else event.amount_after,
-                call.currency, call.issued_at, call.due_at,
-                event.occurred_at if has_ended else None,
-                call.end_reason if has_ended else "",
-            )
+        line = CallLine(
+            call.number, bucket.account.code, bucket.code, call.kind, event.to_state,
+            call.amount if event.amount_after is None else event.amount_after,
+            call.currency, call.issued_at, call.due_at,
+            event.occurred_at if has_ended else None,
+            call.end_reason if has_ended else "",
         )  # fmt: skip
+        for client in owners.of(bucket.account):
+            found[client].append(line)
     return found
 
 
