@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from statistics import median
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from django.db.models import Q, QuerySet
 
@@ -24,6 +24,7 @@ from margin.market.marks import BASE, known_marks
 from margin.market.rows import SAID_FOR, newest_rows
 from margin.model_registry import models_in_use
 from margin.models import Contract, MarginResult, Mark, MarketRow, ModelDecision
+from margin.pools import Pools
 
 HOURS: Final = Decimal(HOURS_PER_YEAR)
 Form = Contract.Form
@@ -82,9 +83,11 @@ def holding_costs(results: Sequence[MarginResult], *, at: datetime) -> dict[int,
     }
 
 
-def holding_buckets() -> "QuerySet[Balance, Any]":
-    """Buckets that hold options or perpetuals."""
-    return _positions().values("account__bucket")
+def holding_buckets() -> set[int]:
+    """Buckets that hold options or perpetuals; what a member of a group holds, the group holds."""
+    groups = Pools.newest().groups
+    held = _positions().values_list("account__bucket", flat=True).distinct()
+    return {groups.get(bucket, bucket) for bucket in held if bucket is not None}
 
 
 def _positions() -> "QuerySet[Balance]":
@@ -96,9 +99,11 @@ def _positions() -> "QuerySet[Balance]":
 
 
 def _held(buckets: Mapping[int, MarginResult]) -> list[Holding]:
-    rows = _positions().filter(account__bucket__in=list(buckets))
+    groups = Pools.newest().groups
+    members = [member for member, group in groups.items() if group in buckets]
+    rows = _positions().filter(account__bucket__in=[*buckets, *members])
     return [
-        Holding(bucket, asset, amount.copy_negate())
+        Holding(groups.get(bucket, bucket), asset, amount.copy_negate())
         for bucket, asset, amount in rows.values_list("account__bucket", "account__asset", "amount")
     ]
 

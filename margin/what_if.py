@@ -30,7 +30,7 @@ from margin.parameters import engine_terms
 from margin.scope_frame import Frame
 from margin.scope_holding import Holding
 from margin.scope_standing import NOTHING, Ground, Side, side_of
-from margin.terms import terms_in_force
+from margin.terms import TermsInForce, terms_in_force
 from margin.trades import (
     Trade,
     TradeOutcome,
@@ -142,11 +142,13 @@ def what_if(bucket: Bucket, change: Change, *, has_points: bool | None = True) -
         used = models_of(agreement, change, day=day)
         codes = frame.scope(held).assets | change.assets
         options = options_among(codes)
-        ground, assets = ground_at(as_of, codes=codes - options.keys(), day=day)
+        terms = terms_in_force(day) if any(used) else None  # models are asked with those of all
+        ground, assets = ground_at(as_of, codes=codes - options.keys(), day=day, terms=terms)
         assets |= options
         if any(used):
             besides = [assets[code].pk for code in codes]
-            ground = replace(ground, asked=asked_market(as_of, day=day, used=used, besides=besides))
+            market = asked_market(as_of, day=day, used=used, besides=besides, terms=terms)
+            ground = replace(ground, asked=market)
         ground = with_options(ground, options)
         _check(change, ground)
         moved = _moved(ground, change)
@@ -173,13 +175,9 @@ def _side(
     has_points: bool | None,
 ) -> Side:
     return side_of(
-        held,
-        ground=ground,
-        agreement=agreement,
-        is_cash_account=mode == "cash",
-        used=used,
+        held, ground=ground, agreement=agreement, is_cash_account=mode == "cash", used=used,
         has_points=used is None if has_points is None else has_points,
-    )
+    )  # fmt: skip
 
 
 def models_of(
@@ -218,26 +216,37 @@ def newest_as_of() -> datetime:
 
 
 def asked_market(
-    as_of: datetime, *, day: date, used: Iterable[UsedModel | None], besides: Iterable[int] = ()
+    as_of: datetime,
+    *,
+    day: date,
+    used: Iterable[UsedModel | None],
+    besides: Iterable[int] = (),
+    terms: TermsInForce | None = None,
 ) -> AskedMarket:
     """The market of all marks of an instant, with the terms of a day.
 
     Args:
         used: the models that are asked.
         besides: assets that the next run would ask its models about for the first time.
+        terms: those of the day, where they were read before.
     """
     found = Mark.objects.standing().filter(business_day=as_of.astimezone(UTC).date(), as_of=as_of)
     marks = {mark.asset_id: mark for mark in found}
     looks_back = any(each.looks_back for each in used if each is not None)
     return AskedMarket.of(
-        read_ground(marks=marks, as_of=as_of, day=day, besides=besides, looks_back=looks_back)
+        read_ground(
+            marks=marks, as_of=as_of, day=day, besides=besides, looks_back=looks_back, terms=terms
+        )
     )
 
 
 def ground_at(
-    as_of: datetime, *, codes: Iterable[str], day: date
+    as_of: datetime, *, codes: Iterable[str], day: date, terms: TermsInForce | None = None
 ) -> tuple[Ground, dict[str, Asset]]:
     """Marks of an instant and terms of a day, of these assets and of the currency, and the assets.
+
+    Args:
+        terms: those of the day, where they were read before.
 
     Raises:
         WhatIfRefusedError: `unknown_asset`, `no_mark`.
@@ -252,19 +261,19 @@ def ground_at(
         ids[mark.asset_id]: mark
         for mark in Mark.objects.standing().filter(as_of=as_of, asset_id__in=ids)
     }
-    in_force = terms_in_force(day, asset_ids=list(ids))
-    terms = {
+    in_force = terms or terms_in_force(day, asset_ids=list(ids))
+    said = {
         code: found
         for code, asset in assets.items()
         if (found := engine_terms(in_force, asset_id=asset.pk, kind=asset.kind)) is not None
     }
-    bare = sorted(code for code in wanted - {BASE} if code not in marks or code not in terms)
+    bare = sorted(code for code in wanted - {BASE} if code not in marks or code not in said)
     if bare:
         raise WhatIfRefusedError("no_mark", f"{bare[0]} has no mark or no terms.")
     ground = Ground(
         kinds={code: asset.kind for code, asset in assets.items()},
         marks={code: mark.price for code, mark in marks.items()} | {BASE: ONE},
-        terms=terms,
+        terms=said,
         carried=frozenset(code for code, mark in marks.items() if mark.state != Mark.State.VALID),
         overridden=frozenset(
             code for code, mark in marks.items() if mark.state == Mark.State.OVERRIDDEN

@@ -33,7 +33,7 @@ def open_tasks(needed: Iterable[Needed], *, business_day: date, at: datetime) ->
             closed_at__isnull=True, kind__in={kind for kind, _ in wanted}
         ).values_list("kind", "key")
     )
-    owners = _Owners()
+    owners = _Owners([each.scope for name, each in wanted.items() if name not in known])
     tasks = [
         Task(
             kind=each.kind,
@@ -43,7 +43,7 @@ def open_tasks(needed: Iterable[Needed], *, business_day: date, at: datetime) ->
             business_day=business_day,
             scope=each.scope,
             owner_role=each.owner_role,
-            owner=owners.next(each.owner_role),
+            owner=owners.next(each.owner_role, scope=each.scope),
             opened_at=at,
             due_at=each.due_at,
         )
@@ -67,32 +67,49 @@ def close_tasks(kind: str, *, still_needed: set[str], at: datetime, reason: str)
     return len(over)
 
 
+Place = tuple[int, str]  # a legal entity and a desk
+
+
 class _Owners:
-    """Gives each new task to whoever of the role has the fewest open ones."""
+    """Gives each new task to whoever of the role has the fewest open ones.
 
-    def __init__(self) -> None:
+    A task about a scope goes to somebody who may see that scope; one about a whole desk to anybody.
+    """
+
+    def __init__(self, scopes: Iterable[Scope | None]) -> None:
         self._load: Counter[int] = Counter()
-        self._people: dict[str, list[Operator]] = {}
+        self._people: dict[tuple[str, Place | None], list[Operator]] = {}
+        named = [scope.pk for scope in scopes if scope is not None]
+        self._places: dict[int, Place] = {
+            pk: (entity, desk)
+            for pk, entity, desk in Scope.objects.filter(
+                pk__in=named, bucket__isnull=False
+            ).values_list("pk", "bucket__account__legal_entity", "bucket__account__desk")
+        }
 
-    def next(self, role: str) -> Operator | None:
-        people = self._people.get(role)
+    def next(self, role: str, *, scope: Scope | None) -> Operator | None:
+        place = None if scope is None else self._places.get(scope.pk)
+        people = self._people.get((role, place))
         if people is None:
-            people = self._people[role] = self._holders(role)
+            people = self._people[role, place] = self._holders(role, place)
         if not people:
             return None
         owner = min(people, key=lambda each: (self._load[each.pk], each.pk))
         self._load[owner.pk] += 1
         return owner
 
-    def _holders(self, role: str) -> list[Operator]:
-        holders = RoleGrant.objects.held().filter(role=role).values("operator_id")
-        people = list(Operator.objects.filter(pk__in=holders, is_active=True))
+    def _holders(self, role: str, place: Place | None) -> list[Operator]:
+        grants = RoleGrant.objects.held().filter(role=role)
+        if place is not None:
+            entity, desk = place
+            grants = grants.filter(legal_entity=entity, desk__in={"", desk})
+        people = list(Operator.objects.filter(pk__in=grants.values("operator_id"), is_active=True))
         for owner, count in (
             Task.objects.filter(closed_at__isnull=True, owner__in=people)
             .values_list("owner_id")
             .annotate(count=Count("pk"))
         ):
-            self._load[owner] = count
+            self._load.setdefault(owner, count)
         return people
 
 

@@ -121,7 +121,8 @@ def scopes_by_state(request: DeskRequest, day: date) -> Scopes | None:
         return None
     mine = of_accounts(request.roles, [entity_here(request).pk], path=CALL_ACCOUNT)
     results = MarginResult.objects.filter(mine, run__in=runs)
-    by_state = list(results.values("run_id", "state").annotate(**COUNTED))
+    groups_of = results.values("run_id", "state").annotate(**COUNTED)
+    by_state: list[dict[str, Any]] = [dict(group) for group in groups_of]
     counts, called = counted(by_state)
     run = runs[-1]
     now = [group for group in by_state if group["run_id"] == run.pk]
@@ -130,7 +131,7 @@ def scopes_by_state(request: DeskRequest, day: date) -> Scopes | None:
     if is_run_again(run):
         standing = standing_runs()
         groups, since = standing_here(request, standing).order_by(), standing.newest
-        now = list(groups.values("state").annotate(**COUNTED))
+        now = [dict(group) for group in groups.values("state").annotate(**COUNTED)]
         shown = defaultdict(int, {group["state"]: group["n"] for group in now})
     before = runs[-2] if len(runs) > 1 else None
     return Scopes(

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.db import connection
 
-from accounts.groups import pooled_buckets
+from accounts.groups import any_margined, pooled_buckets
 from accounts.models import AgreementVersion
 from ledger.models import Asset
 from margin.book.closes import Closes, closes_now
@@ -16,7 +16,7 @@ from margin.book.rows import ReadInputs
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.model_registry import decisions_in_force
 from margin.models import Contract, Mark, ModelDecision
-from margin.terms import terms_in_force
+from margin.terms import TermsInForce, terms_in_force
 
 # Of what is read as it stands, and never kept.
 NO_HORIZON: Final = 0
@@ -27,14 +27,11 @@ HELD: Final = """
         JOIN ledger_balance b ON b.account_id = a.id
         JOIN accounts_scope s ON s.bucket_id = a.bucket_id
         JOIN accounts_bucket k ON k.id = a.bucket_id
-        LEFT JOIN unnest(%(pooled)s::bigint[], %(groups)s::bigint[]) p (held, stands)
-            ON p.held = k.id
-        LEFT JOIN accounts_bucket o ON o.id = p.stands
+        {pooled}
         WHERE a.asset_id = x.id AND a.account_class IN ('claim', 'position') AND b.amount <> 0
           AND (%(everyone)s OR EXISTS (
               SELECT FROM accounts_accountagreement g
-              WHERE g.account_id = coalesce(o.account_id, k.account_id)
-                AND g.agreement_id = ANY (%(agreements)s::bigint[])
+              WHERE g.account_id = {account} AND g.agreement_id = ANY (%(agreements)s::bigint[])
                 AND g.effective_from <= %(day)s
                 AND (g.effective_to IS NULL OR g.effective_to > %(day)s)
                 AND NOT EXISTS (
@@ -42,6 +39,15 @@ HELD: Final = """
                     WHERE l.account_id = g.account_id AND l.effective_from <= %(day)s
                       AND l.effective_from > g.effective_from))))
 """
+# Most firms have no group; asked of accounts alone it ends at the first that holds an asset.
+HELD_ALONE: Final = HELD.format(pooled="", account="k.account_id")
+HELD_IN_GROUPS: Final = HELD.format(
+    pooled="""
+        LEFT JOIN unnest(%(pooled)s::bigint[], %(groups)s::bigint[]) p (held, stands)
+            ON p.held = k.id
+        LEFT JOIN accounts_bucket o ON o.id = p.stands""",
+    account="coalesce(o.account_id, k.account_id)",
+)
 
 
 def read_ground(
@@ -51,6 +57,7 @@ def read_ground(
     day: date,
     besides: Iterable[int] = (),
     looks_back: bool = True,
+    terms: TermsInForce | None = None,
 ) -> ReadInputs:
     """What a run at these marks would read beside its scopes and models, as it is known now.
 
@@ -59,6 +66,7 @@ def read_ground(
         day: whose terms hold.
         besides: assets that models are asked about though no scope of theirs holds them yet.
         looks_back: whether a model that is asked needs closes; reading five years takes longest.
+        terms: those of the day, where they were read before.
     """
     assets = {asset.pk: asset for asset in Asset.objects.all()}
     contracts = {each.asset_id: each for each in Contract.objects.all()}
@@ -74,7 +82,7 @@ def read_ground(
         positions=[],
         loans=[],
         marks=dict(marks),
-        terms=terms_in_force(day),
+        terms=terms_in_force(day) if terms is None else terms,
         contracts=contracts,
         closes=closes_now(as_of) if looks_back else Closes(),
         market=market,
@@ -97,11 +105,11 @@ def held_by_models(day: date) -> frozenset[int]:
         .distinct("agreement")
     )
     under = [each.agreement_id for each in newest if each.model != HOUSE_RULES]
-    pooled = pooled_buckets(day)
+    pooled = pooled_buckets(day) if any_margined() else {}
     asked: dict[str, Any] = {
         "everyone": any(watched), "agreements": under, "day": day,
         "pooled": list(pooled), "groups": list(pooled.values()),
     }  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(HELD, asked)
+        cursor.execute(HELD_IN_GROUPS if pooled else HELD_ALONE, asked)
         return frozenset(pk for (pk,) in cursor.fetchall())

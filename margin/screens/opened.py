@@ -144,11 +144,8 @@ def opens(question: Question) -> Source:
 
 def asked_now(result: MarginResult) -> tuple[str, tuple[Part, ...]]:
     """What a withdrawal asked for now would meet: a title with the amount, and every term."""
-    bucket = (
-        Bucket.objects.select_related("account__client", "account__legal_entity")
-        .filter(pk=result.scope.bucket_id)
-        .get()
-    )
+    own = Bucket.objects.filter(scope=result.scope_id)
+    bucket = own.select_related("account__client", "account__legal_entity").get()
     free = free_amount(bucket, Asset.objects.get(code=BASE), gate=newest_gate())
     title = (
         f"Asked for now, at the newest marks: {grouped(free.amount, decimals=2)} {BASE}, "

@@ -87,4 +87,5 @@ def trend_text(row: Any) -> str:  # noqa: ANN401 - as above
 
 def with_trend(rows: "QuerySet[Any]", *, scope: str) -> "QuerySet[Any]":
     """The rows with their trend; one query more, for the runs."""
-    return rows.annotate(trend=shares_of(scope, newest_days()))
+    with_it: QuerySet[Any] = rows.annotate(trend=shares_of(scope, newest_days()))
+    return with_it
