@@ -20,6 +20,7 @@ from django.utils import timezone
 from accounts.approvals import apply_approved, decide
 from accounts.audit import Actor, acting
 from accounts.models import LegalEntity, Operator, Role
+from brokerage.demo_desk import work_of_the_desk
 from brokerage.inbox.day_job import run_day_here
 from brokerage.synthetic import DEMO, write_firm
 from ledger.breaks import explain_break, take_break
@@ -98,6 +99,7 @@ def load() -> None:
         _acknowledge_some(share=3)
     _take_breaks()
     _ask_for_approvals(entity)
+    work_of_the_desk(entity, _as_person)
 
 
 def _business_days(count: int, *, before: date) -> list[date]:

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -99,6 +98,28 @@ class Child:
         self.process = None
 
 
+class Stopping:
+    """Whether somebody asked to stop.
+
+    It is asked inside a handler of signals, which runs while the same thread waits. An event of
+    `threading` takes a lock for both, and would wait for itself now and then; this takes none.
+    """
+
+    def __init__(self) -> None:
+        self._is_asked = False
+
+    def ask(self) -> None:
+        """Say so; whoever waits sees it."""
+        self._is_asked = True
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long, less where somebody asks; returns whether somebody has."""
+        until = time.monotonic() + seconds
+        while not self._is_asked and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, POLL_SECONDS))
+        return self._is_asked
+
+
 @dataclass
 class Supervisor:
     """Starts the children, restarts the dead, stops all in the reverse order.
@@ -112,7 +133,7 @@ class Supervisor:
     specs: Sequence[ChildSpec]
     server: Server | None
     out: TextIO
-    stopping: threading.Event = field(default_factory=threading.Event)
+    stopping: Stopping = field(default_factory=Stopping)
 
     def run(self, *, when_up: Callable[[], None]) -> None:
         """Keep everything alive until somebody asks to stop.
@@ -325,11 +346,11 @@ def _await_port(port: int, *, seconds: float) -> None:
 
 
 @contextmanager
-def _signals_ask_to_stop(stopping: threading.Event) -> Iterator[None]:
+def _signals_ask_to_stop(stopping: Stopping) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     for number in numbers:
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda *_: stopping.ask())
     try:
         yield
     finally:

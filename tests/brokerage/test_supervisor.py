@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from brokerage.postgres import Server
-from brokerage.supervisor import StartRefusedError, group_lives, sole_run
+from brokerage.supervisor import StartRefusedError, Stopping, group_lives, sole_run
 from tests.cluster import ROOT
 
 # Two children: the first has a child of its own, as a worker has its pool.
@@ -172,3 +172,25 @@ def test_a_place_that_was_never_set_up_is_refused_in_a_sentence() -> None:
         r"CommandError: The database is not ready: run `make setup` first. PostgreSQL says: .+\.\n",
         done.stderr,
     )
+
+
+def test_asking_while_waiting_takes_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler interrupts the very thread that waits; hundreds of times it must not hang."""
+    monkeypatch.setattr("brokerage.supervisor.POLL_SECONDS", 0.001)
+    stopping, asked = Stopping(), 0
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        stopping.ask()
+
+    before = signal.signal(signal.SIGALRM, ask)
+    try:
+        for _ in range(300):
+            stopping = Stopping()
+            signal.setitimer(signal.ITIMER_REAL, 0.0005)
+            assert stopping.wait(20)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert asked >= 300
