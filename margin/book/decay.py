@@ -7,13 +7,13 @@ from typing import Final
 from ledger.models import Asset
 from margin.book.market_data import MarketData
 from margin.book.options import EXPIRED, Moment, OptionPrice
-from margin.engine.exact import exact
+from margin.engine.exact import exact, round_half_even
 from margin.engine.market import DAYS_PER_YEAR
 from margin.engine.pricing import black_76, implied_volatility
 from margin.models import Contract, Mark
 
 HOURS_PER_YEAR: Final = DAYS_PER_YEAR * 24.0
-PLACES: Final = Decimal(1).scaleb(-12)
+PLACES: Final = 12
 
 
 def hourly_decay(
@@ -44,8 +44,9 @@ def hourly_decay(
         )
         theta = _theta(contract, price, moment)
         if theta is not None:
+            hourly = round_half_even(Decimal(theta / HOURS_PER_YEAR), PLACES)
             with exact():
-                found[pk] = -Decimal(theta / HOURS_PER_YEAR).quantize(PLACES) * price.multiplier
+                found[pk] = -hourly * price.multiplier
     return found
 
 

@@ -34,6 +34,7 @@ MODEL_MODULES: Final = (
     "exact.py",
     "house_rules.py",
     "inputs.py",
+    "netting.py",
     "option_parts.py",
     "states.py",
     "tiered_money.py",

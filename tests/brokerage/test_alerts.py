@@ -125,6 +125,8 @@ def test_each_alert_is_set_off_by_what_it_is_about(
     found = wrong_now()
     assert {"MarginCheckOverdue", "ScopesUnchecked"} <= found
     seen |= {"MarginCheckOverdue", "ScopesUnchecked"}
+    monkeypatch.setattr(metrics, "open_tasks", _Unreviewed)
+    is_set_off("EmergencyUnreviewed")
     monkeypatch.setattr(metrics, "feeds_of", lambda day: [_late_feed()])
     is_set_off("FeedLate")
     assert seen | quiet == {each.name for each in ALERTS}
@@ -135,6 +137,14 @@ def _unchecked() -> Coverage:
         last, at, is_missed, unchecked = NOW, NOW, True, 3
 
     return Missed()  # type: ignore[return-value]
+
+
+class _Unreviewed:
+    def filter(self, **_: object) -> "_Unreviewed":
+        return self
+
+    def count(self) -> int:
+        return 1
 
 
 def _late_feed() -> Any:

@@ -3,20 +3,22 @@
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from django.db import connection
 from psycopg import Connection, errors
 
 from accounts.agreements import request_end
-from accounts.audit import RefusedError
-from accounts.models import AccountAgreement, GroupMember, Role
+from accounts.approvals import decide, request_approval
+from accounts.audit import RefusedError, acting, refusals
+from accounts.models import AccountAgreement, AccountGroup, GroupMember, MarginAccount, Role
 from tests.accounts.people import Desk, person
 from tests.ledger.agreeing import agreed
 from tests.margin.grouped import WHY, changed, fit, made
 from tests.margin.under import SECOND_DAY, firm_under_models, put_under
 
-ACT = "SELECT accounts.act('system:migration', 'command', '', 'A test by hand')"
+ACT = "SELECT accounts.act('system:migration', NULL, 'command', '', 'A test by hand')"
 
 
 class Linked(NamedTuple):
@@ -93,3 +95,38 @@ def test_terms_under_which_a_group_has_members_do_not_end(linked: Linked) -> Non
     assert told.value.rule == "group_keeps_its_terms"
     linked.signed.refresh_from_db()
     assert linked.signed.effective_to is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("group_is_of_the_firm", {"group": 0, "join": [], "leave": []}),
+        ("member_is_in_the_group", {"join": [], "leave": ["other"]}),
+    ],
+)
+def test_a_request_about_what_is_not_there_is_refused(
+    linked: Linked, rule: str, said: dict[str, Any]
+) -> None:
+    """Agreed to by two people all the same, and handed to the database past every preview."""
+    group = AccountGroup.objects.get(code="G1")
+    other = MarginAccount.objects.exclude(pk__in=GroupMember.objects.values("account")).first()
+    assert other is not None
+    payload = {"group": group.pk, "day": SECOND_DAY.isoformat()} | said
+    payload["leave"] = [other.pk for _ in payload["leave"]]
+    with acting(person(linked.desk[Role.RISK]), reason=WHY):
+        asked = request_approval(
+            legal_entity_id=group.legal_entity_id, action="group.member", subject="A group",
+            payload=payload, reason=WHY,
+        )  # fmt: skip
+    checker = person(linked.desk[Role.COMPLIANCE])
+    decide(asked, verdict="approved", reason=WHY, actor=checker)
+    before = list(GroupMember.objects.values_list())
+    with (
+        pytest.raises(RefusedError) as told,
+        acting(checker, reason=WHY),
+        refusals(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT accounts.change_group(%s)", [asked])
+    assert told.value.rule == rule
+    assert list(GroupMember.objects.values_list()) == before
