@@ -192,13 +192,16 @@ def _write_to_clients(sign: Sign) -> None:
         "scope__bucket__account__client", flat=True
     )  # fmt: skip
     keys = [key for key in dict.fromkeys(called) if key is not None][:2]
-    ways: tuple[dict[str, str], ...] = (
-        {"email": "margin@client.example", "letter": "Margin Desk\n1 Example Street\nExample City"},
-        {"email": "treasury@client.example"},
-    )
-    for key, addresses in zip(keys, ways, strict=False):
+    by_letter = "Margin Desk\n1 Example Street\nExample City"
+    drafts = (
+        ContactDraft(
+            "en", {"email": CALLED, "letter": CALLED}, email="margin@client.example",
+            letter=by_letter,
+        ),
+        ContactDraft("en", {"email": CALLED}, email="treasury@client.example"),
+    )  # fmt: skip
+    for key, draft in zip(keys, drafts, strict=False):
         client = Client.objects.named().get(pk=key)
-        draft = ContactDraft("en", dict.fromkeys(addresses, CALLED), **addresses)
         asked = request_contacts(
             client, draft, reason="As the client named them in writing", actor=sign("l.brandt")
         )
