@@ -52,9 +52,8 @@ style: $(DEVELOPMENT)
 	$(NO_DATABASE) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(NO_DATABASE) $(BIN)/python manage.py check
 
-# One worker more than processors: tests wait for servers and disks, too.
 test: lint browser
-	PYTEST_XDIST_AUTO_NUM_WORKERS=$$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) $(BIN)/python -m pytest
+	$(BIN)/python -m pytest
 
 # What reads a run must not see how it is kept: from the first scope on it is kept in columns here.
 columns: $(DEVELOPMENT)

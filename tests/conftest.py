@@ -89,8 +89,11 @@ left_out: Counter[str] = Counter()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two workers; none for tests named one by one, which end sooner than workers start."""
-    return 0 if any("::" in argument for argument in config.args) else 2
+    """Three workers, since tests wait for servers and disks too, and two processors are common.
+
+    None for tests named one by one, which end sooner than workers start.
+    """
+    return 0 if any("::" in argument for argument in config.args) else 3
 
 
 def pytest_report_header() -> str:
