@@ -11,7 +11,7 @@ from rest_framework.routers import BaseRouter
 
 from accounts.asking_api import AskedSerializer, ask_by_api, entity_of, http_of, sent
 from accounts.clock import utc_stamp
-from accounts.roles import permission
+from accounts.roles import REQUEST, check, permission
 from margin.models import Switch
 from margin.screens.switches import ask_for_switch, form_of
 from margin.switches import START, STOP, Position, positions
@@ -31,11 +31,12 @@ class SwitchViewSet(viewsets.ViewSet):
     def create(self, request: Request) -> Response:
         """Ask: `what`, `way` (`stop` or `start`), `minutes` of a stop, `reason`."""
         data = sent(request)
-        what, way = data.get("what", ""), data.get("way", "")
+        what, way, entity = data.get("what", ""), data.get("way", ""), entity_of(request)
+        check(http_of(request), f"{REQUEST}{START if way == 'start' else STOP}", entity)
         if what not in Switch.What.values or way not in ("stop", "start"):
             said = {"what": [{"message": "There is no such switch.", "code": "refused"}]}
             return Response(said, status=status.HTTP_422_UNPROCESSABLE_ENTITY)
-        is_stop, entity = way == "stop", entity_of(request)
+        is_stop = way == "stop"
         return ask_by_api(
             request, form_of(data, is_stop=is_stop), action=STOP if is_stop else START,
             entity=entity, do=lambda typed: ask_for_switch(http_of(request), entity, what, typed),

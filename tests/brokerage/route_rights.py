@@ -512,6 +512,7 @@ COMMON = frozenset(
         "margin:override-new",
         "margin:market-rule-new",
         "margin:mark-correct",
+        "margin:switch-new",
         "margin:run",
         "margin-run-detail",
         "margin-run-results",

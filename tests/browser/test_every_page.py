@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Addresses without arguments that are no pages for a person.
 NO_PAGES = {"health", "metrics", "stream", "strip", "schema", "api-root"}
+# There only where an identity provider is configured; `test_provider` goes that way.
+NO_PAGES |= {"sign-in-provider", "sign-in-provider-return", "sign-in-provider-prove"}
 WIDTHS = (320, 390, 1280)
 THEMES = ("light", "dark")
 
