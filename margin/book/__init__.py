@@ -6,7 +6,6 @@ from margin.book.rows import (
     BASE,
     MODEL_NOT_IN_USE,
     NO_AGREEMENT,
-    UNPRICED,
     ReadInputs,
     read_inputs,
     read_inputs_of,
@@ -14,6 +13,7 @@ from margin.book.rows import (
     without_scopes,
     without_uncarried,
 )
+from margin.book.unpriced import UNPRICED
 
 __all__ = [
     "BASE",

@@ -31,15 +31,7 @@ from margin.book.packed_book import (
     read_apart,
     whole_numbers,
 )
-from margin.book.rows import (
-    BASE,
-    NO_AGREEMENT,
-    UNPRICED,
-    has_terms,
-    known_of,
-    marks_at,
-    unpriced_words,
-)
+from margin.book.rows import BASE, NO_AGREEMENT, known_of, marks_at
 from margin.book.scan import (
     SCOPE_TABLES,
     Book,
@@ -51,6 +43,7 @@ from margin.book.scan import (
     scopes_of,
     stretches,
 )
+from margin.book.unpriced import UNPRICED, has_terms, unpriced_words
 from margin.engine.exact import Flag, Index
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.policies import CROWDING

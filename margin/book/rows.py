@@ -6,7 +6,7 @@ Rows keep the ids by which a result leads back to its prices, parameters, agreem
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -19,6 +19,7 @@ from margin.book.closes import Closes, closes_until
 from margin.book.held import Holding, ScopeRow, Unmargined, unreadable_holders
 from margin.book.market_data import MarketData, read_market
 from margin.book.options import OptionPrice, option_prices, uncarried
+from margin.book.unpriced import UNPRICED, has_terms, unpriced_words
 from margin.eligibility import Eligibility, eligibility_in_force
 from margin.engine.crowding import CrowdingPolicy
 from margin.engine.policies import CROWDING
@@ -30,7 +31,6 @@ from margin.terms import TermsInForce, terms_in_force
 
 BASE = "USD"
 NO_AGREEMENT = "no_agreement"
-UNPRICED = "unpriced_position"
 MODEL_NOT_IN_USE = "model_not_in_use"
 NO_RULES = Eligibility()
 BALANCES = (
@@ -361,31 +361,6 @@ def _without_unpriced(inputs: ReadInputs) -> ReadInputs:
             )
             for n, code in missing.items()
         },
-    )
-
-
-def has_terms(terms: TermsInForce, asset: Asset) -> bool:
-    """Whether house rules say how an asset counts; they know no option."""
-    return not asset.is_option and asset.pk in (
-        terms.haircuts if asset.kind == "money" else terms.instruments
-    )
-
-
-class _Priced(Protocol):
-    """What was read of marks and terms, in rows or columns."""
-
-    @property
-    def as_of(self) -> datetime: ...
-    @property
-    def terms(self) -> TermsInForce: ...
-
-
-def unpriced_words(account: str, bucket: str, asset: str, read: _Priced) -> str:
-    """Why a scope cannot be computed that holds what has no price or no terms."""
-    why = read.terms.unreadable.get(asset, "")
-    return (
-        f"{account} {bucket} holds {asset},"
-        f" which has no mark or no terms as of {read.as_of:%Y-%m-%d %H:%M:%S} UTC.{why}"
     )
 
 

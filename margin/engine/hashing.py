@@ -32,6 +32,7 @@ MODEL_MODULES: Final = (
     "collateral.py",
     "components.py",
     "exact.py",
+    "held_positions.py",
     "house_rules.py",
     "inputs.py",
     "netting.py",

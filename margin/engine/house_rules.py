@@ -9,7 +9,7 @@ for cash accounts. States: `margin.engine.states`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -24,6 +24,13 @@ from margin.engine.components import (
     totals_of,
 )
 from margin.engine.exact import ONE, ZERO, Exact, Flag, Index, column, exact, round_up
+from margin.engine.held_positions import (
+    chosen_positions,
+    margined,
+    part_of,
+    positions_of,
+    where,
+)
 from margin.engine.inputs import AssetKind, HouseRulesInput, MoneyTerms, SecurityTerms
 from margin.engine.netting import OF_SEVERAL, net_of_each, netted
 from margin.engine.option_parts import option_parts
@@ -91,18 +98,6 @@ class HouseRulesResult:
             OVERRIDDEN_MARK: self.overridden_mark,
         }
         return sorted(name for name, raised in flags.items() if raised[scope])
-
-
-class _Held(NamedTuple):
-    """Positions of one kind, other than zero."""
-
-    row: Index
-    scope: Index
-    asset: Index
-    quantity: Exact
-    price: Exact
-    average_cost: Exact
-    is_margined: Flag
 
 
 def evaluate(inputs: HouseRulesInput) -> HouseRulesResult:
@@ -191,10 +186,10 @@ def _money(inputs: HouseRulesInput) -> Part:
 
 
 def _securities(inputs: HouseRulesInput) -> list[Part]:
-    held = _held(inputs, AssetKind.SECURITY)
+    held = positions_of(inputs, AssetKind.SECURITY)
     value = held.quantity * held.price
-    parts = [_part(ComponentKind.SECURITY, held, amount=value)]
-    charged = _margined(held)
+    parts = [part_of(ComponentKind.SECURITY, held, amount=value)]
+    charged = margined(held)
     market_value = np.abs(charged.quantity * charged.price)
     for kind, name in (
         (ComponentKind.IM_SECURITY, "initial_rate"),
@@ -205,18 +200,18 @@ def _securities(inputs: HouseRulesInput) -> list[Part]:
             for terms in inputs.terms
         )
         rate = rates[charged.asset]
-        parts.append(_part(kind, charged, amount=market_value * rate)._replace(rate=rate))
+        parts.append(part_of(kind, charged, amount=market_value * rate)._replace(rate=rate))
     return parts
 
 
 def _perpetuals(inputs: HouseRulesInput) -> list[Part]:
-    held = _held(inputs, AssetKind.PERPETUAL)
+    held = positions_of(inputs, AssetKind.PERPETUAL)
     gain = held.quantity * (held.price - held.average_cost)
-    unrealised = _part(ComponentKind.PERPETUAL_UNREALISED, held, amount=gain)
+    unrealised = part_of(ComponentKind.PERPETUAL_UNREALISED, held, amount=gain)
     parts = [unrealised._replace(average_cost=held.average_cost)]
-    charged = _margined(held)
+    charged = margined(held)
     for instrument in np.unique(charged.asset):
-        one = _where(charged, charged.asset == instrument)
+        one = where(charged, charged.asset == instrument)
         notional = np.abs(one.quantity * one.price)
         for kind, name in (
             (ComponentKind.IM_PERPETUAL, "initial"),
@@ -225,7 +220,7 @@ def _perpetuals(inputs: HouseRulesInput) -> list[Part]:
             schedule = getattr(inputs.terms[instrument], name)
             required = bracket_requirement(notional, schedule)
             parts.append(
-                _part(kind, one, amount=required.amount)._replace(
+                part_of(kind, one, amount=required.amount)._replace(
                     rate=column(schedule.rates)[required.bracket],
                     deduction=column(schedule.deductions)[required.bracket],
                     bracket=required.bracket,
@@ -309,10 +304,10 @@ def _doubts(inputs: HouseRulesInput) -> list[Part]:
     if not shares:
         return []
     rates = column(shares.get(n, ZERO) for n in range(len(inputs.assets)))
-    held = _rows_held(inputs, (rates != ZERO)[inputs.position_assets].astype(bool))
-    charged = _margined(held)
+    held = chosen_positions(inputs, (rates != ZERO)[inputs.position_assets].astype(bool))
+    charged = margined(held)
     parts = [
-        _part(
+        part_of(
             kind, charged, amount=np.abs(charged.quantity * charged.price) * rates[charged.asset]
         )._replace(rate=rates[charged.asset])
         for kind in (ComponentKind.IM_DOUBT, ComponentKind.MM_DOUBT)
@@ -357,50 +352,6 @@ def _doubted(inputs: HouseRulesInput) -> dict[str, Flag]:
         chosen[[n for n, doubt in inputs.doubts.items() if doubt.flag == flag]] = True
         found[flag] = _holds(inputs, chosen)
     return found
-
-
-def _held(inputs: HouseRulesInput, kind: AssetKind) -> _Held:
-    return _rows_held(inputs, inputs.kinds[inputs.position_assets] == kind)
-
-
-def _rows_held(inputs: HouseRulesInput, chosen: Flag) -> _Held:
-    """The chosen positions (P,) that are other than zero."""
-    row: Index = np.flatnonzero(chosen & (inputs.quantities != ZERO))
-    scope, asset = inputs.position_scopes[row], inputs.position_assets[row]
-    return _Held(
-        row=row,
-        scope=scope,
-        asset=asset,
-        quantity=inputs.quantities[row],
-        price=inputs.marks[asset],
-        average_cost=inputs.average_costs[row],
-        is_margined=~inputs.is_cash_account[scope],
-    )
-
-
-def _where(held: _Held, chosen: Flag | Index) -> _Held:
-    return _Held._make(values[chosen] for values in held)
-
-
-def _margined(held: _Held) -> _Held:
-    """Positions that are charged margin, not those of cash accounts; of a group, net."""
-    charged = _where(held, held.is_margined)
-    net = netted(charged.scope, charged.asset, charged.quantity, charged.row)
-    if len(net.row) == len(charged.row):
-        return charged
-    return _where(charged, net.first)._replace(quantity=net.amount, row=net.row)
-
-
-def _part(kind: ComponentKind, held: _Held, *, amount: Exact) -> Part:
-    return Part(
-        kind=kind,
-        scope=held.scope,
-        asset=held.asset,
-        row=held.row,
-        amount=amount,
-        quantity=held.quantity,
-        price=held.price,
-    )
 
 
 def _holds(inputs: HouseRulesInput, assets: Flag) -> Flag:

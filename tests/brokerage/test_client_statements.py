@@ -247,7 +247,7 @@ def test_the_command_refuses_a_client_that_there_is_not(
 def test_names_of_any_alphabet_and_texts_that_would_be_run_are_only_text(
     entity: LegalEntity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from brokerage.client_statements.pdf_file import StatementPdf
+    from brokerage.client_statements.pdf_pages import StatementPdf
 
     code = busy(entity)
     name = "=HYPERLINK(0)\u674e\u5c0f\u9f99 \u202e{nb}"
