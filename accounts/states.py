@@ -112,6 +112,7 @@ STATES: dict[str, dict[str, Shown]] = {
         "call": Shown("liq", "bell", "Margin call"),
         "payment": Shown("call", "flag", "Payment"),
         "notice": Shown("liq", "nosend", "Notice"),
+        "external": Shown("call", "notequal", "Differs"),
         "switch": Shown("liq", "pause", "Switch"),
     },
     "delivery": {

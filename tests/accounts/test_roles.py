@@ -44,6 +44,7 @@ MATRIX = {
     "report.export": "yes yes yes yes yes yes no",
     "external.import": "yes yes no no no no no",
     "price.take": "yes yes no no no no no",
+    "trade.book": "yes yes no no no no no",
     "view.keep": "yes yes yes yes yes no no",
     "model.audit": "no yes no yes no yes no",
     "case.read": "no no no yes no yes no",

@@ -427,7 +427,7 @@ WRITES: Mapping[str, str] = {
     "brokerage:case-take-out": "compliance auditor",
     "brokerage:cases": "compliance",
     "brokerage:client-statements": READERS,
-    "brokerage:statements": "operations risk treasury compliance",
+    "brokerage:statements": "operations risk treasury",
     "client-statement-list": READERS,
     "delivery-act": "operations risk",
     "margin-call-agree": "operations risk",
