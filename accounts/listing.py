@@ -9,31 +9,27 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Aggregate, F, Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils import timezone
 
 from accounts.clock import utc_stamp
 from accounts.columns import Column, Header
-from accounts.exports import to_csv, to_json
-from accounts.figures import grouped
 from accounts.filters import BadFilterError, Choice, Filter
+from accounts.listing_export import MEDIA_TYPES, as_file, too_many
 from accounts.listing_parts import NO_SUMS, Chip, Control, Groups, Tab
+from accounts.listing_pass import Order, page_number
 from accounts.models import SavedView
 from accounts.saved_views import VIEW, ViewError, kept_query, views_for, with_view
-from accounts.workbook import to_xlsx
 
 EXPORT_ROWS_MAX = 100_000
 # Parameters of the address that are not filters.
-SORT, PAGE, COLUMNS, DENSITY, FORMAT = "sort", "page", "columns", "rows", "format"
+SORT, PAGE, COLUMNS, FORMAT = "sort", "page", "columns", "format"
+DENSITY, SIZE = "rows", "size"
 # Of an export: whether it holds the columns on the screen only.
 ONLY = "only"
 DENSITIES = ("normal", "compact", "roomy")
-MEDIA_TYPES = {
-    "csv": "text/csv; charset=utf-8",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "json": "application/json",
-}
+SIZES = (25, 50, 100, 200)
 
 Row = TypeVar("Row", bound=Model)
 
@@ -55,9 +51,10 @@ class Listing(Generic[Row]):
         default_sort: key of a column, with "-" before it to begin with the greatest.
         tabs: key of the Choice that is drawn as tabs with counts, if any.
         ties: fields that order rows which sort alike; their keys where those are alike too.
-        by_keys: find the keys of a page first, then its rows: for long lists of wide rows.
-        sums: of the foot, by name, over the whole filter; read with the counts of the tabs, for
-            each value of `apart_by` by itself, such as a currency.
+        by_keys: find the keys of a page with the counts of the tabs, then its rows: for long
+            lists of wide rows, which have tabs.
+        sums: of the foot, by name, fields added up over the whole filter; read with the counts of
+            the tabs, for each value of `apart_by` by itself, such as a currency.
     """
 
     def __init__(
@@ -73,7 +70,7 @@ class Listing(Generic[Row]):
         page_size: int = 50,
         ties: Sequence[str] = (),
         by_keys: bool = False,
-        sums: Mapping[str, Aggregate] = NO_SUMS,
+        sums: Mapping[str, str] = NO_SUMS,
         apart_by: str = "",
     ) -> None:
         self.request = request
@@ -83,7 +80,7 @@ class Listing(Generic[Row]):
         self.filters = filters
         self.default_sort = default_sort
         self.tabs_key = tabs
-        self.page_size = page_size
+        self.own_size = page_size
         self.ties = ties
         self.by_keys = by_keys
         self.sums = sums
@@ -146,6 +143,17 @@ class Listing(Generic[Row]):
         return asked[-1] if asked and asked[-1] in DENSITIES else DENSITIES[0]
 
     @cached_property
+    def page_size(self) -> int:
+        """Rows of a page: as chosen, kept for the session, else the list's own."""
+        asked = self.kept(SIZE)
+        return next((size for size in self.sizes if asked[-1:] == [str(size)]), self.own_size)
+
+    @property
+    def sizes(self) -> list[int]:
+        """What may be chosen: what all lists offer, and the list's own."""
+        return sorted({*SIZES, self.own_size})
+
+    @cached_property
     def shown(self) -> set[str]:
         """Keys of the columns on the screen; kept for the session."""
         asked = set(self.kept(COLUMNS))
@@ -180,26 +188,31 @@ class Listing(Generic[Row]):
     @cached_property
     def rows(self) -> QuerySet[Row]:
         """Every row of the filter, in order; rows that sort alike by their ties and their keys."""
+        order = [each.expression for each in self.order]
+        return self.all_rows.filter(self.condition()).order_by(*order, "pk")
+
+    @property
+    def order(self) -> list[Order]:
+        """What the rows are sorted by; `ties` keep their way whichever way the column goes."""
         column = next(c for c in self.columns if c.key == self.sort.removeprefix("-"))
-        order = [
-            F(field.removeprefix("-")).desc(nulls_last=True)
-            if field.startswith("-") != self.sort.startswith("-")
-            else F(field.removeprefix("-")).asc(nulls_last=True)
-            for field in column.sort
-        ]
-        return self.all_rows.filter(self.condition()).order_by(*order, *self.ties, "pk")
+        turned = self.sort.startswith("-")
+        ways = [(field, field.startswith("-") != turned) for field in column.sort]
+        ways += [(field, field.startswith("-")) for field in self.ties]
+        return [Order(field.removeprefix("-"), way) for field, way in ways]
 
     @cached_property
     def page(self) -> Page[Row]:
         """The rows on this page; a number beyond the last means the last."""
         paginator = Paginator(self.rows, self.page_size)
+        number = page_number(self.request.GET.get(PAGE, ""))
+        keys: list[int] = []
+        if self.by_keys and self.groups is not None:
+            keys = self.groups.with_page(order=self.order, number=number, size=self.page_size)
         if self.groups is not None:
             # Counted with the tabs; the rows are not counted a second time.
             paginator.__dict__["count"] = self.groups.count
-        page = paginator.get_page(self.request.GET.get(PAGE))
+        page = paginator.get_page(number)
         if self.by_keys:
-            shown = slice(max(page.start_index() - 1, 0), page.end_index())
-            keys = list(self.rows.values_list("pk", flat=True)[shown])
             found = {row.pk: row for row in self.all_rows.filter(pk__in=keys)}
             page.object_list = [found[key] for key in keys if key in found]
         return page
@@ -322,6 +335,14 @@ class Listing(Generic[Row]):
         ]
 
     @property
+    def page_sizes(self) -> list[tuple[int, str, bool]]:
+        """Number, address and whether it is in force, of each length of a page."""
+        return [
+            (size, self.address(**{SIZE: [str(size)]}), size == self.page_size)
+            for size in self.sizes
+        ]
+
+    @property
     def densities(self) -> list[tuple[str, str, bool]]:
         """Word, address and whether it is in force, of each row height."""
         return [
@@ -342,28 +363,10 @@ class Listing(Generic[Row]):
     def export(self) -> HttpResponse:
         """Every row of the filter, in its order, as the file that `format` names."""
         if self.total > EXPORT_ROWS_MAX:
-            return HttpResponse(
-                f"Not exported: an export has {grouped(EXPORT_ROWS_MAX)} rows at most and this "
-                f"filter keeps {grouped(self.total)}. Narrow the filter.\n",
-                status=422,
-                content_type="text/plain; charset=utf-8",
-            )
+            return too_many(self.total, EXPORT_ROWS_MAX)
         columns = self.exported_columns
-        keys = [column.key for column in columns]
-        if self.format == "csv":
-            content = to_csv(keys, self.records(columns))
-        elif self.format == "xlsx":
-            content = to_xlsx([(self.name, keys, self.records(columns))])
-        else:
-            content = to_json(keys, self.records(columns), about=self.about())
-        stamp = f"{timezone.now():%Y%m%dT%H%M%SZ}"
-        return HttpResponse(
-            content,
-            content_type=MEDIA_TYPES[self.format],
-            headers={
-                "Content-Disposition": f'attachment; filename="{self.name}-{stamp}.{self.format}"'
-            },
-        )
+        rows = self.records(columns)
+        return as_file(self.format, self.name, [c.key for c in columns], rows, self.about())
 
     @property
     def exported_columns(self) -> list[Column]:

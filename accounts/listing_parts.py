@@ -5,13 +5,12 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from django.db.models import Aggregate, Count, QuerySet
+from django.db.models import Count, QuerySet, Sum
 
 from accounts.filters import BadFilterError, Choice, Filter
+from accounts.listing_pass import COUNTED, Order, Seen, look
 
-NO_SUMS: Final[Mapping[str, Aggregate]] = MappingProxyType({})
-# What the rows of a group are counted as, beside its sums.
-COUNTED: Final = "rows_counted"
+NO_SUMS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Chip(NamedTuple):
@@ -46,7 +45,7 @@ class Groups:
         rows: those that all other filters keep.
         main: the filter that is drawn as tabs.
         chosen: what the address, or its default, says of it; nothing keeps all rows.
-        sums: by name, of each group.
+        sums: by name, the field that is added up in each group.
         apart_by: a field whose values are never added up together, such as a currency.
     """
 
@@ -56,27 +55,46 @@ class Groups:
         main: Choice,
         *,
         chosen: Sequence[str],
-        sums: Mapping[str, Aggregate],
+        sums: Mapping[str, str],
         apart_by: str,
     ) -> None:
-        self.main, self.chosen = main, chosen
-        by = [main.field, *([apart_by] if apart_by else [])]
-        self._found = rows.order_by().values(*by).annotate(**{COUNTED: Count("pk"), **sums})
+        self.main, self.chosen, self.sums = main, chosen, sums
+        self.by = [main.field, *([apart_by] if apart_by else [])]
+        self._rows = rows
 
     @cached_property
     def all(self) -> list[dict[str, Any]]:
         """Every group, whichever tab is chosen."""
-        return list(self._found)
+        sums = {name: Sum(field) for name, field in self.sums.items()}
+        grouped = self._rows.order_by().values(*self.by)
+        return list(grouped.annotate(**{COUNTED: Count("pk"), **sums}))
+
+    def with_page(self, *, order: Sequence[Order], number: int, size: int) -> list[int]:
+        """Read the groups and, in the same look, the keys of a page of the kept rows."""
+        seen: Seen = look(
+            self._rows, by=self.by, sums=self.sums, kept=self.matches, order=order,
+            number=number, size=size,
+        )  # fmt: skip
+        self.all = seen.groups
+        return seen.keys
+
+    @cached_property
+    def matches(self) -> frozenset[object] | None:
+        """Values of the main field that the chosen tab keeps; None where it keeps all."""
+        if not self.chosen:
+            return None
+        try:
+            options = self.main.chosen(self.chosen)
+        except BadFilterError:
+            return frozenset()
+        return frozenset(match for each in options for match in each.matches)
 
     @cached_property
     def kept(self) -> list[dict[str, Any]]:
         """Those of the tab that is chosen; none where there is no such tab."""
-        if not self.chosen:
+        matches = self.matches
+        if matches is None:
             return self.all
-        try:
-            matches = {match for each in self.main.chosen(self.chosen) for match in each.matches}
-        except BadFilterError:
-            return []
         return [group for group in self.all if group[self.main.field] in matches]
 
     @property

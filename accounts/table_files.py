@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.clock import utc_stamp
 from accounts.exports import to_csv, to_json
-from accounts.listing import MEDIA_TYPES
+from accounts.listing_export import MEDIA_TYPES
 from accounts.page_tables import PageTable, tables_of
 from accounts.workbook import to_xlsx
 

@@ -9,7 +9,6 @@ from django.db.models import (
     F,
     IntegerField,
     QuerySet,
-    Sum,
     Value,
     When,
 )
@@ -53,9 +52,9 @@ BULK_ACTS = ("issue", "escalate")
 TIMES = frozenset({"due", "issued"})
 # The foot, in the order of `Totals`.
 SUMS = {
-    "called": Sum("amount"),
-    "held": Sum("last_result__equity"),
-    "required": Sum("last_result__initial_margin"),
+    "called": "amount",
+    "held": "last_result__equity",
+    "required": "last_result__initial_margin",
 }
 
 COLUMNS = (
@@ -211,6 +210,7 @@ def board_listing(request: DeskRequest, runs: StandingRuns) -> Listing[MarginCal
         filters=board_filters(request),
         default_sort="-state",
         tabs="state",
+        page_size=25,
         by_keys=True,
         sums=SUMS,
         apart_by="currency",

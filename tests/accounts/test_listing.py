@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import date
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.http import HttpRequest
@@ -178,6 +179,48 @@ def test_chosen_columns_and_row_height_are_kept_for_the_next_time(desk: None) ->
     second.request.session = first.request.session
     assert second.shown == {"name", "desk"}
     assert second.density == "compact"
+
+
+def test_the_length_of_a_page_is_chosen_and_kept(desk: None) -> None:
+    first = listed("/people/?size=100", page_size=3)
+    assert first.page_size == 100
+    assert [row.operator.full_name for row in first.page] == EVERYBODY
+    second = listed(page_size=3)
+    second.request.session = first.request.session
+    assert second.page_size == 100
+    assert [size for size, _, is_current in second.page_sizes if is_current] == [100]
+    for unknown in ("7", "-1", "all"):
+        assert listed(f"/people/?size={unknown}", page_size=3).page_size == 3, unknown
+
+
+@pytest.mark.parametrize("page", ["", "2", "3", "99", "0", "-4", "x", "9" * 30, "9" * 5000])
+@pytest.mark.parametrize("size", [1, 3, 50])
+@pytest.mark.parametrize(
+    "said", ["", "role=risk", f"role={PEOPLE}&q=a", "role=nobody", "q=zzz", "least=no", "sort=role",
+             "sort=-role", "sort=-number&role=administrator"]
+)  # fmt: skip
+def test_one_look_finds_what_two_would(desk: None, said: str, size: int, page: str) -> None:
+    address = f"/people/?{said}&page={page}"
+    one, two = (
+        listed(address, page_size=size, by_keys=way, sums={"all": "pk"}, apart_by="desk")
+        for way in (True, False)
+    )
+    assert list(one.page) == list(two.page)
+    assert (one.page.number, one.total, one.tabs) == (two.page.number, two.total, two.tabs)
+    assert one.groups is not None
+    assert two.groups is not None
+    by = ("role", "desk")
+    assert sorted(one.groups.all, key=lambda g: [g[k] for k in by]) == sorted(
+        two.groups.all, key=lambda g: [g[k] for k in by]
+    )
+
+
+def test_one_look_is_one_look(desk: None, django_assert_num_queries: Callable[..., Any]) -> None:
+    listing = listed("/people/?role=risk", by_keys=True, page_size=2)
+    with django_assert_num_queries(2):  # the second reads the rows of the page
+        assert [row.role for row in listing.page] == ["risk"]
+        assert listing.total == 1
+        assert next(tab.number for tab in listing.tabs) == 8
 
 
 def test_what_is_no_row_height_is_the_usual_one(desk: None) -> None:
