@@ -78,6 +78,9 @@ if CONTROLLER:
     os.environ["BROKERAGE_VAR"] = tempfile.mkdtemp(prefix="brokerage-test-", dir=swift_place())
     os.environ["BROKER_URL"] = "memory://"
     os.environ.setdefault("SEED", str(random.SystemRandom().randrange(10**9)))
+    # Workers and programs take what is compiled already.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     Path(os.environ["BROKERAGE_VAR"]).chmod(0o711)
     Path(os.environ["BROKERAGE_VAR"], "session.pid").write_text(str(os.getpid()))
     watched()

@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -13,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import starter
+from tests.starter import Started
+
 STARTS_WITHIN_SECONDS = 120  # where other things run beside it
 
 
@@ -30,7 +30,7 @@ class WebServer:
     environment: Mapping[str, str]
     logs: Path
     port: int = field(default_factory=free_port)
-    web: "subprocess.Popen[bytes] | None" = None
+    web: Started | None = None
 
     @property
     def url(self) -> str:
@@ -43,14 +43,11 @@ class WebServer:
     def start(self) -> None:
         """Start it and wait for its first answer."""
         with self.log.open("a") as output:
-            self.web = subprocess.Popen(
-                [
-                    sys.executable, "-m", "granian", "--interface", "asginl", "--workers", "1",
-                    "--workers-kill-timeout", "1", "--host", "127.0.0.1", "--port",
-                    str(self.port), "brokerage.asgi:application",
-                ],
-                cwd=ROOT, env=dict(self.environment), stdout=output, stderr=output,
-                start_new_session=True,
+            self.web = starter.start(
+                "-m", "granian", "--interface", "asginl", "--workers", "1",
+                "--workers-kill-timeout", "1", "--host", "127.0.0.1", "--port", str(self.port),
+                "brokerage.asgi:application",
+                environment=self.environment, log=output, start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + STARTS_WITHIN_SECONDS
         while self.web.poll() is None and time.monotonic() < deadline:

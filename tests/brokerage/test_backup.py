@@ -4,8 +4,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,8 +20,9 @@ from brokerage.backup import BackupRefusedError, restore_backup, take_backup
 from brokerage.backup.archive import MANIFEST, pack, unpack
 from brokerage.postgres import Server
 from brokerage.synthetic import ROUGH, write_firm
+from tests import starter
+from tests.starter import Started
 
-ROOT = Path(__file__).resolve().parents[2]
 SEAL = "from accounts.seals import seal_history; seal_history()"
 
 
@@ -33,19 +32,16 @@ class Place:
 
     var: Path
 
-    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+    def begin(self, *arguments: str) -> Started:
         """Start a command here."""
         environment = os.environ | {"BROKERAGE_VAR": str(self.var)}
-        return subprocess.Popen(
-            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        return starter.start("manage.py", *arguments, environment=environment)
 
     def manage(self, *arguments: str) -> tuple[int, str, str]:
         """Run a command here: exit code, what it said, what it complained of."""
         running = self.begin(*arguments)
         out, complaint = running.communicate()
-        return running.returncode, out, complaint
+        return running.wait(), out, complaint
 
     def answer(self, *arguments: str) -> dict[str, Any]:
         """What a command prints as one object."""

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +13,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests import starter
 from tests.cluster import Cluster
+from tests.starter import Started
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS_MAX = 120
 
 
@@ -41,27 +41,22 @@ class Desk:
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` to its end."""
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        return starter.run("manage.py", *arguments, environment=self.environment)
 
-    def start_worker(self, *, processes: int = 1) -> "subprocess.Popen[bytes]":
+    def start_worker(self, *, processes: int = 1) -> Started:
         """A worker with the scheduler in it, in a process group of its own."""
         schedule = self.folder / f"schedule-{time.monotonic_ns()}"
         with (self.folder / "worker.log").open("a") as log:
-            return subprocess.Popen(
-                [
-                    sys.executable, "-m", "celery", "--quiet", "--app=brokerage", "worker",
-                    "--beat", f"--schedule={schedule}", "--pool=prefork",
-                    f"--concurrency={processes}", "--loglevel=WARNING", "--without-gossip",
-                    "--without-mingle", "--without-heartbeat",
-                ],
-                cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True,
+            return starter.start(
+                "-m", "celery", "--quiet", "--app=brokerage", "worker", "--beat",
+                f"--schedule={schedule}", "--pool=prefork", f"--concurrency={processes}",
+                "--loglevel=WARNING", "--without-gossip", "--without-mingle",
+                "--without-heartbeat",
+                environment=self.environment, log=log, start_new_session=True,
             )  # fmt: skip
 
     @contextmanager
-    def worker(self, *, processes: int = 1) -> Iterator["subprocess.Popen[bytes]"]:
+    def worker(self, *, processes: int = 1) -> Iterator[Started]:
         """A worker that is ended at the end."""
         process = self.start_worker(processes=processes)
         try:
@@ -92,7 +87,7 @@ def open_desk(cluster: Cluster, database: str, folder: Path, *, lease_seconds: i
     return Desk(environment, psycopg.connect(address, autocommit=True), folder)
 
 
-def kill(worker: "subprocess.Popen[bytes]") -> None:
+def kill(worker: Started) -> None:
     """kill -9 of the worker and everything it started."""
     if worker.poll() is None:
         os.killpg(worker.pid, signal.SIGKILL)

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,10 +18,11 @@ import pytest
 
 from brokerage.postgres import SUPERUSER, Server
 from brokerage.synthetic import DEMO, write_firm
+from tests import starter
 from tests.conftest import beside
 from tests.faults.writer import Sides, operation, said
+from tests.starter import Started
 
-ROOT = Path(__file__).resolve().parents[2]
 WRITERS = 3
 VICTIMS = ("server", "postmaster", "backend", "client")
 # How long the product has to serve again; whoever is slower than that is not merely busy.
@@ -56,7 +55,7 @@ class Scene:
     place: Path
     seed: int
     sides: Sides
-    clients: "dict[int, subprocess.Popen[bytes]]" = field(default_factory=dict)
+    clients: dict[int, Started] = field(default_factory=dict)
     serving_seconds: list[tuple[str, float]] = field(default_factory=list)
 
     @property
@@ -68,12 +67,10 @@ class Scene:
 
     def start(self, writer: int) -> None:
         with (self.place / f"client-{writer}.err").open("a") as errors:
-            self.clients[writer] = subprocess.Popen(
-                [
-                    sys.executable, "-m", "tests.faults.writer", str(self.log(writer)),
-                    str(self.seed), str(writer), json.dumps(vars(self.sides)),
-                ],
-                cwd=ROOT, env=environment(self.place), stdout=errors, stderr=errors,
+            self.clients[writer] = starter.start(
+                "-m", "tests.faults.writer", str(self.log(writer)), str(self.seed), str(writer),
+                json.dumps(vars(self.sides)),
+                environment=environment(self.place), log=errors,
             )  # fmt: skip
 
     def progress(self) -> list[int]:
@@ -129,10 +126,7 @@ class Scene:
         return self.server.conninfo(user=user, dbname="brokerage")
 
     def manage(self, *words: str) -> Any:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *words],
-            cwd=ROOT, env=environment(self.place), capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = starter.run("manage.py", *words, environment=environment(self.place))
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         return json.loads(done.stdout) if "--json" in words else None
 

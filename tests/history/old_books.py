@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +20,9 @@ import psycopg
 
 from brokerage import roles
 from brokerage.postgres import SUPERUSER, Server, binaries
+from tests import starter
 from tests.conftest import beside
 
-ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = sorted(Path(__file__).with_name("schemas").glob("*.tar.xz"))
 DATABASE = "brokerage"
 # Transaction ids go on above those that the dump holds, as they do where the server goes on.
@@ -50,13 +49,8 @@ class Old:
         environment = {
             name: value for name, value in os.environ.items() if name != "BROKERAGE_DB_ROLE"
         }
-        return subprocess.run(
-            [sys.executable, "manage.py", *words],
-            cwd=ROOT,
-            env=environment | {"BROKERAGE_VAR": str(self.var)},
-            capture_output=True,
-            text=True,
-            check=False,
+        return starter.run(
+            "manage.py", *words, environment=environment | {"BROKERAGE_VAR": str(self.var)}
         )
 
     def answer(self, *words: str) -> dict[str, Any]:
