@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
+import scipy  # which loads its solvers when the first book is grouped, not with every command
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from margin.engine.rejected import RejectedInputError
 
@@ -139,11 +139,11 @@ def cheapest_grouping(legs: OptionLegs, *, costs: CarryingCosts) -> Grouping:
             np.ones(len(days)),
         ]
     )
-    answer = milp(
+    answer = scipy.optimize.milp(
         objective,
         constraints=constraints,
         integrality=np.r_[np.ones(whole), np.zeros(2 * len(days))],
-        bounds=Bounds(lb=0.0),
+        bounds=scipy.optimize.Bounds(lb=0.0),
         options={"mip_rel_gap": 0.0, "node_limit": BRANCHES_MAX},
     )
     if not answer.success:
@@ -210,7 +210,7 @@ def _whole(views: tuple[Real, ...]) -> Real:
     return block
 
 
-def _every_contract_once(legs: OptionLegs, columns: _Columns) -> LinearConstraint:
+def _every_contract_once(legs: OptionLegs, columns: _Columns) -> "scipy.optimize.LinearConstraint":
     size = len(legs.contracts)
     views = _matrix(size, size, columns)
     alone, covered, pair, spread, _, _ = views
@@ -220,12 +220,12 @@ def _every_contract_once(legs: OptionLegs, columns: _Columns) -> LinearConstrain
     pair[columns.pair_put, np.arange(len(columns.pair_put))] = 1.0
     spread[columns.spread_leg, np.arange(len(columns.spread_leg))] = 1.0
     held = np.abs(legs.contracts)
-    return LinearConstraint(_whole(views), held, held)
+    return scipy.optimize.LinearConstraint(_whole(views), held, held)
 
 
 def _shares_cover_once(
     legs: OptionLegs, columns: _Columns, costs: CarryingCosts
-) -> list[LinearConstraint]:
+) -> "list[scipy.optimize.LinearConstraint]":
     if not len(columns.covered_leg):
         return []
     views = _matrix(2, len(legs.contracts), columns)
@@ -233,19 +233,23 @@ def _shares_cover_once(
     views[1][0] = is_call
     views[1][1] = ~is_call
     lots = np.array([costs.call_lots, costs.put_lots], dtype=np.float64)
-    return [LinearConstraint(_whole(views), -np.inf, lots)]
+    return [scipy.optimize.LinearConstraint(_whole(views), -np.inf, lots)]
 
 
-def _spreads_are_balanced(legs: OptionLegs, columns: _Columns) -> list[LinearConstraint]:
+def _spreads_are_balanced(
+    legs: OptionLegs, columns: _Columns
+) -> "list[scipy.optimize.LinearConstraint]":
     """As many long as short calls, and as many long as short puts, around each day."""
     views = _matrix(2 * columns.day_count, len(legs.contracts), columns)
     row = 2 * columns.spread_day + legs.is_call[columns.spread_leg]
     sign = np.sign(legs.contracts[columns.spread_leg])
     views[3][row, np.arange(len(columns.spread_leg))] = sign
-    return [LinearConstraint(_whole(views), 0.0, 0.0)]
+    return [scipy.optimize.LinearConstraint(_whole(views), 0.0, 0.0)]
 
 
-def _spreads_cost_their_worst_loss(legs: OptionLegs, columns: _Columns) -> list[LinearConstraint]:
+def _spreads_cost_their_worst_loss(
+    legs: OptionLegs, columns: _Columns
+) -> "list[scipy.optimize.LinearConstraint]":
     """Loss of a day >= minus the payoff at each strike; cost >= loss + net premium."""
     prices = np.unique(legs.strike)
     sign = np.sign(legs.contracts[columns.spread_leg])
@@ -262,7 +266,7 @@ def _spreads_cost_their_worst_loss(legs: OptionLegs, columns: _Columns) -> list[
         cost[4][0, day] = -1.0
         cost[5][0, day] = 1.0
         block = np.vstack([_whole(losses), _whole(cost)])
-        constraints.append(LinearConstraint(block, 0.0, np.inf))
+        constraints.append(scipy.optimize.LinearConstraint(block, 0.0, np.inf))
     return constraints
 
 
