@@ -19,15 +19,21 @@ from tests.cluster import ROOT
 
 # Two children: the first has a child of its own, as a worker has its pool.
 DAY = """
-import sys
+import os, sys
 from brokerage.supervisor import ChildSpec, Supervisor
-tell = "import os, subprocess, sys, time; print(sys.argv[1], os.getpid(), flush=True);"
+tell = "import os, subprocess, sys, time; said = sys.argv[1] + ' ' + str(os.getpid()) + chr(10);"
+tell += "os.write(1, said.encode());"  # at once, since others write there too
 sleep = [sys.executable, "-c", tell + "time.sleep(600)"]
 pool = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
 with_pool = [sys.executable, "-c", tell + pool + "time.sleep(600)"]
 specs = [ChildSpec("web", [*sleep, "web"]), ChildSpec("worker", [*with_pool, "worker"])]
-Supervisor(specs, None, sys.stdout).run(when_up=lambda: print("up", flush=True))
+Supervisor(specs, None, sys.stdout).run(when_up=lambda: os.write(1, b"up\\n"))
 """
+
+
+def heed_interrupts() -> None:
+    """Undo what a shell does to a suite it started in the background: ignoring interrupts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Day:
@@ -35,8 +41,9 @@ class Day:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", DAY], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
+            [sys.executable, "-c", DAY], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+            preexec_fn=heed_interrupts,
+        )  # fmt: skip
         self.pids: dict[str, int] = {}
 
     def await_line(self, start: str) -> str:
@@ -92,11 +99,6 @@ def test_asked_to_stop_it_leaves_no_process(number: signal.Signals) -> None:
         day.await_line("Stopped.")
         assert day.process.wait() == 0
         assert not any(map(group_lives, day.pids.values()))
-
-
-def heed_interrupts() -> None:
-    """Undo what a shell does to a suite it started in the background: ignoring interrupts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_an_interrupt_sent_to_make_alone_stops_the_day(tmp_path: Path) -> None:
