@@ -9,6 +9,9 @@ PACKAGES := brokerage margin ledger accounts
 # Checks of the code alone: no server is started, no file is made outside the caches.
 NO_DATABASE := DATABASE_URL="host=/nonexistent dbname=none" SECRET_KEY=unused BROKERAGE_VAR=/tmp
 
+# Images often set it; every start of a program would compile all of the product again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run setup lint types style test columns soak mutants browser clean backup restore
 
