@@ -5,12 +5,15 @@ BIN := .venv/bin
 RUNTIME := .venv/runtime-installed
 DEVELOPMENT := .venv/development-installed
 PACKAGES := brokerage margin ledger accounts
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all:
+COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --no-build \
+  --generate-hashes --annotation-style line --custom-compile-command "make lock" $(LOCK)
 
 # Checks of the code alone: no server is started, no file is made outside the caches.
 NO_DATABASE := DATABASE_URL="host=/nonexistent dbname=none" SECRET_KEY=unused BROKERAGE_VAR=/tmp
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup lint types style test columns soak mutants browser clean backup restore
+.PHONY: help run setup lint types style test columns soak mutants browser lock clean backup restore
 
 help:
 	@echo "make run    the whole product on http://127.0.0.1:8000/ (PORT=... for another port)"
@@ -22,6 +25,7 @@ help:
 	@echo "make mutants  how the tests catch a book whose guards are broken on purpose"
 	@echo "make backup   the whole book into one file (FILE=... for another place)"
 	@echo "make restore  FILE=... into an empty place, proved and sealed on"
+	@echo "make lock   requirements*.lock from requirements*.txt: all packages, with their hashes"
 	@echo "make clean  delete environment, database and caches"
 
 run: $(RUNTIME)
@@ -80,13 +84,21 @@ browser:
 	@$(PYTHON) -m venv .venv || \
 	  { rm -rf .venv; echo "Python has no venv module (Debian: apt install python3-venv)." >&2; exit 2; }
 
-$(RUNTIME): requirements.txt | .venv/bin/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+# Only what the lock files name, byte for byte; nothing is built here, because what builds a package
+# is not pinned.
+$(RUNTIME): requirements.lock | .venv/bin/python
+	@$(INSTALL) -r requirements.lock
 	@touch $@
 
-$(DEVELOPMENT): requirements-dev.txt requirements.txt | .venv/bin/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(DEVELOPMENT): requirements-dev.lock requirements.lock | .venv/bin/python
+	@$(INSTALL) -r requirements-dev.lock
 	@touch $(RUNTIME) $@
+
+# What is pinned stays as it is unless a requirement asks for another; LOCK=--upgrade takes the newest
+# of all that the requirements leave open. One lock for every platform and Python from 3.11 on.
+lock: $(DEVELOPMENT)
+	@$(COMPILE) --output-file requirements.lock requirements.txt
+	@$(COMPILE) --constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt
 
 clean:
 	@if [ -e var/run.lock ] && [ -s var/run.lock ]; then \
