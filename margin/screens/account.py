@@ -107,7 +107,11 @@ def results_of(account: MarginAccount, runs: StandingRuns) -> list[MarginResult]
     found = runs.results(scope__bucket__account=account)
     return list(
         found.select_related(
-            "run", "scope__bucket__account", "agreement_version__agreement", "parameter_set"
+            "run",
+            "scope__bucket__account",
+            "agreement_version__agreement",
+            "parameter_set",
+            "moved__call_terms",
         ).order_by("scope__bucket__code")
     )
 
