@@ -76,14 +76,17 @@ def moved_levels(
     day: date,
     at: datetime,
     horizon_id: int | None = None,
+    terms: Mapping[int, CallTerms] | None = None,
 ) -> Mapping[int, Moved]:
     """What is added at an instant, by id of the version; those whose levels stay are left out.
 
     Args:
         day: whose terms and calendars hold; closes are those of the days before.
         horizon_id: as that committed horizon knew everything; as it is known now if None.
+        terms: those that move levels, by agreement, instead of those in force.
     """
-    terms = terms_that_move(day, horizon_id=horizon_id)
+    if terms is None:
+        terms = terms_that_move(day, horizon_id=horizon_id)
     moving = {each.pk: each for each in versions if each.agreement_id in terms}
     if not moving:
         return NOTHING_MOVES

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from accounts.models import AgreementVersion
 from margin.engine.exact import ZERO
 from margin.engine.house_rules import MODEL as HOUSE_RULES
+from margin.models import CallTerms
 from margin.moving_levels import Moved, moved_levels, raised
 
 POLICY_UNREADABLE: Final = "policy_unreadable"
@@ -64,14 +65,21 @@ class Unmargined(NamedTuple):
 
 
 def at_levels(
-    scopes: Sequence[ScopeRow], *, day: date, at: datetime, horizon_id: int
+    scopes: Sequence[ScopeRow],
+    *,
+    day: date,
+    at: datetime,
+    horizon_id: int,
+    terms: Mapping[int, CallTerms] | None = None,
 ) -> tuple[list[ScopeRow], Mapping[int, Moved]]:
-    """The scopes with their levels as they stand at an instant, and what moved them."""
+    """The scopes with their levels as they stand at an instant, and what moved them.
+
+    Args:
+        terms: those that move levels, by agreement, instead of those in force.
+    """
     versions = {row.agreement.pk: row.agreement for row in scopes}
-    moved = moved_levels(versions.values(), day=day, at=at, horizon_id=horizon_id)
+    moved = moved_levels(versions.values(), day=day, at=at, horizon_id=horizon_id, terms=terms)
     additions = {pk: each.addition for pk, each in moved.items()}
-    if not moved:
-        return list(scopes), moved
     return [row._replace(addition=additions.get(row.agreement.pk, ZERO)) for row in scopes], moved
 
 

@@ -19,6 +19,7 @@ from margin.calls.terms import request_call_terms
 from margin.explanation import as_json, find_result
 from margin.levels import levels_of
 from margin.models import LevelEvent, MarginCall, MarginResult, MarginRun, Mark, MovedLevels
+from margin.preview import preview_request
 from margin.remargin import read_touched, standing_of
 from margin.runs import replay
 from margin.verify import check_margin
@@ -285,6 +286,16 @@ def test_screen_and_api_ask_for_them_and_show_them(days: list[Path], desk: Desk)
     page = browser.get(reverse("accounts:approval", args=[approval.pk])).content.decode()
     assert "Session addition" in page
     assert "Volatility step" in page
+    preview_at = reverse("margin:parameter-preview", args=[approval.pk])
+    assert preview_at in browser.get(reverse("margin:terms")).content.decode()
+    shown = browser.get(preview_at).content.decode()
+    assert "with other figures" in shown
+    assert "Nobody" not in shown
+    found = preview_request(newest(), approval)
+    assert found.called
+    assert {(f.after.equity, f.after.initial_margin) for f in found.affected} == {
+        (f.before.equity, f.before.initial_margin) for f in found.affected
+    }
     agreed(approval.pk, desk[Role.COMPLIANCE])
     assert "NYSE" in browser.get(address).content.decode()
     run_day(days[1])
