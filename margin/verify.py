@@ -64,20 +64,21 @@ LEVELS = Query(
     "margin_movedlevels",
     """
     SELECT 'margin_movedlevels', m.id::text,
-           format('volatility added %%s on the day before, it says %%s', b.volatility,
-                  m.volatility_before)
+           format('volatility added %%s on the day before, it says %%s',
+                  coalesce(b.volatility, 0), m.volatility_before)
     FROM margin_movedlevels m JOIN margin_marginrun r ON r.id = m.run_id
     JOIN ledger_horizon h ON h.id = r.horizon_id
     JOIN accounts_agreementversion v ON v.id = m.agreement_version_id
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
         SELECT x.volatility FROM margin_movedlevels x
         JOIN margin_marginrun y ON y.id = x.run_id
             AND y.restates_id IS NULL AND y.business_day < r.business_day
         JOIN accounts_agreementversion w ON w.id = x.agreement_version_id
             AND w.agreement_id = v.agreement_id
         WHERE pg_visible_in_snapshot(x.xid, h.snapshot)
-        ORDER BY y.as_of DESC, x.id DESC LIMIT 1) b
-    WHERE m.inputs ? 'asset' AND m.volatility_before <> b.volatility
+        ORDER BY y.as_of DESC, x.id DESC LIMIT 1) b ON true
+    WHERE m.volatility_before
+        <> CASE WHEN m.inputs ? 'asset' THEN coalesce(b.volatility, 0) ELSE 0 END
     """,
 )
 

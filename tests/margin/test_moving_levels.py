@@ -306,6 +306,10 @@ def test_screen_and_api_ask_for_them_and_show_them(days: list[Path], desk: Desk)
     assert "2 closes of BTC-PERP give no volatility of 2 days: 0 is added" in page
     opened = reverse("margin:call", args=[call.number]) + "?explain=equity"
     assert "+ 1.5 outside the session of NYSE" in browser.get(opened).content.decode()
+    bucket = call.scope.bucket
+    assert bucket is not None
+    of_account = reverse("margin:account", args=[bucket.account.code]) + "?tab=agreement"
+    assert "Levels as they stand" in browser.get(of_account).content.decode()
     said = browser.get(f"/api/margin-calls/{call.number}/").json()["levels"]
     assert {each["name"] for each in said["levels"]} == {
         "notice", "call", "close_only", "liquidate",
