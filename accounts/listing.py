@@ -29,7 +29,8 @@ DENSITY, SIZE = "rows", "size"
 # Of an export: whether it holds the columns on the screen only.
 ONLY = "only"
 DENSITIES = ("normal", "compact", "roomy")
-SIZES = (25, 50, 100, 200)
+# The longest is what one act on many takes at most.
+SIZES = (25, 50, 100, 200, 500)
 
 Row = TypeVar("Row", bound=Model)
 

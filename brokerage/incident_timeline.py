@@ -147,7 +147,9 @@ def _calls(window: Window) -> Iterator[Found]:
 def _tasks(window: Window) -> Iterator[Found]:
     rows = TaskEvent.objects.filter(window.within("occurred_at"), task__in=window.tasks)
     for row in rows.select_related("task"):
-        text = ", ".join(filter(None, (row.task.subject, row.event, row.text)))
+        subject = row.task.subject
+        is_said = row.text.rstrip(".").lower() in subject.lower()  # many subjects are the detail
+        text = ", ".join(filter(None, (subject, row.event, "" if is_said else row.text)))
         yield Found(
             row.occurred_at, None, "task", f"margin_taskevent:{row.pk}", "", text, row.xid,
             reverse("margin:tasks"),

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
+from functools import cache, lru_cache
 from hashlib import sha256
 from math import isfinite
 from types import GenericAlias
@@ -19,6 +20,8 @@ from margin.engine.rejected import RejectedInputError
 
 P = TypeVar("P")
 DECLARED: Final = "parameter"
+# A firm has few sets; each question reads those of its scope.
+SETS_KEPT: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,17 @@ def read_parameters(kind: type[P], values: Mapping[str, Any]) -> P:
     Raises:
         RejectedInputError: a value is missing, not known, of another type or out of bounds.
     """
-    return _read("", kind, values)  # type: ignore[no-any-return]
+    try:
+        text = json.dumps(values)
+    except (TypeError, ValueError):  # not JSON: what is wrong with it is said below
+        return _read("", kind, values)  # type: ignore[no-any-return]
+    return _read_text(kind, text)  # type: ignore[return-value]
+
+
+@lru_cache(SETS_KEPT)
+def _read_text(kind: type, text: str) -> object:
+    """The set that a text says; sets cannot be changed, so whoever asks again gets the same."""
+    return _read("", kind, json.loads(text))
 
 
 def written_parameters(parameters: object) -> dict[str, Any]:
@@ -155,9 +168,14 @@ def _read_set(path: str, kind: Any, value: Any) -> Any:  # noqa: ANN401
         raise RejectedInputError(f"{path or kind.__name__}: {'; '.join(said)}")
     # A set that holds the parameters of whatever model it names knows their type only then.
     chosen = getattr(kind, "field_types", None)
-    types = get_type_hints(kind) if chosen is None else chosen(value)
+    types = _types_of(kind) if chosen is None else chosen(value)
     prefix = f"{path}." if path else ""
     return kind(**{name: _read(prefix + name, types[name], value[name]) for name in names})
+
+
+@cache
+def _types_of(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind)
 
 
 def _written(value: Any) -> Any:  # noqa: ANN401

@@ -59,13 +59,17 @@ def of_accounts(roles: Roles, entities: Iterable[int], *, path: str, act: str = 
 def check_account(request: DeskRequest, act: str, account: MarginAccount) -> None:
     """Let an act on something of an account pass, from a screen or a program, or refuse it.
 
+    An account that a group is margined as is of a desk where every member is.
+
     Raises:
         PermissionDenied: none of the person's roles may do it there, or only for other desks; the
             text says who can.
     """
     check(request, act, account.legal_entity_id)
     desks = request.roles.desks(act, account.legal_entity_id)
-    if desks is not None and account.desk not in desks:
+    if desks is None:
+        return
+    if not MarginAccount.objects.filter(_on_desks("", sorted(desks)), pk=account.pk).exists():
         raise PermissionDenied(refusal(act, account.legal_entity_id))
 
 

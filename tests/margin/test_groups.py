@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.db import connection
+from django.http import HttpRequest
 from django.test import Client as Browser
 from django.urls import reverse
 
@@ -23,6 +25,7 @@ from accounts.models import (
     MarginAccount,
     Role,
 )
+from accounts.roles import Roles, roles_of
 from ledger.horizons import store_horizon
 from ledger.models import Asset, Location
 from margin.book import read_inputs
@@ -35,6 +38,7 @@ from margin.group_standing import preview_members, standing_of_group
 from margin.holding import balances_of, newest_gate, standing_of
 from margin.runs import computed, record_run, replay
 from margin.scope_standing import Side
+from margin.screens.visible import check_account
 from margin.what_if import Change, newest_as_of, what_if
 from tests.accounts.people import person, sign_in
 from tests.ledger.agreeing import agreed, standing
@@ -348,3 +352,32 @@ def test_screens_and_api_show_the_group_and_ask(under_rules: Linked) -> None:
     assert f"{codes[0]}/FREE" in left.json()["after"]
     assert browser.get("/api/margin-groups/NONE/").status_code == 404
     assert browser.get(reverse("margin:group-new")).status_code == 200
+
+
+def test_who_is_limited_to_desks_acts_for_a_group_whose_members_are_all_on_them(
+    under_rules: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_rules.join()
+    account, desk = under_rules.group.account, under_rules.firm.desk
+    assert account is not None
+    request = HttpRequest()
+    request.roles = roles_of(desk[Role.OPERATIONS])  # type: ignore[attr-defined]
+    monkeypatch.setattr(Roles, "desks", lambda *_: frozenset({"futures", "options"}))
+
+    def may() -> bool:
+        try:
+            check_account(request, "call.carry", account)  # type: ignore[arg-type]
+        except PermissionDenied:
+            return False
+        return True
+
+    desks = []
+    for placed in (["futures"] * 3, ["futures", "options", "futures"], ["futures", "", "futures"]):
+        with acting(DESK, reason="A test gives accounts to desks"):
+            for member, name in zip(under_rules.members, placed, strict=True):
+                MarginAccount.objects.filter(pk=member.pk).update(desk=name)
+        desks.append(may())
+    assert desks == [True, True, False]
+    with acting(DESK, reason="A test gives the group itself to a desk"):
+        MarginAccount.objects.filter(pk=account.pk).update(desk="futures")
+    assert not may(), "one of its members is of no desk that the person has"
