@@ -66,7 +66,7 @@ def _unproved(token: str) -> dict[str, Any]:
     try:
         found = jws.extract_compact(token.encode())
         header, claims = found.headers(), json.loads(found.payload or b"")
-    except (JoseError, ValueError, TypeError) as error:
+    except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise TokenRefusedError("it is no token") from error
     if header.get("alg") not in ALGORITHMS or header.get("typ") not in TYPES:
         raise TokenRefusedError("it is signed in another way, or a token of another kind")

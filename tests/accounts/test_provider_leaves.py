@@ -1,6 +1,7 @@
 """The identity provider ends sessions here: those it means, once, and never by a lie."""
 
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from threading import Thread
 from typing import Any
@@ -123,7 +124,10 @@ def test_a_lie_of_any_kind_ends_nothing_and_costs_nothing(desk: Desk, there: Sma
             assert answer.json()["error"] == "invalid_request", what
         there.header = {}
         honest = there.left()
-        for garbage in ("", "x", "a.b.c", "x" * 9000, honest.rpartition(".")[0], "a.a.a"):
+        head, _, tail = honest.split(".")
+        deep = urlsafe_b64encode(b"[" * 5000).decode().rstrip("=")
+        for garbage in ("", "x", "a.b.c", "x" * 9000, f"{head}.{tail}", f"{head}.{deep}.{tail}",
+                        f"{deep}.{deep}.{tail}"):  # fmt: skip
             assert tell(garbage).status_code == 400
         form = Browser().post(LEFT, {"logout_token": honest})
         assert form.status_code == 400, "sent in another way than the provider's"
