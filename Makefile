@@ -50,7 +50,7 @@ lint: $(DEVELOPMENT)
 	@$(MAKE) --jobs=2 --output-sync=target types style
 
 types: $(DEVELOPMENT)
-	$(NO_DATABASE) $(BIN)/mypy --strict $(PACKAGES) supply
+	$(NO_DATABASE) $(BIN)/mypy --strict $(PACKAGES) .ci/supply
 
 style: $(DEVELOPMENT)
 	$(BIN)/ruff format --check .
@@ -62,10 +62,10 @@ style: $(DEVELOPMENT)
 # The audit says what is known today and never fails a run of the tests: whether a commit passes must
 # not change while nobody changes it. `make audit` and `make release` fail.
 test: lint browser
-	$(BIN)/python -m pytest; outcome=$$?; $(BIN)/python -m supply.audit --report; exit $$outcome
+	$(BIN)/python -m pytest; outcome=$$?; PYTHONPATH=.ci $(BIN)/python -m supply.audit --report; exit $$outcome
 
 audit: $(DEVELOPMENT)
-	@$(BIN)/python -m supply.audit
+	@PYTHONPATH=.ci $(BIN)/python -m supply.audit
 
 # What reads a run must not see how it is kept: from the first scope on it is kept in columns here.
 columns: $(DEVELOPMENT)
@@ -112,14 +112,14 @@ lock: $(DEVELOPMENT)
 # no advisories can be reached; what is released is then not audited.
 release: $(DEVELOPMENT)
 	@test -n "$(KEY)" || { echo "Say whose signature it is: make release KEY=~/.ssh/release" >&2; exit 2; }
-	@[ "$(AUDIT)" = no ] || $(BIN)/python -m supply.audit
-	@$(BIN)/python -m supply.release make --key "$(KEY)"
+	@[ "$(AUDIT)" = no ] || PYTHONPATH=.ci $(BIN)/python -m supply.audit
+	@PYTHONPATH=.ci $(BIN)/python -m supply.release make --key "$(KEY)"
 
 # Needs Python, OpenSSH and nothing that is installed here.
 verify-release:
 	@test -n "$(FILE)" && test -n "$(SIGNERS)" || { \
 	  echo "Say what and by whom: make verify-release FILE=....tar.gz SIGNERS=allowed_signers" >&2; exit 2; }
-	@$(PYTHON) -m supply.release verify "$(FILE)" --signers "$(SIGNERS)"
+	@PYTHONPATH=.ci $(PYTHON) -m supply.release verify "$(FILE)" --signers "$(SIGNERS)"
 
 clean:
 	@if [ -e var/run.lock ] && [ -s var/run.lock ]; then \

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SHIPPED, DEVELOPMENT = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 PIN = re.compile(r"([a-z0-9][a-z0-9-]*)==([^\s;]+)(?: ; (.+))?")
 HASH = re.compile(r"sha256:([0-9a-f]{64})")
