@@ -5,6 +5,9 @@ BIN := .venv/bin
 RUNTIME := .venv/runtime-installed
 DEVELOPMENT := .venv/development-installed
 PACKAGES := brokerage margin ledger accounts
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all:
+COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --no-build \
+  --generate-hashes --annotation-style line --custom-compile-command "make lock" $(LOCK)
 
 # Checks of the code alone: no server is started, no file is made outside the caches.
 NO_DATABASE := DATABASE_URL="host=/nonexistent dbname=none" SECRET_KEY=unused BROKERAGE_VAR=/tmp
@@ -13,7 +16,7 @@ NO_DATABASE := DATABASE_URL="host=/nonexistent dbname=none" SECRET_KEY=unused BR
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup lint types style test columns soak mutants browser clean backup restore
+.PHONY: help run setup lint types style test columns soak mutants browser lock audit release verify-release clean backup restore
 
 help:
 	@echo "make run    the whole product on http://127.0.0.1:8000/ (PORT=... for another port)"
@@ -25,6 +28,10 @@ help:
 	@echo "make mutants  how the tests catch a book whose guards are broken on purpose"
 	@echo "make backup   the whole book into one file (FILE=... for another place)"
 	@echo "make restore  FILE=... into an empty place, proved and sealed on"
+	@echo "make lock   requirements*.lock from requirements*.txt: all packages, with their hashes"
+	@echo "make audit   known vulnerabilities of all locked packages"
+	@echo "make release   KEY=... archive, bill of materials, sums and signature, into dist/"
+	@echo "make verify-release   FILE=... SIGNERS=... whether a release is what was signed"
 	@echo "make clean  delete environment, database and caches"
 
 run: $(RUNTIME)
@@ -46,7 +53,7 @@ lint: $(DEVELOPMENT)
 	@$(MAKE) --jobs=2 --output-sync=target types style
 
 types: $(DEVELOPMENT)
-	$(NO_DATABASE) $(BIN)/mypy --strict $(PACKAGES)
+	$(NO_DATABASE) $(BIN)/mypy --strict $(PACKAGES) .ci/supply
 
 style: $(DEVELOPMENT)
 	$(BIN)/ruff format --check .
@@ -55,8 +62,13 @@ style: $(DEVELOPMENT)
 	$(NO_DATABASE) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(NO_DATABASE) $(BIN)/python manage.py check
 
+# The audit says what is known today and never fails a run of the tests: whether a commit passes must
+# not change while nobody changes it. `make audit` and `make release` fail.
 test: lint browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest; outcome=$$?; PYTHONPATH=.ci $(BIN)/python -m supply.audit --report; exit $$outcome
+
+audit: $(DEVELOPMENT)
+	@PYTHONPATH=.ci $(BIN)/python -m supply.audit
 
 # What reads a run must not see how it is kept: from the first scope on it is kept in columns here.
 columns: $(DEVELOPMENT)
@@ -83,13 +95,34 @@ browser:
 	@$(PYTHON) -m venv .venv || \
 	  { rm -rf .venv; echo "Python has no venv module (Debian: apt install python3-venv)." >&2; exit 2; }
 
-$(RUNTIME): requirements.txt | .venv/bin/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+# Only what the lock files name, byte for byte; nothing is built here, because what builds a package
+# is not pinned.
+$(RUNTIME): requirements.lock | .venv/bin/python
+	@$(INSTALL) -r requirements.lock
 	@touch $@
 
-$(DEVELOPMENT): requirements-dev.txt requirements.txt | .venv/bin/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(DEVELOPMENT): requirements-dev.lock requirements.lock | .venv/bin/python
+	@$(INSTALL) -r requirements-dev.lock
 	@touch $(RUNTIME) $@
+
+# What is pinned stays as it is unless a requirement asks for another; LOCK=--upgrade takes the newest
+# of all that the requirements leave open. One lock for every platform and Python from 3.11 on.
+lock: $(DEVELOPMENT)
+	@$(COMPILE) --output-file requirements.lock requirements.txt
+	@$(COMPILE) --constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt
+
+# KEY is the file of a private key, or of a public one whose private half an agent holds. AUDIT=no where
+# no advisories can be reached; what is released is then not audited.
+release: $(DEVELOPMENT)
+	@test -n "$(KEY)" || { echo "Say whose signature it is: make release KEY=~/.ssh/release" >&2; exit 2; }
+	@[ "$(AUDIT)" = no ] || PYTHONPATH=.ci $(BIN)/python -m supply.audit
+	@PYTHONPATH=.ci $(BIN)/python -m supply.release make --key "$(KEY)"
+
+# Needs Python, OpenSSH and nothing that is installed here.
+verify-release:
+	@test -n "$(FILE)" && test -n "$(SIGNERS)" || { \
+	  echo "Say what and by whom: make verify-release FILE=....tar.gz SIGNERS=allowed_signers" >&2; exit 2; }
+	@PYTHONPATH=.ci $(PYTHON) -m supply.release verify "$(FILE)" --signers "$(SIGNERS)"
 
 clean:
 	@if [ -e var/run.lock ] && [ -s var/run.lock ]; then \

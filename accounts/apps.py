@@ -52,6 +52,7 @@ class AccountsConfig(AppConfig):
     derived_tables = {"accounts_sealleaf": ("history_is_append_only", "leaf_is_of_the_next_block")}
     transient_tables = (
         "accounts_operatorsession",
+        "accounts_providerlogout",
         "accounts_signinfailure",
         "accounts_spentticket",
         "auth_group",

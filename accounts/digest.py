@@ -271,6 +271,7 @@ LEFT_OUT = {
     "accounts_sealepoch": "seals",
     "accounts_sealleaf": "seals",
     "accounts_operatorsession": "sessions",
+    "accounts_providerlogout": "sessions",
     "accounts_recoverycode": "random codes",
     "accounts_secondfactor": "random secrets, and when they were used",
     "accounts_signinfailure": "sessions",

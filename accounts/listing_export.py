@@ -1,6 +1,6 @@
 """The whole filter of a list as a file: CSV, XLSX or JSON."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from django.http import HttpResponse
 from django.utils import timezone
@@ -31,7 +31,7 @@ def as_file(
     name: str,
     keys: Sequence[str],
     rows: Iterable[Sequence[object]],
-    about: Mapping[str, object],
+    about: dict[str, object],
 ) -> HttpResponse:
     """Rows as a file.
 

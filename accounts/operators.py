@@ -19,14 +19,15 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import factors
-from accounts.audit import Actor, acting, refusals
+from accounts.audit import Actor, RefusedError, acting, refusals
 from accounts.models import Operator, OperatorSession, SignInFailure
+from accounts.provider.tokens import Identity
 
 TRIES_MAX = 5
 LOCKED_FOR = timedelta(minutes=15)
 # How long somebody whose password was right has to show a second factor.
 HALF_WAY_FOR = timedelta(minutes=5)
-HALF_WAY = "half_way"
+HALF_WAY, HALF_WAY_BY = "half_way", "half_way_by"
 # What a session says of a first step: a password, or the word of the identity provider.
 PASSWORD, IDENTITY, TWICE = "password", "oidc", "mfa"
 IDENTITY_TWICE = f"{IDENTITY},{TWICE}"
@@ -43,6 +44,9 @@ TERMS = {
         ("is_enrolled", "SELECT accounts.has_second_factor"),
     )
 }
+OPENED = "%s, %s, make_interval(secs => %s), %s, %s, %s"
+OPENED_BY = f"{OPENED}, %s, %s, %s, %s"
+LEFT_THERE = "Your sign-in there is over. Sign in again."
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five")
 
 
@@ -115,24 +119,22 @@ def sign_in(
 
 
 def sign_in_by_identity(
-    request: HttpRequest, operator: Operator, *, proved: str, now: datetime
+    request: HttpRequest, operator: Operator, identity: Identity, *, now: datetime
 ) -> Operator:
     """Let somebody in whom the identity provider has named, unless their name is locked.
 
-    Args:
-        proved: `IDENTITY`, or `IDENTITY_TWICE` where the provider's second factor counts here.
-
     Raises:
-        SignInRefusedError: the name or the address is locked.
+        SignInRefusedError: the name or the address is locked, or they have left there since.
         SecondFactorAskedError: they have a second factor here; `finish_sign_in` comes next.
     """
     address = address_of(request)
     refuse_locked_address(address, now=now)
     refuse_locked_name(operator.username, now=now)
-    if proved == IDENTITY and factors.factors_of(operator).exists():
-        stay_half_way(request, operator, now=now, proved=proved)
+    if not identity.has_second_factor and factors.factors_of(operator).exists():
+        stay_half_way(request, operator, now=now, identity=identity)
         raise SecondFactorAskedError
-    open_session(request, operator, address=address, proved=proved)
+    proved = IDENTITY_TWICE if identity.has_second_factor else IDENTITY
+    open_session(request, operator, address=address, proved=proved, identity=identity)
     return operator
 
 
@@ -153,12 +155,14 @@ def address_of(request: HttpRequest) -> str:
 
 
 def stay_half_way(
-    request: HttpRequest, operator: Operator, *, now: datetime, proved: str = PASSWORD
+    request: HttpRequest, operator: Operator, *, now: datetime, identity: Identity | None = None
 ) -> None:
     """Remember whose first step was right, under a key nobody has seen."""
     end_session(request.session.session_key)
     request.session.flush()
-    request.session[HALF_WAY] = [operator.pk, now.timestamp(), proved]
+    request.session[HALF_WAY] = [operator.pk, now.timestamp()]
+    if identity is not None:
+        request.session[HALF_WAY_BY] = identity.as_words()
     request.session.cycle_key()
 
 
@@ -198,8 +202,11 @@ def finish_sign_in(
     except factors.WrongCodeError:
         refuse(operator, tries, what=what)
         raise AssertionError("a refusal raises") from None
-    first = [*request.session[HALF_WAY], PASSWORD][2]
-    open_session(request, operator, address=address, proved=f"{first},{proved}")
+    words = request.session.get(HALF_WAY_BY)
+    identity = None if words is None else Identity.of_words(words)
+    first = PASSWORD if identity is None else IDENTITY
+    together = f"{first},{proved}"
+    open_session(request, operator, address=address, proved=together, identity=identity)
     SignInFailure.objects.filter(username=operator.username).delete()
     return operator
 
@@ -288,24 +295,39 @@ def open_session(
     address: str = "",
     password_changed: bool = False,
     proved: str = "password",
+    identity: Identity | None = None,
 ) -> str:
-    """Begin the operator's session under a key nobody has seen, and return the key."""
+    """Begin the operator's session under a key nobody has seen, and return the key.
+
+    Args:
+        identity: the identity provider's word that it stands on.
+
+    Raises:
+        SignInRefusedError: they have left at the provider since (`identity_is_signed_in_there`),
+            or the identity was taken from them.
+    """
     end_session(request.session.session_key)
     request.session.flush()  # nothing of whoever was here before goes on
     agent = str(request.META.get("HTTP_USER_AGENT", ""))[:200]
     reason = f"{operator.full_name} signed in" + (f" from {address}" if address else "")
-    with acting(Actor.sign_in(), reason=reason):
-        if password_changed:
-            operator.save(update_fields=["password"])
-        auth.login(request, operator, backend=BACKEND)
-        key = request.session.session_key
-        assert key is not None, "signing in cycles the key"
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT accounts.open_proved_session("
-                "%s, %s, make_interval(secs => %s), %s, %s, %s)",
-                [operator.pk, key, settings.SESSION_COOKIE_AGE, proved, address, agent],
-            )
+    try:
+        with acting(Actor.sign_in(), reason=reason), connection.cursor() as cursor:
+            if password_changed:
+                operator.save(update_fields=["password"])
+            auth.login(request, operator, backend=BACKEND)
+            key = request.session.session_key
+            assert key is not None, "signing in cycles the key"
+            said = (operator.pk, key, settings.SESSION_COOKIE_AGE, proved, address, agent)
+            if identity is None:
+                cursor.execute(f"SELECT accounts.open_proved_session({OPENED})", said)
+            else:
+                by = (identity.issuer, identity.subject, identity.sid, identity.said_at)
+                cursor.execute(f"SELECT accounts.open_identity_session({OPENED_BY})", said + by)
+    except RefusedError as refused:
+        if identity is None:
+            raise
+        auth.logout(request)
+        raise SignInRefusedError(refused.rule, LEFT_THERE) from refused
     return key
 
 

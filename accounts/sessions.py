@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.contrib.auth.hashers import verify_password
 from django.db.models import QuerySet
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from accounts import factors, operators
@@ -12,7 +13,8 @@ from accounts.audit import Actor, RefusedError, acting
 from accounts.bindings import bound_to, operator_of
 from accounts.factors import called
 from accounts.models import Operator, OperatorSession, SignInFailure
-from accounts.provider.configured import provider
+from accounts.provider.configured import Provider, provider
+from accounts.provider.leaving import Leaving
 from accounts.provider.tokens import Identity
 from accounts.roles import DeskRequest
 
@@ -39,6 +41,35 @@ def end_sessions(
         ended = called("SELECT accounts.end_sessions(%s, %s)", operator.pk, one)
     assert isinstance(ended, int)
     return ended
+
+
+def end_by_provider(there: Provider, leaving: Leaving) -> int:
+    """End the sessions that the identity provider means; returns how many ended.
+
+    Raises:
+        RefusedError: `logout_token_is_used_once`.
+    """
+    meant = [leaving.token, leaving.issuer, leaving.subject, leaving.sid]
+    who = ", ".join(_whom(leaving)) or "Nobody who is in here"
+    with acting(Actor.sign_in(), reason=f"{who} signed out at {there.name}"):
+        ended = called(
+            "SELECT accounts.end_identity_sessions(%s, %s, %s, %s, %s, %s)",
+            *meant, leaving.said_at, leaving.over_at,
+        )  # fmt: skip
+    assert isinstance(ended, int)
+    return ended
+
+
+def _whom(leaving: Leaving) -> list[str]:
+    """The people whose sessions are meant, by their names."""
+    is_meant = RawSQL(
+        "accounts.is_meant(%s, %s, accounts_operatorsession.subject, accounts_operatorsession.sid)",
+        (leaving.subject, leaving.sid),
+    )
+    found = OperatorSession.objects.annotate(is_meant=is_meant).filter(
+        is_meant=True, issuer=leaving.issuer, ended_at__isnull=True
+    )
+    return sorted(set(found.values_list("operator__full_name", flat=True)))
 
 
 def is_proof_recent(request: DeskRequest, *, now: datetime) -> bool:
@@ -105,7 +136,8 @@ def prove_by_identity(request: DeskRequest, identity: Identity, *, now: datetime
             "Your proof here is a code of your generator; your identity alone is less.",
         )
     twice = identity.has_second_factor
-    renew(request, proved=operators.IDENTITY_TWICE if twice else operators.IDENTITY)
+    proved = operators.IDENTITY_TWICE if twice else operators.IDENTITY
+    renew(request, proved=proved, identity=identity)
 
 
 def proof_of(operator: Operator, said: str, *, now: datetime) -> str | None:
@@ -119,7 +151,7 @@ def proof_of(operator: Operator, said: str, *, now: datetime) -> str | None:
     return "password" if is_right else None
 
 
-def renew(request: DeskRequest, *, proved: str) -> None:
+def renew(request: DeskRequest, *, proved: str, identity: Identity | None = None) -> None:
     """Put the session under a new key with a new proof; the key from before opens nothing."""
     old = request.session.session_key
     assert old is not None
@@ -131,7 +163,14 @@ def renew(request: DeskRequest, *, proved: str) -> None:
     reason = f"{request.operator.full_name} proved again who they are"
     try:
         with acting(Actor.sign_in(), reason=reason, request_id=request.request_id):
-            called("SELECT accounts.renew_session(%s, %s, %s)", old, new, together)
+            if identity is None:
+                called("SELECT accounts.renew_session(%s, %s, %s)", old, new, together)
+            else:
+                called(
+                    "SELECT accounts.renew_identity_session(%s, %s, %s, %s, %s, %s, %s)",
+                    old, new, together, identity.issuer, identity.subject, identity.sid,
+                    identity.said_at,
+                )  # fmt: skip
     except RefusedError as refused:
         operators.sign_out(request)
         raise operators.SignInRefusedError(

@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern] = [
     path("sign-in/second/", door.second, name="sign-in-second"),
     path("sign-in/provider/", provider.begin, name="sign-in-provider"),
     path("sign-in/provider/return/", provider.come_back, name="sign-in-provider-return"),
+    path("sign-in/provider/left/", provider.they_left, name="sign-in-provider-left"),
     path("sign-in/provider/prove/", provider.prove, name="sign-in-provider-prove"),
     path("sign-in/kept/", door.kept_input, name="kept"),
     path("me/", me.me, name="me"),

@@ -36,6 +36,7 @@ DECLARED: Mapping[str, str] = {
     "accounts:sign-in": OWN_SIGN_IN,
     "accounts:sign-in-second": OWN_SIGN_IN,
     "accounts:sign-in-provider-prove": OWN_SIGN_IN,
+    "accounts:sign-in-provider-left": "none, because the provider says it by its signature",
     "accounts:identity-new": STEP_UP,
     "accounts:emergency-own": RECORDS,
     "accounts:sign-out": OWN_SIGN_IN,
@@ -212,7 +213,7 @@ WITHOUT_FACTOR = frozenset({
     "accounts:me", "accounts:factor-begin", "accounts:factor-confirm", "accounts:recovery-new",
     "accounts:me-sessions-end", "accounts:sign-out", "accounts:sign-in", "accounts:theme",
     "accounts:clock", "accounts:sign-in-provider", "accounts:sign-in-provider-return",
-    "accounts:sign-in-provider-prove",
+    "accounts:sign-in-provider-prove", "accounts:sign-in-provider-left",
     "accounts:kept", "accounts:passkey-begin", "accounts:passkey-add", "proof-list", "health",
 })  # fmt: skip
 

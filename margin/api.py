@@ -15,6 +15,7 @@ from accounts.api_fields import ExactText
 from accounts.roles import permission, roles_in
 from margin.calls.api import MarginCallViewSet
 from margin.explanation import as_json
+from margin.levels import levels_json
 from margin.models import MarginResult, MarginRun, Mark, Task
 from margin.screens.visible import CALL_ACCOUNT, of_accounts, tasks_here
 
@@ -45,14 +46,20 @@ class MarginResultSerializer(serializers.ModelSerializer[MarginResult]):
     initial_margin = ExactText()
     maintenance_margin = ExactText()
     call_amount = ExactText()
+    levels = serializers.SerializerMethodField()
 
     class Meta:
         model = MarginResult
         fields = [
             "account", "bucket", "agreement", "agreement_version", "equity", "initial_margin",
-            "maintenance_margin", "state", "call_amount", "flags",
+            "maintenance_margin", "state", "call_amount", "flags", "levels",
         ]  # fmt: skip
         read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_levels(self, result: MarginResult) -> dict[str, Any] | None:
+        """Each level as agreed, what was added and why; nothing where levels stay."""
+        return levels_json(result)
 
 
 class MarginRunViewSet(
@@ -70,7 +77,9 @@ class MarginRunViewSet(
         roles = roles_in(self.request)
         return (
             run.results.filter(of_accounts(roles, roles.entities("read"), path=CALL_ACCOUNT))
-            .select_related("scope__bucket__account", "agreement_version__agreement")
+            .select_related(
+                "scope__bucket__account", "agreement_version__agreement", "moved__call_terms"
+            )
             .order_by("scope__bucket__account__code", "scope__bucket__code")
         )
 

@@ -41,6 +41,7 @@ class MarginConfig(AppConfig):
         "margin_marketrow",
         "margin_marketrule",
         "margin_modeldecision",
+        "margin_movedlevels",
         "margin_noticecontact",
         "margin_noticetemplate",
         "margin_parameterset",

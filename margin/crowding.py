@@ -141,7 +141,7 @@ def _points(
         if row.model_key is not None or row.is_group:
             found.append(None)
             continue
-        points = points_of(code, holdings[each.scope], ground, row.agreement)
+        points = points_of(code, holdings[each.scope], ground, row.levels)
         found.append(points.below if each.quantity > 0 else points.above)
     return found
 

@@ -80,7 +80,9 @@ def burning(results: "QuerySet[MarginResult]", *, at: datetime) -> list[Depletio
     booked = burn_by_bucket(at)
     at_stake = Q(scope__bucket__in=booked) | Q(scope__bucket__in=holding_buckets())
     every = list(
-        results.filter(at_stake).select_related("agreement_version", "scope__bucket__account")
+        results.filter(at_stake).select_related(
+            "agreement_version", "moved", "scope__bucket__account"
+        )
     )
     costs = holding_costs(every, at=at)
     found = []

@@ -76,6 +76,7 @@ TABLES = (
         left_out={"horizon_id": "committed horizon"},
         said={name: OF_ROWS.format(column=name) for name in ("inputs_sha256", "result_sha256")},
     ),
+    DigestedTable("margin_movedlevels", key=("run_id", "agreement_version_id")),
     DigestedTable("margin_remargin", key=("price_file_id", "since_id")),
     DigestedTable("margin_marginresult", key=("run_id", "scope_id")),
     DigestedTable(

@@ -15,6 +15,7 @@ from accounts.figures import plain
 from ledger.models import Posting
 from margin.engine.components import OF_DOUBT, OF_MONEY, Component, ComponentKind, component_of
 from margin.engine.explain import Explanation, Figures, Node, Reference, explain
+from margin.levels import additions, levels_json, terms_of
 from margin.model_trees import model_trees
 from margin.models import Bracket, Haircut, MarginResult, MarginRun, Mark, ResultComponent
 from margin.option_references import option_references
@@ -81,7 +82,11 @@ def find_result(run_number: str, scope_name: str) -> MarginResult:
         )
         .filter(scope_name=scope_name)
         .select_related(
-            "run", "scope__bucket__account", "agreement_version__agreement", "parameter_set"
+            "run",
+            "scope__bucket__account",
+            "agreement_version__agreement",
+            "parameter_set",
+            "moved__call_terms",
         )
     )
     found = list(named[:2])
@@ -144,8 +149,8 @@ def explain_result(result: MarginResult, parts: Sequence[StoredPart]) -> Explana
 
 
 def figures_of(result: MarginResult) -> Figures:
-    """A stored result with the levels of its agreement, as the engine tests them."""
-    bucket, terms = result.scope.bucket, result.agreement_version
+    """A stored result with the levels that its run used, as the engine tests them."""
+    bucket, terms = result.scope.bucket, terms_of(result)
     assert bucket is not None, "house rules are computed for buckets"
     return Figures(
         scope=f"{bucket.account.code}/{bucket.code}",
@@ -158,6 +163,7 @@ def figures_of(result: MarginResult) -> Figures:
         call_level=terms.call_level,
         liquidation_level=terms.liquidation_level,
         minimum_transfer_amount=terms.minimum_transfer_amount,
+        moved=() if result.moved is None else additions(result.moved),
     )
 
 
@@ -168,7 +174,7 @@ def as_json(result: MarginResult) -> dict[str, Any]:
         ExplanationError: the stored parts do not add up, or do not lead to the stored state.
     """
     run, terms = result.run, result.agreement_version
-    trees = model_trees(result)
+    levels, trees = levels_json(result), model_trees(result)
     return {
         "format": JSON_FORMAT,
         "run": run.number,
@@ -185,6 +191,7 @@ def as_json(result: MarginResult) -> dict[str, Any]:
             "liquidation_level": plain(terms.liquidation_level),
             "minimum_transfer_amount": plain(terms.minimum_transfer_amount),
         },
+        **({} if levels is None else {"levels": levels}),
         **explain_result(result, stored_parts(result)).as_json(),
         **({} if trees is None else {"portfolio_model": trees.as_json()}),
     }

@@ -18,7 +18,7 @@ from accounts.fields import ExactField
 from accounts.figures import WIDE
 from margin.depletion import Depletion, burning
 from margin.engine.liquidation_points import LiquidationPoints
-from margin.levels import levels_of
+from margin.levels import LIQUIDATION_LEVEL, levels_of, terms_of
 from margin.market.marks import BASE
 from margin.models import MarginResult
 from margin.pools import Pools
@@ -91,11 +91,12 @@ def liquidation_queue(
 
 def _by_share(results: "QuerySet[MarginResult]") -> "QuerySet[MarginResult]":
     """Equity over the level, the least first; a scope that requires nothing is not in it."""
-    level = F("agreement_version__liquidation_level") * F("maintenance_margin")
+    cover = F("equity") / (F("level") * F("maintenance_margin"))
     return (
-        results.filter(maintenance_margin__gt=0, agreement_version__liquidation_level__gt=0)
-        .annotate(cover=ExpressionWrapper(F("equity") / level, output_field=ExactField()))
-        .select_related("agreement_version", "scope__bucket__account")
+        results.annotate(level=LIQUIDATION_LEVEL)
+        .filter(maintenance_margin__gt=0, level__gt=0)
+        .annotate(cover=ExpressionWrapper(cover, output_field=ExactField()))
+        .select_related("agreement_version", "moved", "scope__bucket__account")
         .order_by("cover", "scope")
     )
 
@@ -148,7 +149,7 @@ def _nearest(result: MarginResult, held: Holding, ground: Ground) -> PriceMove |
     moves = [
         move
         for code in sorted(held.assets - {BASE})
-        for move in _of(code, points_of(code, held, ground, result.agreement_version), ground)
+        for move in _of(code, points_of(code, held, ground, terms_of(result)), ground)
     ]
     return min(moves, key=lambda move: abs(move.share), default="no single price")
 

@@ -24,6 +24,7 @@ from margin.asking import ModelRefusedError, model_of
 from margin.engine.exact import ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.models import Mark
+from margin.moving_levels import levels_at
 from margin.pools import Pools
 from margin.scope_frame import holding_of, together_with
 from margin.scope_holding import Holding
@@ -241,11 +242,12 @@ def standings_of(asked: Asked, terms: AgreementVersion, *, day: date) -> Standin
             besides = [asset.pk for asset in assets.values()]
             market = asked_market(asked.as_of, day=day, used=[used], besides=besides)
             ground = replace(ground, asked=market)
+        levels = levels_at(terms, day=day, at=asked.as_of)
         sides = {
             name: side_of(
                 held,
                 ground=ground,
-                agreement=terms,
+                agreement=levels,
                 is_cash_account=asked.account.mode == MarginAccount.Mode.CASH,
                 used=used,
                 has_points=asked.has_points,

@@ -7,19 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from accounts.figures import plain
 from accounts.models import Approval
 from ledger.models import Asset
 from margin.book import ReadInputs, read_inputs_of
+from margin.book.held import at_levels
+from margin.calls.terms import SET_TERMS
+from margin.engine.call_terms import read_rules
 from margin.engine.collateral_schedule import CollateralSchedule, read_schedule
-from margin.models import Bracket, Haircut, InstrumentTerms, MarginRun
+from margin.models import Bracket, CallTerms, Haircut, InstrumentTerms, MarginRun
+from margin.moving_levels import terms_that_move
 from margin.parameters import HAIRCUT, TERMS
 from margin.runs import Computed, computed
 from margin.terms import TermsInForce, collateral_on
 
 Replaced = Callable[[TermsInForce], TermsInForce]
+# What a request may be previewed for.
+PREVIEWED: Final = (HAIRCUT, TERMS, SET_TERMS)
 Rates = tuple[Decimal, Decimal, Decimal]
 # Terms that are not stored have no id; no stored ones have this.
 UNSTORED = 0
@@ -89,13 +95,38 @@ def previews(run: MarginRun, *, replaced: Sequence[Replaced]) -> list[Preview]:
         return []
     read = read_inputs_of(run)
     before = figures_of(computed(read))
-    return [_compared(run, read, before, replaced=each) for each in replaced]
+    return [
+        _compared(run, read, before, other=replace(read, terms=each(read.terms)))
+        for each in replaced
+    ]
+
+
+def preview_request(run: MarginRun, approval: Approval) -> Preview:
+    """Compute a run as it was and as a request would have it, and say where the two differ."""
+    if approval.action_id != SET_TERMS:
+        return preview(run, replaced=of_request(approval))
+    read = read_inputs_of(run)
+    other = with_call_terms(read, approval.payload["row"])
+    return _compared(run, read, figures_of(computed(read)), other=other)
+
+
+def with_call_terms(read: ReadInputs, row: Mapping[str, Any]) -> ReadInputs:
+    """The inputs with other terms of calls of an agreement: its levels move as these say."""
+    asked = CallTerms(agreement_id=row["agreement_id"], version=UNSTORED, values=row["values"])
+    terms = terms_that_move(read.business_day, horizon_id=read.horizon_id)
+    terms.pop(asked.agreement_id, None)
+    if read_rules(asked.values).moves_levels:
+        terms[asked.agreement_id] = asked
+    scopes, moved = at_levels(
+        read.scopes, day=read.business_day, at=read.as_of, horizon_id=read.horizon_id, terms=terms
+    )
+    return replace(read, scopes=scopes, moved=moved)
 
 
 def _compared(
-    run: MarginRun, read: ReadInputs, before: Mapping[int, Figures], *, replaced: Replaced
+    run: MarginRun, read: ReadInputs, before: Mapping[int, Figures], *, other: ReadInputs
 ) -> Preview:
-    after = figures_of(computed(replace(read, terms=replaced(read.terms))))
+    after = figures_of(computed(other))
     affected = [
         Affected(row.account_id, row.account, row.bucket, before[scope], after[scope])
         for scope, row in sorted({row.scope_id: row for row in read.scopes}.items())

@@ -131,8 +131,8 @@ def read_touched(standing: Standing, *, horizon_id: int, as_of: datetime) -> Tou
     Raises:
         WholeRunNeededError: parameters, agreements or scopes have changed, or someone could not
             be computed before.
-        NotInColumnsError: a portfolio model is used or watched, people set a price, or crowded
-            sides pay more.
+        NotInColumnsError: a portfolio model is used or watched, people set a price, crowded
+            sides pay more, or levels move.
     """
     read = standing.read
     day = as_of.astimezone(UTC).date()

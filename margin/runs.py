@@ -37,10 +37,12 @@ from margin.engine.option_equity import OptionEquity
 from margin.models import (
     MarginResult,
     MarginRun,
+    MovedLevels,
     ResultComponent,
     RunException,
     ShadowResult,
 )
+from margin.moving_levels import moved_sha256
 from margin.portfolio import Charge, Charged, Refusal, charge_rows, charged, models_sha256
 from margin.run_rows import asset_rows, next_number, option_assets
 
@@ -106,7 +108,9 @@ def computed(read: ReadInputs) -> Computed:
         result=result,
         model_sha256=joined_hash(model_hash(), code),
         parameters_sha256=joined_hash(parameters_hash(inputs), values, rules),
-        inputs_sha256=joined_hash(inputs_hash(inputs), values, asked.market_sha256, rules),
+        inputs_sha256=joined_hash(
+            inputs_hash(inputs), values, asked.market_sha256, rules, moved_sha256(asked.read.moved)
+        ),
         result_sha256=joined_hash(
             result_hash(result), shadows_hash(asked), _ineligible_hash(asked.read, short)
         ),
@@ -165,8 +169,8 @@ def arrays_of(read: ReadInputs, charges: Mapping[int, Charge] = NO_CHARGES) -> H
                 name=name,
                 is_cash_account=row.is_cash_account or place in charges,
                 loan=loans.get(place, ZERO),
-                call_level=row.agreement.call_level,
-                liquidation_level=row.agreement.liquidation_level,
+                call_level=row.levels.call_level,
+                liquidation_level=row.levels.liquidation_level,
                 minimum_transfer_amount=row.agreement.minimum_transfer_amount,
             )
             for place, (name, row) in enumerate(zip(names, read.scopes, strict=True))
@@ -252,7 +256,11 @@ def keep_run(
         days=read.days,
         restates=restates,
     )
-    rows = copy_rows([_result_row(run, read, done, place) for place in range(len(read.scopes))])
+    moved = copy_rows([each.row(run) for each in read.moved.values()])
+    levels = {each.agreement_version_id: each for each in moved}
+    rows = copy_rows(
+        [_result_row(run, read, done, place, levels) for place in range(len(read.scopes))]
+    )
     asset_ids = {asset.code: pk for pk, asset in read.assets.items()}
     copy_rows(
         [
@@ -296,6 +304,7 @@ def _result_row(
     read: ReadInputs,
     done: Computed,
     place: int,
+    levels: Mapping[int, MovedLevels],
 ) -> MarginResult:
     result, charge = done.result, done.charged.charges.get(place)
     return MarginResult(
@@ -310,6 +319,7 @@ def _result_row(
         flags=[*result.flags_of(place), *done.ineligible.get(place, ())],
         parameter_set=None if charge is None else charge.used.parameter_set,
         binding="" if charge is None else charge.binding,
+        moved=levels.get(read.scopes[place].agreement.pk),
     )
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from accounts.agreed_terms import account_terms
 from accounts.models import AgreementVersion, Bucket
 from ledger.positions import Position
 from margin.asking import ModelRefusedError
 from margin.holding import balances_of
+from margin.moving_levels import levels_at
 from margin.pools import Pools
 from margin.scope_holding import Holding
 
@@ -47,8 +48,8 @@ class Frame:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, bucket: Bucket, *, day: date) -> "Frame":
-        """The scope of a bucket on a day.
+    def of(cls, bucket: Bucket, *, day: date, at: datetime) -> "Frame":
+        """The scope of a bucket on a day, with its levels as they stand at an instant.
 
         Raises:
             ModelRefusedError: `no_agreement`.
@@ -59,6 +60,7 @@ class Frame:
         if agreement is None:
             detail = f"{bucket.account.code} has no agreement in force."
             raise ModelRefusedError("no_agreement", detail)
+        agreement = levels_at(agreement, day=day, at=at)
         if not together:
             return cls(bucket, held, together, agreement, bucket.account.mode)
         group = pools.together(bucket.pk)[0].account

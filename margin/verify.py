@@ -1,4 +1,4 @@
-"""What `verify` looks at in margin: results add up, marks have their prices, calls their steps."""
+"""What `verify` looks at in margin: results add up, levels move by steps, calls have theirs."""
 
 from django.db.backends.utils import CursorWrapper
 
@@ -55,6 +55,30 @@ MARKS = Query(
             LEFT JOIN margin_price p ON p.id = (u ->> 'price_id')::bigint
                 AND p.asset_id = m.asset_id
             WHERE u ? 'price_id' AND p.id IS NULL)
+    """,
+)
+
+# A level moves by what its run kept, which starts where the newest day before ended.
+LEVELS = Query(
+    "levels_move_from_where_they_were",
+    "margin_movedlevels",
+    """
+    SELECT 'margin_movedlevels', m.id::text,
+           format('volatility added %%s on the day before, it says %%s',
+                  coalesce(b.volatility, 0), m.volatility_before)
+    FROM margin_movedlevels m JOIN margin_marginrun r ON r.id = m.run_id
+    JOIN ledger_horizon h ON h.id = r.horizon_id
+    JOIN accounts_agreementversion v ON v.id = m.agreement_version_id
+    LEFT JOIN LATERAL (
+        SELECT x.volatility FROM margin_movedlevels x
+        JOIN margin_marginrun y ON y.id = x.run_id
+            AND y.restates_id IS NULL AND y.business_day < r.business_day
+        JOIN accounts_agreementversion w ON w.id = x.agreement_version_id
+            AND w.agreement_id = v.agreement_id
+        WHERE pg_visible_in_snapshot(x.xid, h.snapshot)
+        ORDER BY y.as_of DESC, x.id DESC LIMIT 1) b ON true
+    WHERE m.volatility_before
+        <> CASE WHEN m.inputs ? 'asset' THEN coalesce(b.volatility, 0) ELSE 0 END
     """,
 )
 
@@ -124,7 +148,8 @@ DELIVERIES = Query(
 
 def check_margin(cursor: CursorWrapper) -> list[Check]:
     """Results, runs, marks, calls and what became of their notices."""
-    return [query.run(cursor, {}) for query in (TOTALS, RUNS, MARKS, REMARGINS, CALLS, DELIVERIES)]
+    queries = (TOTALS, RUNS, MARKS, LEVELS, REMARGINS, CALLS, DELIVERIES)
+    return [query.run(cursor, {}) for query in queries]
 
 
 CHECKS: tuple[CheckFunction, ...] = (check_margin, check_columns)

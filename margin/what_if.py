@@ -137,7 +137,7 @@ def what_if(bucket: Bucket, change: Change, *, has_points: bool | None = True) -
     as_of = newest_as_of()
     day = as_of.astimezone(UTC).date()
     try:
-        frame = Frame.of(bucket, day=day)
+        frame = Frame.of(bucket, day=day, at=as_of)
         held, agreement = frame.held, frame.agreement
         used = models_of(agreement, change, day=day)
         codes = frame.scope(held).assets | change.assets

@@ -102,6 +102,8 @@ class OperatorSession(models.Model):
         factors: what the person proved, separated by commas: "password", "password,totp".
         proved_at: when they proved it last.
         address, agent: where from and with which program, as the program says of itself.
+        issuer, subject: the identity it was opened by, or was last proved by; "" for none.
+        sid: what the identity provider calls its own session behind that; "" where it does not say.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4)
@@ -115,6 +117,9 @@ class OperatorSession(models.Model):
     proved_at = models.DateTimeField(db_default=ClockTime())
     address = models.CharField(max_length=60, blank=True, db_default="")
     agent = models.CharField(max_length=200, blank=True, db_default="")
+    issuer = models.CharField(max_length=200, blank=True, db_default="")
+    subject = models.CharField(max_length=255, blank=True, db_default="")
+    sid = models.CharField(max_length=255, blank=True, db_default="")
 
 
 class SignInFailure(models.Model):

@@ -184,3 +184,21 @@ class SpentTicket(models.Model):
 
     digest = models.BinaryField(primary_key=True)
     spent_at = models.DateTimeField()
+
+
+class ProviderLogout(models.Model):
+    """Somebody has signed out at the identity provider, by its own word; each token counts once.
+
+    Attributes:
+        token: sha256 of issuer and name of the token.
+        subject, sid: who left, or which session of theirs; "" where it does not say.
+        said_at: when the provider said so; nothing it said of them before opens a session.
+        kept_until: nobody would believe the token after that, nor what was said before it.
+    """
+
+    token = models.BinaryField(primary_key=True)
+    issuer = models.CharField(max_length=200)
+    subject = models.CharField(max_length=255, blank=True)
+    sid = models.CharField(max_length=255, blank=True)
+    said_at = models.DateTimeField()
+    kept_until = models.DateTimeField()

@@ -2,7 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from joserfc import jwt
@@ -18,7 +18,7 @@ ALGORITHMS = ("RS256", "PS256", "ES256")
 # Two clocks may differ by so much.
 LEEWAY_SECONDS = 30
 AGE_SECONDS_MAX = 600
-SUBJECT_LENGTH_MAX = 255
+NAME_LENGTH_MAX = 255
 
 
 class TokenRefusedError(ProviderError):
@@ -33,12 +33,26 @@ class Identity:
         has_second_factor: whether it says that they proved more than a password, in the words
             that the firm has configured.
         signed_in_at: when they last proved it there; None where it does not say.
+        said_at: when the provider said all this.
+        sid: what it calls its own session with them; "" where it does not say.
     """
 
     issuer: str
     subject: str
     has_second_factor: bool
     signed_in_at: datetime | None
+    said_at: datetime
+    sid: str
+
+    def as_words(self) -> list[str]:
+        """As it is kept in a session that still waits for a second factor here."""
+        return [self.issuer, self.subject, self.said_at.isoformat(), self.sid]
+
+    @classmethod
+    def of_words(cls, words: list[str]) -> "Identity":
+        """What was kept; the provider's own second factor was none."""
+        issuer, subject, said_at, sid = words
+        return cls(issuer, subject, False, None, datetime.fromisoformat(said_at), sid)
 
 
 def identity_in(provider: Provider, token: str, *, nonce: str, now: datetime) -> Identity:
@@ -48,33 +62,62 @@ def identity_in(provider: Provider, token: str, *, nonce: str, now: datetime) ->
         TokenRefusedError: any of it does not fit; the text says what.
         ProviderError: its keys cannot be read.
     """
-    claims = _signed(provider, token)
+    claims = signed(provider, token)
+    said_at = check_claims(provider, claims, "sub", "nonce", now=now)
+    said = claims["nonce"]
+    if not isinstance(said, str) or not hmac.compare_digest(said.encode(), nonce.encode()):
+        raise TokenRefusedError("the nonce is another")
+    return Identity(
+        issuer=provider.issuer, subject=named(claims, "sub"),
+        has_second_factor=_is_second_factor(provider, claims),
+        signed_in_at=moment(claims.get("auth_time")), said_at=said_at, sid=named(claims, "sid"),
+    )  # fmt: skip
+
+
+def check_claims(
+    provider: Provider, claims: dict[str, Any], *needed: str, now: datetime
+) -> datetime:
+    """Refuse claims that are of somebody else, for somebody else, over or old; when they were made.
+
+    Args:
+        needed: claims that must be there besides those that are looked at here.
+
+    Raises:
+        TokenRefusedError: any of it does not fit; the text says what.
+    """
+    besides: dict[str, Any] = {name: {"essential": True} for name in needed}
     registry = JWTClaimsRegistry(
         now=int(now.timestamp()), leeway=LEEWAY_SECONDS,
-        iss={"essential": True, "value": provider.issuer}, sub={"essential": True},
+        iss={"essential": True, "value": provider.issuer},
         aud={"essential": True, "value": provider.client_id}, exp={"essential": True},
-        iat={"essential": True}, nonce={"essential": True},
+        iat={"essential": True}, **besides,
     )  # fmt: skip
     try:
         registry.validate(claims)
     except (JoseError, TypeError, ValueError) as error:
         raise TokenRefusedError(str(error)) from error
     _check_for_whom(claims, client_id=provider.client_id)
-    said = claims["nonce"]
-    if not isinstance(said, str) or not hmac.compare_digest(said.encode(), nonce.encode()):
-        raise TokenRefusedError("the nonce is another")
-    if claims["iat"] < now.timestamp() - AGE_SECONDS_MAX:
+    said_at = moment(claims["iat"])
+    if said_at is None or said_at < now - timedelta(seconds=AGE_SECONDS_MAX):
         raise TokenRefusedError("it was issued too long ago")
-    if len(claims["sub"]) > SUBJECT_LENGTH_MAX or not claims["sub"].isprintable():
-        raise TokenRefusedError("the subject is too long, or not to be read")
-    return Identity(
-        issuer=provider.issuer, subject=claims["sub"],
-        has_second_factor=_is_second_factor(provider, claims),
-        signed_in_at=_moment(claims.get("auth_time")),
-    )  # fmt: skip
+    return said_at
 
 
-def _signed(provider: Provider, token: str) -> dict[str, Any]:
+def named(claims: dict[str, Any], claim: str) -> str:
+    """How the provider calls a person, or a session of its own; "" where it does not say.
+
+    Raises:
+        TokenRefusedError: the name is no text, too long or not to be read.
+    """
+    said = claims.get(claim)
+    if said is None:
+        return ""
+    if not isinstance(said, str) or not 0 < len(said) <= NAME_LENGTH_MAX or not said.isprintable():
+        raise TokenRefusedError(f"{claim} is no text, empty, too long, or not to be read")
+    return said
+
+
+def signed(provider: Provider, token: str) -> dict[str, Any]:
     """The claims of a token that one of the provider's keys has signed."""
     try:
         try:
@@ -101,7 +144,8 @@ def _is_second_factor(provider: Provider, claims: dict[str, Any]) -> bool:
     return bool(methods & provider.amr) or claims.get("acr") in provider.acr
 
 
-def _moment(said: object) -> datetime | None:
+def moment(said: object) -> datetime | None:
+    """A time as tokens say it; None where it is none."""
     if isinstance(said, bool) or not isinstance(said, int | float):
         return None
     try:

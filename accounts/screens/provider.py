@@ -4,16 +4,18 @@ import logging
 from typing import cast
 
 from django.contrib.auth.decorators import login_not_required
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import bindings, kept, operators, sessions
+from accounts.audit import RefusedError
 from accounts.operators import SignInRefusedError
-from accounts.provider import flow
+from accounts.provider import flow, leaving
 from accounts.provider.configured import Provider, provider
 from accounts.provider.outgoing import ProviderError
 from accounts.provider.tokens import TokenRefusedError
@@ -95,8 +97,6 @@ def come_in(request: HttpRequest, found: flow.Returned) -> HttpResponse:
     """Let in whom the identity is bound to."""
     identity, now = found.identity, timezone.now()
     operator = bindings.operator_of(identity.issuer, identity.subject)
-    twice = identity.has_second_factor
-    proved = operators.IDENTITY_TWICE if twice else operators.IDENTITY
     if operator is None:
         detail = (
             "Nobody works here under this identity. An administrator can bind it to a person; the"
@@ -104,7 +104,7 @@ def come_in(request: HttpRequest, found: flow.Returned) -> HttpResponse:
         )
         return stay_out(request, SignInRefusedError("identity_is_bound", detail))
     try:
-        operators.sign_in_by_identity(request, operator, proved=proved, now=now)
+        operators.sign_in_by_identity(request, operator, identity, now=now)
     except SignInRefusedError as refused:
         return stay_out(request, refused)
     except operators.SecondFactorAskedError:
@@ -127,6 +127,26 @@ def prove_by(request: HttpRequest, found: flow.Returned) -> HttpResponse:
     if kept.is_kept(request) is not None:
         return redirect("accounts:kept")
     return HttpResponseRedirect(found.back)
+
+
+@csrf_exempt  # no browser sends it, and it is believed by its signature alone
+@login_not_required
+@never_cache
+@require_POST
+def they_left(request: HttpRequest) -> HttpResponse:
+    """The provider itself says that somebody has signed out there: 200, or 400 with why not."""
+    there, now = provider_or_404(), timezone.now()
+    is_form = request.content_type == "application/x-www-form-urlencoded"
+    try:
+        said = request.POST.get("logout_token", "") if is_form else ""
+        sessions.end_by_provider(there, leaving.leaving_in(there, said, now=now))
+    except (ProviderError, RefusedError) as error:
+        log.warning("The identity provider, on leaving: %s", error)
+        is_known = isinstance(error, TokenRefusedError | RefusedError)
+        why = str(error) if is_known else "The keys to check it with cannot be read."
+        refused = {"error": "invalid_request", "error_description": why}
+        return JsonResponse(refused, status=400)
+    return HttpResponse(status=200)
 
 
 def stay_out(request: HttpRequest, refused: SignInRefusedError) -> HttpResponse:

@@ -14,6 +14,7 @@ from accounts.figures import grouped
 from accounts.roles import DeskRequest
 from accounts.states import STATES, Shown
 from margin.engine.house_rules import INSUFFICIENT_MARK
+from margin.levels import LIQUIDATION_LEVEL
 from margin.models import MarginCall, MarginRun, MarginState, Mark, Task
 from margin.screens.visible import calls_here, results_here, tasks_here
 
@@ -211,7 +212,7 @@ def mark_words(mark: Mark | None) -> str:
 def flagged_words(request: DeskRequest, run: MarginRun | None) -> str:
     """How many scopes rest on such a price, and how many are not liquidated because of it."""
     flagged = results_here(request, run).filter(flags__contains=[INSUFFICIENT_MARK])
-    level = F("maintenance_margin") * F("agreement_version__liquidation_level")
+    level = F("maintenance_margin") * LIQUIDATION_LEVEL
     counts = flagged.aggregate(
         n=Count("pk"),
         held=Count("pk", filter=Q(state=MarginState.CALL, equity__lt=level)),

@@ -50,6 +50,7 @@ from margin.engine.policies import CROWDING
 from margin.engine.wide import Ints
 from margin.model_registry import models_in_use
 from margin.models import Mark, ModelDecision
+from margin.moving_levels import terms_that_move
 from margin.policies import policies_in_force
 from margin.terms import TermsInForce, terms_in_force
 
@@ -125,7 +126,9 @@ class ColumnInputs:
 
 
 class NotInColumnsError(Exception):
-    """A run that only rows can hold: models, options, crowds, groups, prices that people set."""
+    """A run that only rows can hold: models, options, crowds, groups, prices that people set,
+    levels that move.
+    """
 
 
 def require_columns(marks: Mapping[int, Mark], *, day: date, horizon_id: int) -> None:
@@ -142,6 +145,8 @@ def require_columns(marks: Mapping[int, Mark], *, day: date, horizon_id: int) ->
         raise NotInColumnsError("crowded sides pay more")
     if any_margined() and pooled_buckets(day, known=known_of(horizon_id)):
         raise NotInColumnsError("accounts are margined as a group")
+    if terms_that_move(day, horizon_id=horizon_id):
+        raise NotInColumnsError("levels move")
 
 
 def read_columns(*, horizon_id: int, as_of: datetime, buckets: Ints | None = None) -> ColumnInputs:

@@ -1,11 +1,15 @@
 """What a run holds of its scopes: who they are, what they have, and who cannot be computed."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from accounts.models import AgreementVersion
+from margin.engine.exact import ZERO
 from margin.engine.house_rules import MODEL as HOUSE_RULES
+from margin.models import CallTerms
+from margin.moving_levels import Moved, moved_levels, raised
 
 POLICY_UNREADABLE: Final = "policy_unreadable"
 
@@ -15,6 +19,7 @@ class ScopeRow(NamedTuple):
 
     Attributes:
         is_group: several accounts hold what it holds; `account` is the one that it is margined as.
+        addition: how far its levels stand above those of the agreement.
     """
 
     scope_id: int
@@ -25,6 +30,12 @@ class ScopeRow(NamedTuple):
     is_cash_account: bool
     agreement: AgreementVersion
     is_group: bool = False
+    addition: Decimal = ZERO
+
+    @property
+    def levels(self) -> AgreementVersion:
+        """The terms with the levels that hold at the instant of the run."""
+        return raised(self.agreement, self.addition)
 
     @property
     def model_key(self) -> tuple[str, str] | None:
@@ -51,6 +62,25 @@ class Unmargined(NamedTuple):
     bucket: str
     reason: str
     detail: str
+
+
+def at_levels(
+    scopes: Sequence[ScopeRow],
+    *,
+    day: date,
+    at: datetime,
+    horizon_id: int,
+    terms: Mapping[int, CallTerms] | None = None,
+) -> tuple[list[ScopeRow], Mapping[int, Moved]]:
+    """The scopes with their levels as they stand at an instant, and what moved them.
+
+    Args:
+        terms: those that move levels, by agreement, instead of those in force.
+    """
+    versions = {row.agreement.pk: row.agreement for row in scopes}
+    moved = moved_levels(versions.values(), day=day, at=at, horizon_id=horizon_id, terms=terms)
+    additions = {pk: each.addition for pk, each in moved.items()}
+    return [row._replace(addition=additions.get(row.agreement.pk, ZERO)) for row in scopes], moved
 
 
 def unreadable_holders(

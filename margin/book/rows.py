@@ -16,7 +16,7 @@ from accounts.models import Scope
 from ledger.models import Asset, Horizon
 from margin.book.averages import restated_averages
 from margin.book.closes import Closes, closes_until
-from margin.book.held import Holding, ScopeRow, Unmargined, unreadable_holders
+from margin.book.held import Holding, ScopeRow, Unmargined, at_levels, unreadable_holders
 from margin.book.market_data import MarketData, read_market
 from margin.book.options import OptionPrice, option_prices, uncarried
 from margin.book.unpriced import UNPRICED, has_terms, unpriced_words
@@ -26,6 +26,7 @@ from margin.engine.policies import CROWDING
 from margin.known import known_at
 from margin.model_registry import UsedModel, models_decided
 from margin.models import Contract, MarginRun, Mark, ModelDecision, ParameterSet
+from margin.moving_levels import NOTHING_MOVES, Moved
 from margin.policies import policies_decided
 from margin.terms import TermsInForce, terms_in_force
 
@@ -59,6 +60,7 @@ class ReadInputs:
         asked: assets that models are asked about beyond what the scopes here hold.
         options: what options that are held are worth, by asset id.
         days: which past days models look back on; runs of before had another rule.
+        moved: what is added to the levels of an agreement, by id of its version.
     """
 
     horizon_id: int
@@ -82,6 +84,7 @@ class ReadInputs:
     crowding: Mapping[int, tuple[ParameterSet, CrowdingPolicy]] = field(default_factory=dict)
     options: Mapping[int, OptionPrice] = field(default_factory=dict)
     days: str = MarginRun.Days.OWN
+    moved: Mapping[int, Moved] = field(default_factory=lambda: NOTHING_MOVES)
 
 
 def read_inputs(
@@ -175,6 +178,7 @@ def _read(*, horizon_id: int, as_of: datetime, is_restated: bool, days: str) -> 
     scopes, exceptions = _scopes(
         business_day, models, known=known, unreadable=unreadable, pooled=pooled
     )
+    scopes, moved = at_levels(scopes, day=business_day, at=as_of, horizon_id=horizon_id)
     axis = {row.bucket_id: n for n, row in enumerate(scopes)}
     # What members hold is held by their group; where that has no terms it is an exception.
     axis |= {member: axis[group] for member, group in pooled.items() if group in axis}
@@ -196,6 +200,7 @@ def _read(*, horizon_id: int, as_of: datetime, is_restated: bool, days: str) -> 
         exceptions=exceptions,
         crowding={each.asset.pk: (each.parameter_set, each.policy) for each in crowding},
         days=days,
+        moved=moved,
     )
     why = {each.asset.pk: each.why for each in unread}
     inputs = without_scopes(inputs, unreadable_holders(why, positions=positions, scopes=scopes))

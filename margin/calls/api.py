@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -27,6 +27,7 @@ from margin.calls.disputes import (
 from margin.calls.initial import NoCallError
 from margin.calls.promises import promise_payment
 from margin.calls.reliefs import request_relief
+from margin.levels import levels_json
 from margin.models import CallEvent, MarginCall
 from margin.screens.carrying import ExtendForm, account_of
 from margin.screens.claims import AgreeForm, DisputeForm, PromiseForm
@@ -59,6 +60,7 @@ class MarginCallSerializer(serializers.ModelSerializer[MarginCall]):
     initial_margin = ExactText(source="last_result.initial_margin")
     maintenance_margin = ExactText(source="last_result.maintenance_margin")
     margin_state = serializers.CharField(source="last_result.state")
+    levels = serializers.SerializerMethodField()
     owner = serializers.CharField(source="owner.username", allow_null=True, default=None)
     acknowledged_by = serializers.CharField(
         source="acknowledged_by.username", allow_null=True, default=None
@@ -68,10 +70,16 @@ class MarginCallSerializer(serializers.ModelSerializer[MarginCall]):
         model = MarginCall
         fields = [
             "number", "account", "bucket", "kind", "state", "amount", "currency", "equity",
-            "initial_margin", "maintenance_margin", "margin_state", "business_day", "issued_at",
-            "due_at", "owner", "acknowledged_at", "acknowledged_by", "ended_at", "end_reason",
+            "initial_margin", "maintenance_margin", "margin_state", "levels", "business_day",
+            "issued_at", "due_at", "owner", "acknowledged_at", "acknowledged_by", "ended_at",
+            "end_reason",
         ]  # fmt: skip
         read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_levels(self, call: MarginCall) -> dict[str, Any] | None:
+        """Each level as agreed, what was added and why; nothing where levels stay."""
+        return levels_json(call.last_result)
 
 
 class MarginCallDetailSerializer(MarginCallSerializer):
@@ -106,8 +114,9 @@ class MarginCallViewSet(
         roles = roles_in(self.request)
         mine = of_accounts(roles, roles.entities("read"), path=CALL_ACCOUNT)
         calls = MarginCall.objects.filter(mine).select_related(
-            "scope__bucket__account", "last_result", "owner", "acknowledged_by"
-        )
+            "scope__bucket__account", "last_result__agreement_version",
+            "last_result__moved__call_terms", "owner", "acknowledged_by",
+        )  # fmt: skip
         if self.request.query_params.get("open") == "true":
             calls = calls.open()
         return calls.order_by("-issued_at", "number")

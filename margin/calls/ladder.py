@@ -14,7 +14,9 @@ from accounts.figures import WIDE
 from accounts.models import AgreementVersion
 from margin.calls.terms import CallTermsBook
 from margin.engine.call_levels import DROPPED, crossings
-from margin.engine.call_terms import CallRules
+from margin.engine.call_terms import CallRules, read_rules
+from margin.engine.exact import ZERO, exact
+from margin.levels import levels_words
 from margin.models import LevelEvent, MarginResult, MarginRun, Task, TaskEvent
 from margin.worklist import RISK, Needed, open_tasks
 
@@ -23,8 +25,14 @@ DUE_FOR: Final = timedelta(hours=1)
 RATIO_DECIMALS: Final = Decimal("0.00000001")
 
 
-def levels_of_agreement(version: AgreementVersion, rules: CallRules) -> dict[str, Decimal]:
-    """The levels, times maintenance margin; empty without a ladder."""
+def levels_of_agreement(
+    version: AgreementVersion, rules: CallRules, *, addition: Decimal = ZERO
+) -> dict[str, Decimal]:
+    """The levels, times maintenance margin; empty without a ladder.
+
+    Args:
+        addition: how far a run moved all of them.
+    """
     if rules.notice_level is None and rules.close_only_level is None:
         return {}
     said = {
@@ -33,7 +41,8 @@ def levels_of_agreement(version: AgreementVersion, rules: CallRules) -> dict[str
         Level.CLOSE_ONLY.value: rules.close_only_level,
         Level.LIQUIDATE.value: version.liquidation_level,
     }
-    return {name: level for name, level in said.items() if level is not None}
+    with exact():
+        return {name: level + addition for name, level in said.items() if level is not None}
 
 
 def settle_levels(run: MarginRun) -> int:
@@ -44,13 +53,18 @@ def settle_levels(run: MarginRun) -> int:
     results = list(
         MarginResult.objects.filter(
             run=run, agreement_version__agreement__in=book.agreements
-        ).select_related("agreement_version", "scope__bucket__account")
+        ).select_related("agreement_version", "moved__call_terms", "scope__bucket__account")
     )
     standing = below_levels([each.scope_id for each in results])
     events: list[LevelEvent] = []
+    moved: dict[int, str] = {}
     for result in results:
         rules = book.of(result.agreement_version.agreement_id, day=run.business_day)
-        levels = levels_of_agreement(result.agreement_version, rules)
+        addition = ZERO
+        if result.moved is not None:  # by the terms that the run knew
+            rules, addition = read_rules(result.moved.call_terms.values), result.moved.addition
+            moved[result.scope_id] = f" Levels: {levels_words(result)}."
+        levels = levels_of_agreement(result.agreement_version, rules, addition=addition)
         for each in crossings(
             result.equity, result.maintenance_margin, levels=levels,
             below=standing.get(result.scope_id, set()), band=rules.hysteresis,
@@ -60,7 +74,7 @@ def settle_levels(run: MarginRun) -> int:
             )
             events.append(event)
     copy_rows(events)
-    _ask(run, events)
+    _ask(run, events, moved)
     return len(events)
 
 
@@ -84,8 +98,12 @@ def _ratio(result: MarginResult) -> Decimal | None:
     return WIDE.quantize(WIDE.divide(result.equity, result.maintenance_margin), RATIO_DECIMALS)
 
 
-def _ask(run: MarginRun, events: list[LevelEvent]) -> None:
-    """Somebody of risk gets each scope that may only close, until it is restored."""
+def _ask(run: MarginRun, events: list[LevelEvent], moved: Mapping[int, str]) -> None:
+    """Somebody of risk gets each scope that may only close, until it is restored.
+
+    Args:
+        moved: the levels of scopes whose levels move, in words.
+    """
     closing = [event for event in events if event.level == Level.CLOSE_ONLY]
     needed = []
     for event in closing:
@@ -97,7 +115,7 @@ def _ask(run: MarginRun, events: list[LevelEvent]) -> None:
                     kind=Task.Kind.CALL, key=_key(event),
                     subject=f"{bucket.account.code} {bucket.code} may only close",
                     detail=f"Equity is {event.ratio} of maintenance margin. Nothing more is to be"
-                    " opened before the level is restored.",
+                    f" opened before the level is restored.{moved.get(event.scope_id, '')}",
                     due_at=run.as_of + DUE_FOR, owner_role=RISK, scope=event.scope,
                 )
             )  # fmt: skip

@@ -16,9 +16,12 @@ from accounts.approvals import (
 )
 from accounts.audit import Actor, acting
 from accounts.models import Agreement, Approval, LegalEntity
+from ledger.models import Asset
 from margin.engine.call_terms import HOUSE, CallRules, read_rules, written_rules
 from margin.engine.rejected import RejectedInputError
+from margin.market.rules import calendars_in_force
 from margin.models import CallTerms, MarginCall
+from margin.models.market import BASE
 
 SET_TERMS: Final = "call.terms"
 
@@ -82,13 +85,14 @@ def request_call_terms(
         values: as `read_rules` takes them; what is left out is as the house does it.
 
     Raises:
-        AskRefusedError: a term is unknown or out of its bounds.
+        AskRefusedError: a term is unknown or out of its bounds, or names what is not there.
         RefusedError: the maker may not ask, or nobody else could decide.
     """
     try:
         rules = read_rules(values)
     except RejectedInputError as wrong:
         raise AskRefusedError(str(wrong).partition(":")[0], str(wrong)) from wrong
+    _check_moves(rules, day=effective_from)
     newest = CallTerms.objects.filter(agreement=agreement).order_by("-version").first()
     row = {
         "agreement_id": agreement.pk,
@@ -105,6 +109,15 @@ def request_call_terms(
             reason=reason,
             records=(f"accounts_agreement:{agreement.pk}",),
         )
+
+
+def _check_moves(rules: CallRules, *, day: date) -> None:
+    """What levels follow is there."""
+    calendar, code = rules.session_calendar, rules.volatility_asset
+    if calendar and calendar not in calendars_in_force(day):
+        raise AskRefusedError("session_calendar", f"There is no calendar {calendar} on that day.")
+    if code and (code == BASE or not Asset.objects.filter(code=code).exists()):
+        raise AskRefusedError("volatility_asset", f"{code} is nothing that has a mark.")
 
 
 def shown(value: object) -> str:
@@ -132,7 +145,8 @@ def describe_terms(approval: Approval) -> Description:
         headline=approval.subject,
         facts=(("From", row["effective_from"]),),
         fields=tuple(changes),
-        note="Calls that are open keep the terms under which they were made.",
+        note="Calls that are open keep the terms under which they were made. Runs of before keep"
+        " the levels that they used.",
     )
 
 

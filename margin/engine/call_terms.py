@@ -20,10 +20,15 @@ CENT: Final = Decimal("0.01")
 SATURDAY: Final = 5
 DAYS_MOST: Final = 60
 HOURS_MOST: Final = 24 * 60
+# More than so many times maintenance margin no level moves.
+ADDITION_MOST: Final = 10
+RETURNS_LEAST: Final = 2
 HOLIDAYS: Final = ("none", "nyse")
 FLAGS: Final = ("counts_in_transit", "nets_pending", "expires")
-WHOLE: Final = ("due_days", "initial_days", "extension_days_max")
-TEXTS: Final = ("zone", "holidays", "due_at", "cut_off")
+WHOLE: Final = ("due_days", "initial_days", "extension_days_max", "volatility_days")
+TEXTS: Final = (
+    "zone", "holidays", "due_at", "cut_off", "session_calendar", "volatility_asset",
+)  # fmt: skip
 OPTIONAL: Final = (
     "due_days", "extension_amount_max", "waiver_amount_max", "notice_level", "close_only_level",
 )  # fmt: skip
@@ -54,6 +59,14 @@ class CallRules:
             limits of roles alone.
         notice_level, close_only_level: times maintenance margin, as the levels of the agreement.
         hysteresis: a level is restored only this far above where it fires.
+        session_calendar: all levels are higher while this calendar is outside its session.
+        session_addition: by so much.
+        volatility_asset: all levels follow the volatility of this asset.
+        volatility_days: out of so many of its newest daily returns.
+        volatility_normal: a day's volatility up to here adds nothing.
+        volatility_factor: what is above it, times this, is added.
+        volatility_cap: no more than this is added.
+        volatility_step: from day to day the addition moves no further.
     """
 
     zone: str = "UTC"
@@ -77,6 +90,19 @@ class CallRules:
     notice_level: Decimal | None = None
     close_only_level: Decimal | None = None
     hysteresis: Decimal = ZERO
+    session_calendar: str = ""
+    session_addition: Decimal = ZERO
+    volatility_asset: str = ""
+    volatility_days: int = 20
+    volatility_normal: Decimal = ZERO
+    volatility_factor: Decimal = ZERO
+    volatility_cap: Decimal = ZERO
+    volatility_step: Decimal = ZERO
+
+    @property
+    def moves_levels(self) -> bool:
+        """Whether the levels are not the same at all times."""
+        return bool(self.session_calendar or self.volatility_asset)
 
 
 HOUSE: Final = CallRules()
@@ -149,6 +175,21 @@ def _check(rules: CallRules) -> None:
     for name in ("delivery_hours", "answer_hours", "escalation_hours"):
         if getattr(rules, name) > HOURS_MOST:
             raise RejectedInputError(f"{name}: at most {HOURS_MOST}")
+    _check_moves(rules)
+
+
+def _check_moves(rules: CallRules) -> None:
+    """What moves levels is said whole, or not at all."""
+    if bool(rules.session_calendar) != bool(rules.session_addition):
+        raise RejectedInputError("session_addition: a calendar and an addition go together")
+    for name in ("volatility_factor", "volatility_cap", "volatility_step"):
+        if bool(rules.volatility_asset) != bool(getattr(rules, name)):
+            raise RejectedInputError(f"{name}: asset, factor, cap and step go together")
+    for name in ("session_addition", "volatility_cap"):
+        if getattr(rules, name) > ADDITION_MOST:
+            raise RejectedInputError(f"{name}: at most {ADDITION_MOST}")
+    if rules.volatility_days < RETURNS_LEAST:
+        raise RejectedInputError(f"volatility_days: at least {RETURNS_LEAST}")
 
 
 def _time(name: str, text: str) -> time:

@@ -106,7 +106,11 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a run said of one scope, with the levels of its agreement."""
+    """What a run said of one scope, with the levels that it used.
+
+    Attributes:
+        moved: what the levels are above those of the agreement: words and how much, none if 0.
+    """
 
     scope: str
     equity: Decimal
@@ -118,6 +122,7 @@ class Figures:
     call_level: Decimal
     liquidation_level: Decimal
     minimum_transfer_amount: Decimal
+    moved: tuple[tuple[str, Decimal], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,8 +333,9 @@ def _tests(figures: Figures) -> tuple[Comparison, ...]:
         liquidation = figures.liquidation_level * figures.maintenance_margin
     of_maintenance = f"{TIMES} maintenance margin {_money(figures.maintenance_margin)}"
     initial_text = f"initial margin {_money(figures.initial_margin)}"
-    call_text = f"call level {figure(figures.call_level)} {of_maintenance}"
-    liquidation_text = f"liquidation level {figure(figures.liquidation_level)} {of_maintenance}"
+    call_text = f"call level {_level(figures.call_level, figures.moved)} {of_maintenance}"
+    liquidation_level = _level(figures.liquidation_level, figures.moved)
+    liquidation_text = f"liquidation level {liquidation_level} {of_maintenance}"
     asked = [
         (State.DEFICIT, "<", ZERO, "0"),
         (State.OK, AT_LEAST, figures.initial_margin, initial_text),
@@ -347,6 +353,16 @@ def _tests(figures: Figures) -> tuple[Comparison, ...]:
         if holds:
             break
     return tuple(tests)
+
+
+def _level(level: Decimal, moved: Sequence[tuple[str, Decimal]]) -> str:
+    """A level as one reads it; where it moved, what it was and what came on top."""
+    if not moved:
+        return figure(level)
+    with exact():
+        base = level - sum((amount for _, amount in moved), ZERO)
+    added = "".join(f" + {figure(amount)} {words}" for words, amount in moved)
+    return f"{figure(level)} ({figure(base)}{added})"
 
 
 def _steps(figures: Figures, *, decided: str) -> tuple[str, ...]:

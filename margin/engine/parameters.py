@@ -99,11 +99,11 @@ def read_parameters(kind: type[P], values: Mapping[str, Any]) -> P:
         text = json.dumps(values)
     except (TypeError, ValueError):  # not JSON: what is wrong with it is said below
         return _read("", kind, values)  # type: ignore[no-any-return]
-    return _read_text(kind, text)  # type: ignore[return-value]
+    return _read_text(kind, text)  # type: ignore[no-any-return]
 
 
 @lru_cache(SETS_KEPT)
-def _read_text(kind: type, text: str) -> object:
+def _read_text(kind: Any, text: str) -> Any:  # noqa: ANN401 (a type, and a set of it)
     """The set that a text says; sets cannot be changed, so whoever asks again gets the same."""
     return _read("", kind, json.loads(text))
 

@@ -85,10 +85,15 @@ def rules_in_force(day: date, kind: str, *, horizon_id: int | None = None) -> di
     }
 
 
-def calendars_in_force(day: date) -> dict[str, TradingCalendar]:
-    """Every calendar by name: the standard ones, and what two people set over or beside them."""
+def calendars_in_force(day: date, *, horizon_id: int | None = None) -> dict[str, TradingCalendar]:
+    """Every calendar by name: the standard ones, and what two people set over or beside them.
+
+    Args:
+        horizon_id: as that committed horizon knew them; as they are known now if None.
+    """
     rules: dict[str, CalendarRules] = dict(STANDARD_CALENDARS)
-    rules |= {name: found.rules for name, found in rules_in_force(day, Kind.CALENDAR).items()}
+    set_by_two = rules_in_force(day, Kind.CALENDAR, horizon_id=horizon_id)
+    rules |= {name: found.rules for name, found in set_by_two.items()}
     return {name: calendar_of(each) for name, each in rules.items()}
 
 

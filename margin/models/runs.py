@@ -1,5 +1,7 @@
 """Margin runs: what went in, what came out, and the parts that add up to it; append-only."""
 
+from decimal import Decimal
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -7,6 +9,7 @@ from django.db.models import Q
 from accounts.fields import ClockTime, CurrentTransaction, ExactField, TransactionIdField
 from accounts.models import AgreementVersion, MarginAccount, Scope
 from ledger.models import Asset, Horizon
+from margin.engine.exact import exact
 from margin.models.market import Mark
 from margin.models.registry import ParameterSet
 from margin.models.terms import Haircut, InstrumentTerms
@@ -47,6 +50,48 @@ class MarginRun(models.Model):
     xid = TransactionIdField(db_default=CurrentTransaction())
 
 
+class MovedLevels(models.Model):
+    """What a run added to every level of a version of an agreement, and from what; append-only.
+
+    A level that it used is that of the agreement, or of the terms of calls, and both additions.
+
+    Attributes:
+        session, volatility: times maintenance margin.
+        volatility_before: what volatility added on the newest day before.
+        inputs: calendar, closes by their hash, volatility and target, as exact text.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(MarginRun, models.PROTECT, related_name="moved_levels", db_index=False)
+    agreement_version = models.ForeignKey(AgreementVersion, models.PROTECT, related_name="+")
+    call_terms = models.ForeignKey(
+        "margin.CallTerms", models.PROTECT, related_name="+", db_index=False
+    )
+    session = ExactField()
+    volatility = ExactField()
+    volatility_before = ExactField()
+    inputs = models.JSONField()
+    xid = TransactionIdField(db_default=CurrentTransaction())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="levels_move_once_a_run", fields=["run", "agreement_version"]
+            ),
+            models.CheckConstraint(
+                name="levels_move_up_alone",
+                condition=Q(session__gte=0, volatility__gte=0, volatility_before__gte=0),
+            ),
+        ]
+
+    @property
+    def addition(self) -> Decimal:
+        """What is added to every level."""
+        with exact():
+            added: Decimal = self.session + self.volatility
+        return added
+
+
 class MarginState(models.TextChoices):
     """How a scope stands, from well to worst."""
 
@@ -61,7 +106,8 @@ class MarginResult(models.Model):
     """What one run says of one scope. Requirements are positive; equity is signed.
 
     `binding` names what decided the requirement of a portfolio model, and `parameter_set` what it
-    was computed with; house rules have neither, their parameters are named part by part.
+    was computed with; house rules have neither, their parameters are named part by part. `moved`
+    is what was added to the levels of its agreement; None where they stay.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -89,6 +135,14 @@ class MarginResult(models.Model):
         db_constraint=False,
     )
     binding = models.CharField(max_length=120, blank=True, db_default="")
+    moved = models.ForeignKey(
+        MovedLevels,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
     xid = TransactionIdField(db_default=CurrentTransaction())
 
     class Meta:

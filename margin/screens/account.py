@@ -21,7 +21,7 @@ from accounts.models import AgreementVersion, MarginAccount
 from accounts.roles import REQUEST, DeskRequest, may, require
 from ledger.screens.times import Times, in_two_times
 from margin.engine.components import OF_MONEY
-from margin.levels import SEVERITY, equity_share, withdrawable
+from margin.levels import SEVERITY, equity_share, levels_words, withdrawable
 from margin.models import MarginCall, MarginResult, MarginRun
 from margin.parts import parts_of
 from margin.screens.account_work import work_section
@@ -107,7 +107,11 @@ def results_of(account: MarginAccount, runs: StandingRuns) -> list[MarginResult]
     found = runs.results(scope__bucket__account=account)
     return list(
         found.select_related(
-            "run", "scope__bucket__account", "agreement_version__agreement", "parameter_set"
+            "run",
+            "scope__bucket__account",
+            "agreement_version__agreement",
+            "parameter_set",
+            "moved__call_terms",
         ).order_by("scope__bucket__code")
     )
 
@@ -227,10 +231,16 @@ def agreement_section(
     return {
         "signed": list(signed),
         "versions": list(versions.order_by("agreement__code", "-version")),
-        "terms": None if terms is None else terms_words(terms),
+        "terms": None if terms is None else [*terms_words(terms), *moved_words(results)],
         "pending": pending_on(f"accounts_marginaccount:{account.pk}", roles=request.roles),
         "can_end": may(request, f"{REQUEST}{END}", account.legal_entity_id),
     }
+
+
+def moved_words(results: list[MarginResult]) -> list[tuple[str, str]]:
+    """The levels that the newest run used, where terms of calls move them."""
+    said = sorted({words for each in results if (words := levels_words(each))})
+    return [("Levels as they stand", words) for words in said]
 
 
 def terms_words(terms: AgreementVersion) -> list[tuple[str, str]]:

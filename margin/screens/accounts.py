@@ -200,7 +200,7 @@ def drawn_results(results: "QuerySet[MarginResult]") -> "QuerySet[MarginResult]"
         F("equity") / NullIf(F("initial_margin"), Value(Decimal(0))), output_field=ExactField()
     )
     return results.annotate(severity=severity, missing=missing, share=share).select_related(
-        "scope__bucket__account__client__person_key", "agreement_version__agreement"
+        "scope__bucket__account__client__person_key", "agreement_version__agreement", "moved"
     )
 
 

@@ -22,7 +22,7 @@ from accounts.roles import DeskRequest, may, one_of, refusal, require, who_may
 from accounts.states import STATES
 from margin.calls.settling import StaleCallError, acknowledge_call
 from margin.engine.explain import TIMES
-from margin.levels import is_held_at_call, levels_of, missing
+from margin.levels import is_held_at_call, levels_of, missing, terms_of
 from margin.models import CallEvent, MarginCall, MarginResult, MarginRun, Mark
 from margin.parts import parts_of
 from margin.screens.calls import ACKNOWLEDGE
@@ -31,6 +31,7 @@ from margin.screens.claims import disputes_of, promises_of
 from margin.screens.deliveries import sent_to
 from margin.screens.drawer import questions, without_drawer
 from margin.screens.history import ScopeHistory, scope_history
+from margin.screens.levels import LevelsShown, levels_shown
 from margin.screens.opened import opened
 from margin.screens.statement import StatementLine, lines_of, statement_lines
 from margin.screens.visible import call_or_404, check_account
@@ -72,6 +73,7 @@ class Called:
     is_held: bool
     liquidation: Decimal
     unpriced: tuple[UnpricedAsset, ...]
+    levels: LevelsShown | None
 
 
 @require_GET
@@ -118,7 +120,7 @@ def newest_restatement_of(call: MarginCall) -> MarginRun | None:
 
 def called(result: MarginResult) -> Called:
     """The figures of the first panel."""
-    levels, terms = levels_of(result), result.agreement_version
+    levels, terms = levels_of(result), terms_of(result)
     is_held = is_held_at_call(result)
     rungs = [
         Rung("OK", "from initial margin", levels.initial),
@@ -133,6 +135,7 @@ def called(result: MarginResult) -> Called:
         is_held=is_held,
         liquidation=levels.liquidation,
         unpriced=unpriced_assets(result),
+        levels=levels_shown(result),
     )
 
 

@@ -64,6 +64,28 @@ class CallTermsForm(AskForm):
     hysteresis = amount_field(
         "Restored above a level by", required=False, hint="Times maintenance margin."
     )
+    session_calendar = text_field(
+        "All levels are higher while closed", length=60, required=False,
+        hint="A calendar: NYSE, FX, or one that was set. Empty: levels do not follow a session.",
+    )  # fmt: skip
+    session_addition = amount_field(
+        "Higher by, while closed", required=False, hint="Times maintenance margin."
+    )
+    volatility_asset = text_field(
+        "All levels follow the volatility of", length=40, required=False,
+        hint="An asset. Empty: levels do not follow volatility.",
+    )  # fmt: skip
+    volatility_days = _days("Volatility of the newest, days")
+    volatility_normal = amount_field(
+        "Normal volatility of a day", required=False, hint="A share: 0.02 is 2 % a day."
+    )
+    volatility_factor = amount_field(
+        "What is above it, times", required=False, hint="Is added, times maintenance margin."
+    )
+    volatility_cap = amount_field("Added at most", required=False)
+    volatility_step = amount_field(
+        "Moves in a day by at most", required=False, hint="Up and down, whatever volatility does."
+    )
 
     def values(self) -> dict[str, Any]:
         """The terms as JSON holds them; what was left empty is left out."""

@@ -239,6 +239,7 @@ def drawn_calls(calls: "QuerySet[MarginCall]") -> "QuerySet[MarginCall]":
     return calls.annotate(severity=severity, share=share).select_related(
         "scope__bucket__account__client",
         "last_result__agreement_version__agreement",
+        "last_result__moved",
         "owner",
     )
 

@@ -16,6 +16,7 @@ from margin.engine.components import OF_DOUBT, OF_MONEY, TOTALS, ComponentKind
 from margin.engine.explain import GROUP_LABELS, TOTAL_LABELS, ExplanationError, product
 from margin.engine.model import WorstColumn
 from margin.explanation import StoredPart, stored_parts
+from margin.levels import levels_words
 from margin.model_trees import model_trees
 from margin.models import MarginResult
 from margin.option_references import option_words
@@ -103,11 +104,12 @@ def about(result: MarginResult) -> str:
 
 def facts_of(result: MarginResult, of_model: Sequence[Fact] = ()) -> tuple[Fact, ...]:
     """The run, what it computed by, and the hashes of what went in and came out."""
-    run = result.run
+    run, levels = result.run, levels_words(result)
     return (
         Fact("Run", run.number, is_code=True),
         *(of_model or [Fact("Model", f"{run.model} {run.model_version}")]),
         Fact("Agreement", agreement_words(result), agreement_address(result)),
+        *([Fact("Levels", levels)] if levels else []),
         Fact("Inputs", short_hash(run.inputs_sha256), is_code=True),
         Fact("Result", short_hash(run.result_sha256), is_code=True),
     )

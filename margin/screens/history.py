@@ -100,7 +100,9 @@ class ScopeHistory:
 
 def scope_history(scope_id: int, *, until: datetime | None = None) -> ScopeHistory:
     """The newest days of a scope, up to a run; one query."""
-    results = MarginResult.objects.filter(scope=scope_id).select_related("run", "agreement_version")
+    results = MarginResult.objects.filter(scope=scope_id).select_related(
+        "run", "agreement_version", "moved"
+    )
     if until is not None:
         results = results.filter(run__as_of__lte=until)
     # Of a day that is over its own run counts; what was run inside days, only behind the last one.

@@ -20,7 +20,7 @@ from margin.engine.collateral import VolatilityHaircut
 from margin.engine.rejected import RejectedInputError
 from margin.models import Haircut, InstrumentTerms
 from margin.parameters import HAIRCUT, TERMS, rates, schedule_lines
-from margin.preview import Affected, of_request, preview
+from margin.preview import PREVIEWED, Affected, preview_request
 from margin.screens.terms import BACK_LABEL, desk_today
 from margin.screens.visible import NO_PAGE, entity_here, newest_run, of_accounts
 from margin.terms import schedule_of, terms_in_force
@@ -69,12 +69,12 @@ def parameter_page(request: DeskRequest, asset_id: int) -> HttpResponse:
 @require_GET
 @require("read")
 def preview_page(request: DeskRequest, approval_id: UUID) -> HttpResponse:
-    """Whom a request for other parameters would call, had the newest run been computed with it."""
-    approval = visible(request.roles).filter(pk=approval_id, action__in=(HAIRCUT, TERMS)).first()
+    """Whom a request for other parameters, or other levels, would have called in the newest run."""
+    approval = visible(request.roles).filter(pk=approval_id, action__in=PREVIEWED).first()
     run = newest_run()
     if approval is None or run is None:
         raise Http404(NO_PAGE)
-    found = preview(run, replaced=of_request(approval))
+    found = preview_request(run, approval)
     mine = affected_here(request, found.affected)
     context = {
         "approval": approval,

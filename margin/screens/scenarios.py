@@ -22,6 +22,7 @@ from margin.engine.inputs import (
     house_rules_input,
 )
 from margin.explanation import StoredPart, stored_parts
+from margin.levels import terms_of
 from margin.models import MarginResult
 from margin.parameters import engine_terms
 from margin.terms import terms_in_force
@@ -200,7 +201,7 @@ def scenario_input(
     result: MarginResult, standing: Standing, scenarios: Sequence[Mapping[str, Decimal]]
 ) -> HouseRulesInput:
     """The same holdings once per scenario; each has assets, and so marks, of its own."""
-    agreement = result.agreement_version
+    agreement = terms_of(result)
     places = range(len(scenarios))
 
     def own(asset: str, place: int) -> str:

@@ -35,6 +35,7 @@ from accounts.screens.asking import (
 )
 from ledger.models import Asset, AssetKind
 from margin.agreement_codes import codes_in_use
+from margin.calls.terms import SET_TERMS
 from margin.parameters import HAIRCUT, TERMS, request_haircut, request_terms
 from margin.screens.haircuts import HaircutForm, typed_schedule
 from margin.screens.visible import NO_PAGE, entity_here
@@ -144,7 +145,9 @@ def terms_page(request: DeskRequest) -> HttpResponse:
         *(
             a
             for each in agreements
-            for a in pending_on(record_of(entity, each.code), roles=request.roles)
+            for a in pending_on(
+                record_of(entity, each.code), f"accounts_agreement:{each.pk}", roles=request.roles
+            )
         ),
         *(a for each in assets for a in pending_on(f"ledger_asset:{each.pk}", roles=request.roles)),
     ]
@@ -163,6 +166,7 @@ def terms_page(request: DeskRequest) -> HttpResponse:
             for asset in assets
         ],
         "pending": pending,
+        "previewed": [a for a in pending if a.action_id == SET_TERMS],
         "can_version": may(request, f"{REQUEST}{VERSION}", entity),
         "can_sign": may(request, f"{REQUEST}{SIGN}", entity),
         "can_set": may(request, f"{REQUEST}{HAIRCUT}", entity),

@@ -112,6 +112,7 @@ def call_or_404(request: DeskRequest, number: str) -> MarginCall:
             "first_result",
             "last_result__run",
             "last_result__agreement_version__agreement",
+            "last_result__moved__call_terms",
         )
         .first()
     )

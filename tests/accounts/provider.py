@@ -18,6 +18,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey, OctKey
 
 from accounts.provider.flow import challenge_of
+from accounts.provider.leaving import EVENT
 
 CLIENT, SECRET = "desk", "a secret/of two"
 HERE = "http://localhost:8000/sign-in/provider/return/"
@@ -53,6 +54,7 @@ class SmallProvider:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     moved_to: str = ""
+    names: int = 0
 
     def publish(self) -> dict[str, Any]:
         """What it says of itself."""
@@ -86,10 +88,22 @@ class SmallProvider:
     def sign(self, said: dict[str, str]) -> str:
         """The token."""
         now = int(time.time())
-        claims = {
+        return self.seal({
             "iss": self.address, "sub": self.subject, "aud": CLIENT, "exp": now + 300, "iat": now,
             "nonce": said["nonce"], "auth_time": now,
-        } | self.claims  # fmt: skip
+        } | self.claims)  # fmt: skip
+
+    def left(self, **claims: Any) -> str:
+        """A token that says that the person has signed out."""
+        now = int(time.time())
+        self.names += 1
+        return self.seal({
+            "iss": self.address, "sub": self.subject, "aud": CLIENT, "exp": now + 120, "iat": now,
+            "jti": f"left-{self.names}", "events": {EVENT: {}},
+        } | claims)  # fmt: skip
+
+    def seal(self, claims: dict[str, Any]) -> str:
+        """Claims, signed; those that are None are left out."""
         content = json.dumps({k: v for k, v in claims.items() if v is not None})
         header = {"alg": "ES256", "kid": self.key.kid} | self.header
         key = OctKey.import_key(SECRET * 4) if header["alg"] == "HS256" else self.key

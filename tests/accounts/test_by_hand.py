@@ -153,6 +153,7 @@ def test_the_owner_writes_no_header_of_somebody_elses(four: Four) -> None:
         "operator_id = %(second)s",
         "key_sha256 = sha256('mine')",
         "ended_at = NULL",
+        "subject = 'another'",
     ],
 )
 def test_a_session_is_not_prolonged_passed_on_or_taken_up_again(four: Four, change: str) -> None:

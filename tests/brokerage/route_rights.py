@@ -487,6 +487,7 @@ OWN = frozenset(
         "accounts:recovery-new",
         "accounts:sign-in",
         "accounts:sign-in-second",
+        "accounts:sign-in-provider-left",
         "accounts:sign-in-provider-prove",
         "accounts:sign-out",
         "accounts:theme",
@@ -499,11 +500,14 @@ ANSWERS_ANYBODY = frozenset(
         "accounts:sign-in",
         "accounts:sign-in-second",
         "accounts:sign-in-provider",
+        "accounts:sign-in-provider-left",
         "accounts:sign-in-provider-return",
         "health",
         "metrics",
     }
 )
+# What no browser sends: believed by a signature alone, so without a token of a form.
+SIGNED_BY_OTHERS = frozenset({"accounts:sign-in-provider-left"})
 # What every firm stands on: prices, parameters of assets, models, runs over all scopes (each shows
 # the rows of one's own firm), and tasks that are of no scope.
 COMMON = frozenset(
