@@ -46,7 +46,7 @@ def as_file(
     elif form == "xlsx":
         content = to_xlsx([(name, keys, rows)])
     else:
-        content = to_json(keys, rows, about=dict(about))
+        content = to_json(keys, rows, about=about)
     stamp = f"{timezone.now():%Y%m%dT%H%M%SZ}"
     return HttpResponse(
         content,
