@@ -7,14 +7,14 @@ takes the values and gives the types.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
 from hashlib import sha256
 from math import isfinite
 from types import GenericAlias
-from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from margin.engine.rejected import RejectedInputError
 
@@ -99,7 +99,8 @@ def read_parameters(kind: type[P], values: Mapping[str, Any]) -> P:
         text = json.dumps(values)
     except (TypeError, ValueError):  # not JSON: what is wrong with it is said below
         return _read("", kind, values)  # type: ignore[no-any-return]
-    return _read_text(kind, text)  # type: ignore[no-any-return]
+    found: P = _read_text(cast("Hashable", kind), text)
+    return found
 
 
 @lru_cache(SETS_KEPT)
