@@ -14,19 +14,17 @@ from django.db.models.expressions import OrderBy
 
 # What the rows of a group are counted as, beside its sums.
 COUNTED: Final = "rows_counted"
-# The first branch gives each group, the second, with nulls for one, the keys of the page. A page
-# beyond the last is the last.
+# The first branch gives each group, the second, with nulls for one, the keys of the page.
 SEEN: Final = """
-WITH seen AS MATERIALIZED ({rows}), kept AS (SELECT * FROM seen {kept})
+WITH seen AS MATERIALIZED ({rows})
 SELECT {groups}, count(*), {sums} NULL::bigint[] AS keys FROM seen GROUP BY {numbers}
 UNION ALL
 SELECT {no_group}, NULL, {no_sums} ARRAY(
-    SELECT row_key FROM kept ORDER BY {order}
-    LIMIT %s OFFSET (SELECT least(%s, greatest(count(*) - 1, 0) / %s) * %s FROM kept)
+    SELECT row_key FROM seen {kept} ORDER BY {order} LIMIT %s OFFSET {offset}
 )
 """
-
-
+# A page beyond the last is the last; the first needs no count.
+OFFSET: Final = "(SELECT least(%s, greatest(count(*) - 1, 0) / %s) * %s FROM seen {kept})"
 # Beyond every page there is.
 LAST: Final = 10**9
 
@@ -99,14 +97,13 @@ def look(
         text, values = asked.values_list(*named).query.sql_with_params()
     except EmptyResultSet:
         return Seen([], [])
+    chosen = [] if kept is None else [list(kept)]
+    offset = [number - 1, size, size, *chosen] if number > 1 else []
     with connection.cursor() as cursor:
         cursor.execute(
-            _statement(text, by=by, sums=sums, kept=kept, order=order),
-            [
-                *values, *([] if kept is None else [list(kept)]),
-                size, number - 1, size, size,
-            ],
-        )  # fmt: skip
+            _statement(text, by=by, sums=sums, kept=kept, order=order, is_first=number == 1),
+            [*values, *chosen, size, *offset],
+        )
         found = cursor.fetchall()
     names = (*by, COUNTED, *sums)
     groups = [dict(zip(names, row, strict=False)) for row in found if row[-1] is None]
@@ -121,14 +118,17 @@ def _statement(
     sums: Mapping[str, str],
     kept: Collection[object] | None,
     order: Sequence[Order],
+    is_first: bool,
 ) -> str:
     ways = [
         f"sort_{n} {'DESC' if each.is_descending else 'ASC'} NULLS LAST, "
         for n, each in enumerate(order)
     ]
+    chosen = "" if kept is None else "WHERE group_0 = ANY(%s)"
     return SEEN.format(
         rows=rows,
-        kept="" if kept is None else "WHERE group_0 = ANY(%s)",
+        kept=chosen,
+        offset="0" if is_first else OFFSET.format(kept=chosen),
         groups=", ".join(f"group_{n}" for n in range(len(by))),
         sums="".join(f"sum(sum_{n}), " for n in range(len(sums))),
         numbers=", ".join(str(n + 1) for n in range(len(by))),
