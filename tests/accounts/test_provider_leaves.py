@@ -3,20 +3,28 @@
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Thread
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
+from django.http import HttpRequest
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from joserfc.jwk import ECKey
 
+from accounts.audit import RefusedError
 from accounts.factors import code_at, step_of
 from accounts.models import Act, OperatorSession, ProviderLogout, Role
+from accounts.operators import SignInRefusedError, open_session
 from accounts.provider import discovery
-from accounts.provider.leaving import EVENT
+from accounts.provider.leaving import EVENT, leaving_in
+from accounts.provider.tokens import Identity
+from accounts.screens.provider import provider_or_404
+from accounts.sessions import end_by_provider
 from tests.accounts.people import PASSWORD, Desk, found_desk, session_of, sign_in
 from tests.accounts.provider import CLIENT, SmallProvider, sent_back
 from tests.accounts.raw import Connection, act, one
@@ -155,6 +163,10 @@ def test_a_token_counts_once(desk: Desk, there: SmallProvider) -> None:
     acts = Act.objects.count()
     again = tell(token)
     assert (again.status_code, "used before" in again.json()["error_description"]) == (400, True)
+    meant = leaving_in(provider_or_404(), token, now=timezone.now())
+    with pytest.raises(RefusedError) as told:
+        end_by_provider(provider_or_404(), meant)
+    assert told.value.rule == "logout_token_is_used_once"
     assert (Act.objects.count(), ProviderLogout.objects.count(), live()) == (acts, 1, 1)
     assert is_in(client)
 
@@ -176,6 +188,17 @@ def test_what_was_said_before_somebody_left_opens_nothing_afterwards(
     tell(there.left())
     late, again = Browser(), Browser()
     there.claims = {"iat": int(time.time()) - 60}
+    before = timezone.now() - timedelta(minutes=1)
+    issuer = provider_or_404().issuer
+    request = HttpRequest()
+    request.session = SessionStore()
+    with pytest.raises(SignInRefusedError) as told:
+        open_session(
+            request, desk[Role.TREASURY],
+            identity=Identity(issuer, "idp-43", False, None, said_at=before, sid=""),
+        )  # fmt: skip
+    assert told.value.rule == "identity_is_signed_in_there"
+    assert live() == 0
     assert go(late).status_code == 403, "an answer that was on its way"
     there.claims = {"iat": int(time.time()) + 2}
     assert go(again).status_code == 302, "whoever signs in anew is in"

@@ -37,5 +37,6 @@ def test_the_engine_imports_numpy_scipy_and_the_standard_library_only() -> None:
     )
     tops, inside = done.stdout.splitlines()
     own_of_scipy = {top for top in tops.split() if top[0] == "_" or top.startswith("cython")}
+    own_of_scipy.add("charset_normalizer")  # which numpy's f2py loads where it is installed
     assert set(tops.split()) - own_of_scipy == {"margin", "numpy", "scipy"}
     assert all(name.startswith("margin.engine") for name in inside.split())
