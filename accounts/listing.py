@@ -207,7 +207,8 @@ class Listing(Generic[Row]):
         paginator = Paginator(self.rows, self.page_size)
         number = page_number(self.request.GET.get(PAGE, ""))
         keys: list[int] = []
-        if self.by_keys and self.groups is not None:
+        if self.by_keys:
+            assert self.groups is not None, "a list by keys has tabs"
             keys = self.groups.with_page(order=self.order, number=number, size=self.page_size)
         if self.groups is not None:
             # Counted with the tabs; the rows are not counted a second time.

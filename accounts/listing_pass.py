@@ -97,8 +97,8 @@ def look(
         text, values = asked.values_list(*named).query.sql_with_params()
     except EmptyResultSet:
         return Seen([], [])
-    chosen = [] if kept is None else [list(kept)]
-    offset = [number - 1, size, size, *chosen] if number > 1 else []
+    chosen: list[list[Any]] = [] if kept is None else [list(kept)]
+    offset: list[Any] = [number - 1, size, size, *chosen] if number > 1 else []
     with connection.cursor() as cursor:
         cursor.execute(
             _statement(text, by=by, sums=sums, kept=kept, order=order, is_first=number == 1),

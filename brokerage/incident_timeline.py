@@ -148,7 +148,8 @@ def _tasks(window: Window) -> Iterator[Found]:
     rows = TaskEvent.objects.filter(window.within("occurred_at"), task__in=window.tasks)
     for row in rows.select_related("task"):
         subject = row.task.subject
-        is_said = row.text.rstrip(".").lower() in subject.lower()  # many subjects are the detail
+        # The subject of many a task ends with its detail.
+        is_said = subject.lower().endswith(row.text.rstrip(".").lower())
         text = ", ".join(filter(None, (subject, row.event, "" if is_said else row.text)))
         yield Found(
             row.occurred_at, None, "task", f"margin_taskevent:{row.pk}", "", text, row.xid,

@@ -94,15 +94,9 @@ def entity_here(request: DeskRequest) -> LegalEntity:
 
 
 def calls_here(request: DeskRequest, *, act: str = "read") -> "QuerySet[MarginCall]":
-    """The calls of a list, or those of them with which the person may do something.
-
-    Where the book is of one legal entity, every call is of it: nobody's account is looked up.
-    """
-    here = entity_here(request).pk
-    is_whole = here in request.roles.entities(act) and request.roles.desks(act, here) is None
-    if is_whole and not LegalEntity.objects.exclude(pk=here).exists():
-        return MarginCall.objects.all()
-    return MarginCall.objects.filter(of_accounts(request.roles, [here], path=CALL_ACCOUNT, act=act))
+    """The calls of a list, or those of them with which the person may do something."""
+    here = [entity_here(request).pk]
+    return MarginCall.objects.filter(of_accounts(request.roles, here, path=CALL_ACCOUNT, act=act))
 
 
 def call_or_404(request: DeskRequest, number: str) -> MarginCall:

@@ -341,7 +341,7 @@ def test_the_board_costs_the_same_for_any_number_of_accounts(
     firm = crashed_firm(tmp_path / "firm", accounts=accounts)
     browser = browser_of(firm)
     board(browser)
-    for day, most in ((), 39), ((FIRST_DAY.isoformat(),), 27):
+    for day, most in ((), 38), ((FIRST_DAY.isoformat(),), 27):
         with CaptureQueriesContext(connection) as queries:
             board(browser, *day, **HTMX)
         assert len(queries) <= most
