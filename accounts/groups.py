@@ -89,7 +89,12 @@ def clients_on(day: date, *, known: str | None = None) -> dict[int, frozenset[in
 
 def any_margined() -> bool:
     """Whether there is a margined group at all; most firms have none, and are asked no more."""
-    return AccountGroup.objects.filter(account__isnull=False).exists()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM accounts_accountgroup WHERE account_id IS NOT NULL)"
+        )
+        (is_there,) = cursor.fetchone()
+        return bool(is_there)
 
 
 def group_of(account: MarginAccount, *, day: date) -> AccountGroup | None:

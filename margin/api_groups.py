@@ -29,7 +29,7 @@ from margin.screens.groups import (
     groups_seen,
     new_of,
 )
-from margin.what_if import WhatIfRefusedError
+from margin.what_if_ground import WhatIfRefusedError
 
 
 class MarginGroupViewSet(viewsets.ViewSet):

@@ -22,7 +22,7 @@ from margin.api_what_if import side_json
 from margin.mode_switch import Standings, Switch, preview_pooled
 from margin.screens.mode_switch import AskSwitchForm, SwitchForm, preview_of
 from margin.screens.visible import account_or_404
-from margin.what_if import WhatIfRefusedError
+from margin.what_if_ground import WhatIfRefusedError
 
 
 class MarginModeViewSet(viewsets.ViewSet):

@@ -20,7 +20,8 @@ from accounts.roles import permission
 from margin.engine.liquidation_points import LiquidationPoints
 from margin.scope_standing import Side
 from margin.screens.visible import account_or_404
-from margin.what_if import MODES, Change, ThoughtTrade, WhatIf, WhatIfRefusedError, what_if
+from margin.what_if import MODES, Change, ThoughtTrade, WhatIf, what_if
+from margin.what_if_ground import WhatIfRefusedError
 
 LINES_MAX = 50
 NUMBER: dict[str, Any] = {"max_digits": 60, "decimal_places": 18}

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from accounts.models import AgreementVersion
 from margin.book import BASE, MODEL_NOT_IN_USE, UNPRICED, Holding, ReadInputs
 from margin.book.arrays import NOTHING_MOVED, MarketRows, market_rows
+from margin.book.now import MarketNow
 from margin.book.options import OptionPrice
 from margin.engine.exact import ZERO, exact
 from margin.engine.rejected import RejectedInputError
@@ -45,27 +46,37 @@ class Quantities(NamedTuple):
     loan: Decimal = ZERO
 
 
-def model_of(agreement: AgreementVersion, *, day: date) -> UsedModel:
+def model_of(agreement: AgreementVersion, *, day: date, now: MarketNow | None = None) -> UsedModel:
     """The model that an agreement names, as it is used on a day.
+
+    Args:
+        now: what is said now, where it was looked for before.
 
     Raises:
         ModelRefusedError: `model_not_in_use`, or `model_refused`: its parameters are none.
     """
-    used = named_model(agreement.model, agreement.parameters, day=day)
+    used = named_model(agreement.model, agreement.parameters, day=day, now=now)
     if used is None or used.standing != ModelDecision.Standing.PRODUCTION:
         name = f"{agreement.model} {agreement.parameters}"
         raise ModelRefusedError(MODEL_NOT_IN_USE, f"{name} is not in production on {day}.")
     return used
 
 
-def named_model(model: str, code: str, *, day: date) -> UsedModel | None:
+def named_model(
+    model: str, code: str, *, day: date, now: MarketNow | None = None
+) -> UsedModel | None:
     """A model with the parameters in force on a day; None where there are none.
+
+    Args:
+        now: what is said now, where it was looked for before.
 
     Raises:
         ModelRefusedError: `model_refused`: the parameters cannot be read.
     """
     try:
-        return parameters_in_force(model, code, day=day)
+        if now is None:
+            return parameters_in_force(model, code, day=day)
+        return now.parameters(model, code, day=day)
     except RejectedInputError as refusal:
         detail = f"The parameters {code} of {model} cannot be read: {refusal}."
         raise ModelRefusedError(REJECTED, detail) from refusal

@@ -1,6 +1,6 @@
 """What crowded sides of instruments add to the initial margin of whoever stands on them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -79,16 +79,20 @@ def _net(held: Sequence[Held]) -> list[Held]:
     return [each for each in found.values() if each.quantity]
 
 
-def crowded_sides() -> dict[tuple[str, int], Decimal]:
+def crowded_sides(codes: Collection[str] | None = None) -> dict[tuple[str, int], Decimal]:
     """The rate of every crowded side, by code and sign, as the newest run charged it.
 
     What is thought of, or asked to leave, is held against the crowds of the newest run.
+
+    Args:
+        codes: of instruments with a policy, where they were read before.
     """
-    sets = ParameterSet.objects.filter(model=CROWDING)
-    codes = list(sets.order_by("code").values_list("code", flat=True).distinct())
+    if codes is None:
+        sets = ParameterSet.objects.filter(model=CROWDING)
+        codes = set(sets.values_list("code", flat=True))
     found: dict[tuple[str, int], Decimal] = {}
     run = whole_runs().order_by("-as_of", "-pk").first() if codes else None
-    for code in codes if run is not None else []:
+    for code in sorted(codes) if run is not None else []:
         charged = ResultComponent.objects.filter(result__run=run, kind="crowding", asset__code=code)
         for side, word in SIDE_WORDS.items():
             one = charged.filter(terms__facts__side=word).first()

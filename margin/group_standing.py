@@ -25,7 +25,7 @@ from margin.models import MarginCall, Mark
 from margin.scope_frame import holder_name, holding_of
 from margin.scope_holding import Holding
 from margin.scope_standing import Side
-from margin.what_if import WhatIfRefusedError, newest_as_of
+from margin.what_if_ground import WhatIfRefusedError, newest_as_of
 
 BREACH = "group_keeps_initial_margin"
 FROM_TODAY = "members_change_from_today_on"

@@ -25,7 +25,7 @@ from margin.pools import Pools
 from margin.scope_frame import holding_of
 from margin.scope_holding import Holding
 from margin.scope_standing import Ground, points_of
-from margin.what_if import WhatIfRefusedError, ground_at, newest_as_of
+from margin.what_if_ground import WhatIfRefusedError, ground_at, newest_as_of
 
 SHOWN: Final = 20
 SHARE: Final = Decimal("0.0001")

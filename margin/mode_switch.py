@@ -21,6 +21,7 @@ from accounts.figures import WIDE, grouped
 from accounts.models import Agreement, AgreementVersion, Bucket, MarginAccount
 from ledger.positions import Position
 from margin.asking import ModelRefusedError, model_of
+from margin.book.now import market_now
 from margin.engine.exact import ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.models import Mark
@@ -29,7 +30,7 @@ from margin.pools import Pools
 from margin.scope_frame import holding_of, together_with
 from margin.scope_holding import Holding
 from margin.scope_standing import Side, side_of
-from margin.what_if import WhatIfRefusedError, asked_market, ground_at, newest_as_of
+from margin.what_if_ground import WhatIfRefusedError, asked_market, ground_at, newest_as_of
 
 BREACH = "switch_keeps_initial_margin"
 PORTFOLIO = "portfolio"
@@ -235,14 +236,15 @@ def standings_of(asked: Asked, terms: AgreementVersion, *, day: date) -> Standin
         WhatIfRefusedError: something held has no mark, or a model does not say what it requires.
     """
     codes = set().union(*(held.assets for held in asked.holdings.values()))
-    ground, assets = ground_at(asked.as_of, codes=codes, day=day)
+    now = market_now()
+    ground, assets = ground_at(asked.as_of, codes=codes, day=day, now=now)
     try:
-        used = None if terms.model == HOUSE_RULES else model_of(terms, day=day)
+        used = None if terms.model == HOUSE_RULES else model_of(terms, day=day, now=now)
         if used is not None:
             besides = [asset.pk for asset in assets.values()]
-            market = asked_market(asked.as_of, day=day, used=[used], besides=besides)
+            market = asked_market(asked.as_of, day=day, used=[used], besides=besides, now=now)
             ground = replace(ground, asked=market)
-        levels = levels_at(terms, day=day, at=asked.as_of)
+        levels = levels_at(terms, day=day, at=asked.as_of, terms=now.moving_terms(day))
         sides = {
             name: side_of(
                 held,

@@ -117,9 +117,19 @@ def moved_levels(
     return found
 
 
-def levels_at(version: AgreementVersion, *, day: date, at: datetime) -> AgreementVersion:
-    """The version with its levels as they stand at an instant, as it is known now."""
-    found = moved_levels([version], day=day, at=at).get(version.pk)
+def levels_at(
+    version: AgreementVersion,
+    *,
+    day: date,
+    at: datetime,
+    terms: Mapping[int, CallTerms] | None = None,
+) -> AgreementVersion:
+    """The version with its levels as they stand at an instant, as it is known now.
+
+    Args:
+        terms: those that move levels, by agreement, where they were read before.
+    """
+    found = moved_levels([version], day=day, at=at, terms=terms).get(version.pk)
     return version if found is None else raised(version, found.addition)
 
 

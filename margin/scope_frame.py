@@ -8,6 +8,7 @@ from accounts.agreed_terms import account_terms
 from accounts.models import AgreementVersion, Bucket
 from ledger.positions import Position
 from margin.asking import ModelRefusedError
+from margin.book.now import MarketNow
 from margin.holding import balances_of
 from margin.moving_levels import levels_at
 from margin.pools import Pools
@@ -48,7 +49,7 @@ class Frame:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, bucket: Bucket, *, day: date, at: datetime) -> "Frame":
+    def of(cls, bucket: Bucket, *, day: date, at: datetime, now: MarketNow) -> "Frame":
         """The scope of a bucket on a day, with its levels as they stand at an instant.
 
         Raises:
@@ -60,7 +61,7 @@ class Frame:
         if agreement is None:
             detail = f"{bucket.account.code} has no agreement in force."
             raise ModelRefusedError("no_agreement", detail)
-        agreement = levels_at(agreement, day=day, at=at)
+        agreement = levels_at(agreement, day=day, at=at, terms=now.moving_terms(day))
         if not together:
             return cls(bucket, held, together, agreement, bucket.account.mode)
         group = pools.together(bucket.pk)[0].account

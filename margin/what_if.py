@@ -4,33 +4,26 @@ Nothing is written. The scope as it is and as it would be go through the same ev
 run, so what is shown here is what the next run says once the change is booked.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Final
-
-from django.db.models import Max, Subquery
 
 from accounts.models import AgreementVersion, Bucket
 from ledger.debts import pledged_in
 from ledger.models import Asset, AssetKind
 from ledger.positions import Position
 from margin.asking import AskedMarket, ModelRefusedError, model_of, named_model
-from margin.book import read_ground
-from margin.crowding import crowded_sides
-from margin.engine.exact import ONE, ZERO, exact
+from margin.book.now import MarketNow, market_now
+from margin.engine.exact import ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.inputs import MoneyTerms
 from margin.market.marks import BASE
-from margin.market.states import doubt_of
 from margin.model_registry import UsedModel
-from margin.models import Mark
-from margin.parameters import engine_terms
 from margin.scope_frame import Frame
 from margin.scope_holding import Holding
 from margin.scope_standing import NOTHING, Ground, Side, side_of
-from margin.terms import TermsInForce, terms_in_force
 from margin.trades import (
     Trade,
     TradeOutcome,
@@ -38,6 +31,7 @@ from margin.trades import (
     derivative_trade,
     security_trade,
 )
+from margin.what_if_ground import WhatIfRefusedError, asked_market, ground_at, newest_as_of
 from margin.what_if_options import (
     at_prices,
     option_traded,
@@ -49,19 +43,6 @@ from margin.what_if_options import (
 
 # How house rules take a scope: nothing is required of a cash account.
 MODES: Final = ("cash", "cross")
-
-
-class WhatIfRefusedError(ValueError):
-    """A change that could not be booked, or a scope of which nothing can be said.
-
-    Attributes:
-        rule: what it breaks.
-        detail: a sentence for people.
-    """
-
-    def __init__(self, rule: str, detail: str) -> None:
-        super().__init__(detail)
-        self.rule, self.detail = rule, detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,27 +115,27 @@ def what_if(bucket: Bucket, change: Change, *, has_points: bool | None = True) -
             what booking would refuse: `claim_below_zero`, and where a portfolio model does not
             say what it requires: `model_not_in_use`, `model_refused`, `unpriced_position`.
     """
-    as_of = newest_as_of()
+    now = market_now()
+    as_of = newest_as_of(now)
     day = as_of.astimezone(UTC).date()
     try:
-        frame = Frame.of(bucket, day=day, at=as_of)
+        frame = Frame.of(bucket, day=day, at=as_of, now=now)
         held, agreement = frame.held, frame.agreement
-        used = models_of(agreement, change, day=day)
+        used = models_of(agreement, change, day=day, now=now)
         codes = frame.scope(held).assets | change.assets
-        options = options_among(codes)
-        terms = terms_in_force(day) if any(used) else None  # models are asked with those of all
-        ground, assets = ground_at(as_of, codes=codes - options.keys(), day=day, terms=terms)
+        options = options_among(codes, now=now)
+        ground, assets = ground_at(as_of, codes=codes - options.keys(), day=day, now=now)
         assets |= options
         if any(used):
             besides = [assets[code].pk for code in codes]
-            market = asked_market(as_of, day=day, used=used, besides=besides, terms=terms)
+            market = asked_market(as_of, day=day, used=used, besides=besides, now=now)
             ground = replace(ground, asked=market)
         ground = with_options(ground, options)
         _check(change, ground)
         moved = _moved(ground, change)
         holding, notes = _after(bucket, held, change, moved, assets)
         mode = frame.mode
-        after = now = _side(frame.scope(held), ground, agreement, mode, used[0], has_points)
+        after = before = _side(frame.scope(held), ground, agreement, mode, used[0], has_points)
         if change != Change():
             mode = change.mode or mode
             after = _side(frame.scope(holding), moved, agreement, mode, used[1], has_points)
@@ -163,7 +144,7 @@ def what_if(bucket: Bucket, change: Change, *, has_points: bool | None = True) -
     if options and has_points:
         notes.append("Liquidation points are not searched while options are held.")
     notes += frame.notes
-    return WhatIf(bucket, agreement, as_of, change, ground, now, after, tuple(notes))
+    return WhatIf(bucket, agreement, as_of, change, ground, before, after, tuple(notes))
 
 
 def _side(
@@ -181,7 +162,7 @@ def _side(
 
 
 def models_of(
-    agreement: AgreementVersion, change: Change, *, day: date
+    agreement: AgreementVersion, change: Change, *, day: date, now: MarketNow
 ) -> tuple[UsedModel | None, UsedModel | None]:
     """The portfolio models that decide now and after; None for house rules.
 
@@ -189,99 +170,16 @@ def models_of(
         ModelRefusedError: one is not in use, or its parameters cannot be read.
         WhatIfRefusedError: `unknown_model`.
     """
-    now = None if agreement.model == HOUSE_RULES else model_of(agreement, day=day)
+    before = None if agreement.model == HOUSE_RULES else model_of(agreement, day=day, now=now)
     if change.model is None:
-        return now, now
+        return before, before
     if change.model[0] == HOUSE_RULES:
-        return now, None
-    after = named_model(*change.model, day=day)
+        return before, None
+    after = named_model(*change.model, day=day, now=now)
     if after is None:
         detail = f"Margin has no model {' with parameters '.join(change.model)} on {day}."
         raise WhatIfRefusedError("unknown_model", detail)
-    return now, after
-
-
-def newest_as_of() -> datetime:
-    """The moment of the newest marks.
-
-    Raises:
-        WhatIfRefusedError: `no_mark`: there are none yet.
-    """
-    newest_day = Mark.objects.order_by("-business_day").values("business_day")[:1]
-    of_day = Mark.objects.filter(business_day=Subquery(newest_day))
-    newest: datetime | None = of_day.aggregate(newest=Max("as_of"))["newest"]
-    if newest is None:
-        raise WhatIfRefusedError("no_mark", "There are no marks yet; a day's files bring them.")
-    return newest
-
-
-def asked_market(
-    as_of: datetime,
-    *,
-    day: date,
-    used: Iterable[UsedModel | None],
-    besides: Iterable[int] = (),
-    terms: TermsInForce | None = None,
-) -> AskedMarket:
-    """The market of all marks of an instant, with the terms of a day.
-
-    Args:
-        used: the models that are asked.
-        besides: assets that the next run would ask its models about for the first time.
-        terms: those of the day, where they were read before.
-    """
-    found = Mark.objects.standing().filter(business_day=as_of.astimezone(UTC).date(), as_of=as_of)
-    marks = {mark.asset_id: mark for mark in found}
-    looks_back = any(each.looks_back for each in used if each is not None)
-    return AskedMarket.of(
-        read_ground(
-            marks=marks, as_of=as_of, day=day, besides=besides, looks_back=looks_back, terms=terms
-        )
-    )
-
-
-def ground_at(
-    as_of: datetime, *, codes: Iterable[str], day: date, terms: TermsInForce | None = None
-) -> tuple[Ground, dict[str, Asset]]:
-    """Marks of an instant and terms of a day, of these assets and of the currency, and the assets.
-
-    Args:
-        terms: those of the day, where they were read before.
-
-    Raises:
-        WhatIfRefusedError: `unknown_asset`, `no_mark`.
-    """
-    wanted = {*codes, BASE}
-    assets = {asset.code: asset for asset in Asset.objects.filter(code__in=wanted)}
-    strange = sorted(wanted - assets.keys())
-    if strange:
-        raise WhatIfRefusedError("unknown_asset", f"The book has no {strange[0]}.")
-    ids = {asset.pk: code for code, asset in assets.items()}
-    marks = {
-        ids[mark.asset_id]: mark
-        for mark in Mark.objects.standing().filter(as_of=as_of, asset_id__in=ids)
-    }
-    in_force = terms or terms_in_force(day, asset_ids=list(ids))
-    said = {
-        code: found
-        for code, asset in assets.items()
-        if (found := engine_terms(in_force, asset_id=asset.pk, kind=asset.kind)) is not None
-    }
-    bare = sorted(code for code in wanted - {BASE} if code not in marks or code not in said)
-    if bare:
-        raise WhatIfRefusedError("no_mark", f"{bare[0]} has no mark or no terms.")
-    ground = Ground(
-        kinds={code: asset.kind for code, asset in assets.items()},
-        marks={code: mark.price for code, mark in marks.items()} | {BASE: ONE},
-        terms=said,
-        carried=frozenset(code for code, mark in marks.items() if mark.state != Mark.State.VALID),
-        overridden=frozenset(
-            code for code, mark in marks.items() if mark.state == Mark.State.OVERRIDDEN
-        ),
-        doubts={code: doubt for code, mark in marks.items() if (doubt := doubt_of(mark))},
-        crowding=crowded_sides(),
-    )
-    return ground, assets
+    return before, after
 
 
 def _moved(ground: Ground, change: Change) -> Ground:

@@ -10,6 +10,7 @@ from ledger.models import Asset
 from ledger.positions import Position
 from margin.asking import ModelRefusedError
 from margin.book import UNPRICED
+from margin.book.now import MarketNow, market_now
 from margin.book.options import NO_OPTION_RULES, OWN, PLACES, OptionPrice, terms_of
 from margin.engine.exact import ZERO, exact, plain
 from margin.engine.market import Market
@@ -19,10 +20,12 @@ from margin.scope_standing import Ground
 from margin.trades import Trade, TradeOutcome, option_trade
 
 
-def options_among(codes: Iterable[str]) -> dict[str, Asset]:
+def options_among(codes: Iterable[str], *, now: MarketNow | None = None) -> dict[str, Asset]:
     """Those of some codes that are options, with what they are written on."""
-    rows = Asset.objects.filter(code__in=set(codes), is_option=True)
-    return {asset.code: asset for asset in rows.select_related("contract__underlying")}
+    now = now or market_now()
+    known, contracts = now.assets_by_code(), now.contracts()
+    found = {code: known[code] for code in codes if code in known and known[code].is_option}
+    return {code: contracts[asset.pk].asset for code, asset in found.items()}
 
 
 def with_options(ground: Ground, options: Mapping[str, Asset]) -> Ground:

@@ -31,7 +31,7 @@ from margin.models import MarginCall
 from margin.pools import newest_day
 from margin.screens.terms import desk_today
 from margin.screens.visible import NO_PAGE, entity_here, of_accounts
-from margin.what_if import WhatIfRefusedError
+from margin.what_if_ground import WhatIfRefusedError
 
 GROUPS_SHOWN_MAX = 200
 

@@ -18,7 +18,7 @@ from margin.scope_standing import Side
 from margin.screens.terms import desk_today
 from margin.screens.thought import LiquidationRow, liquidation_rows
 from margin.screens.visible import account_or_404
-from margin.what_if import WhatIfRefusedError
+from margin.what_if_ground import WhatIfRefusedError
 
 
 class SwitchForm(forms.Form):

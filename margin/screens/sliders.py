@@ -25,13 +25,8 @@ from margin.scope_frame import holding_of
 from margin.scope_holding import Holding
 from margin.screens.thought import scopes_of
 from margin.screens.visible import account_or_404
-from margin.what_if import (
-    Change,
-    ThoughtTrade,
-    WhatIfRefusedError,
-    newest_as_of,
-    what_if,
-)
+from margin.what_if import Change, ThoughtTrade, what_if
+from margin.what_if_ground import WhatIfRefusedError, newest_as_of
 from margin.what_if_options import options_among
 
 PRICES_MAX, POSITIONS_MAX, VOLATILITIES_MAX = 6, 4, 4

@@ -20,7 +20,8 @@ from margin.engine.liquidation_points import LiquidationPoints
 from margin.market.marks import BASE
 from margin.models import Contract, ParameterSet
 from margin.screens.visible import account_or_404
-from margin.what_if import MODES, Change, ThoughtTrade, WhatIf, WhatIfRefusedError, what_if
+from margin.what_if import MODES, Change, ThoughtTrade, WhatIf, what_if
+from margin.what_if_ground import WhatIfRefusedError
 
 LINES = 3
 # In the address: liquidation points are searched too.

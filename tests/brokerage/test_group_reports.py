@@ -13,7 +13,7 @@ from ledger.times import reading_point
 from margin.aggregate import roll_up
 from margin.column_runs import read_for_run
 from margin.runs import record_run
-from margin.what_if import newest_as_of
+from margin.what_if_ground import newest_as_of
 from tests.accounts.people import person
 from tests.margin.grouped import group_bucket
 from tests.margin.test_groups import Linked, linked_under

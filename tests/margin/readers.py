@@ -30,7 +30,8 @@ from margin.screens.call import called
 from margin.screens.drawer import drawer
 from margin.screens.scenarios import scenario_table
 from margin.verify import CHECKS
-from margin.what_if import Change, ThoughtTrade, WhatIfRefusedError, what_if
+from margin.what_if import Change, ThoughtTrade, what_if
+from margin.what_if_ground import WhatIfRefusedError
 from tests.accounts.people import sign_in
 from tests.margin.firm import PERPETUAL, SmallFirm
 from tests.margin.restating import prices_come_back, restated

@@ -39,7 +39,8 @@ from margin.holding import balances_of, newest_gate, standing_of
 from margin.runs import computed, record_run, replay
 from margin.scope_standing import Side
 from margin.screens.visible import check_account
-from margin.what_if import Change, newest_as_of, what_if
+from margin.what_if import Change, what_if
+from margin.what_if_ground import newest_as_of
 from tests.accounts.people import person, sign_in
 from tests.ledger.agreeing import agreed, standing
 from tests.margin.grouped import (

@@ -16,7 +16,7 @@ from brokerage.digest import digest
 from brokerage.inbox.cycle import run_day
 from margin.holding import balances_of
 from margin.mode_switch import BREACH, Switch, preview_pooled, preview_switch
-from margin.what_if import WhatIfRefusedError
+from margin.what_if_ground import WhatIfRefusedError
 from tests.accounts.people import person, sign_in
 from tests.ledger.agreeing import agreed, standing
 from tests.margin.thinking import assert_same, newest_marks, write_day

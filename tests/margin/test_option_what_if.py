@@ -8,7 +8,8 @@ import pytest
 from accounts.audit import Actor
 from brokerage.inbox.cycle import run_day
 from margin.market.rows import load_market
-from margin.what_if import Change, ThoughtTrade, WhatIfRefusedError, what_if
+from margin.what_if import Change, ThoughtTrade, what_if
+from margin.what_if_ground import WhatIfRefusedError
 from tests.ledger.agreeing import standing
 from tests.margin.optioned import (
     PLAIN,

@@ -14,7 +14,8 @@ from margin.engine.liquidation_points import Balance
 from margin.holding import balances_of
 from margin.models import Mark
 from margin.scope_standing import balance_at
-from margin.what_if import Change, ThoughtTrade, WhatIfRefusedError, what_if
+from margin.what_if import Change, ThoughtTrade, what_if
+from margin.what_if_ground import WhatIfRefusedError
 from tests.margin.thinking import PERPETUAL, thought_then_booked
 from tests.stage import booked_days
 

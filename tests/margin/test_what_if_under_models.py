@@ -19,7 +19,8 @@ from margin.book import read_inputs
 from margin.collateral import Payment, deposit
 from margin.models import MarginRun, ModelDecision, ShadowResult
 from margin.runs import computed
-from margin.what_if import Change, WhatIf, WhatIfRefusedError, what_if
+from margin.what_if import Change, WhatIf, what_if
+from margin.what_if_ground import WhatIfRefusedError
 from tests.accounts.people import sign_in
 from tests.margin.kept import code_of, parts_of_results
 from tests.margin.thinking import assert_same, thought_then_booked

@@ -14,7 +14,8 @@ from ledger.models import Asset
 from margin.holding import balances_of
 from margin.models import MarginResult, MarginRun, Mark
 from margin.scope_standing import Side
-from margin.what_if import Change, ThoughtTrade, WhatIfRefusedError, what_if
+from margin.what_if import Change, ThoughtTrade, what_if
+from margin.what_if_ground import WhatIfRefusedError
 from tests.margin.kept import code_of, parts_of_results
 
 D = Decimal
