@@ -73,14 +73,15 @@ def strip(request: HttpRequest) -> dict[str, object]:
 def context_of(request: HttpRequest) -> dict[str, object]:
     """Nothing is read until a template shows it."""
     entity = cast(LegalEntity | None, getattr(request, "legal_entity", None))
+    shown = lazily(lambda: strip_of(newest_day(entity)))
     return {
         "firm": entity,
         "city": city(shown_zone().key),
         "desk_city": city(desk_zone().key),
         "zones": ZONES,
         "desk_roles": lazily(lambda: desk_roles(request, entity)),
-        "strip": lazily(lambda: strip_of(newest_day(entity))),
-        "rail": lazily(lambda: waiting(request, entity)),
+        "strip": shown,
+        "rail": lazily(lambda: waiting(request, entity, cast(Strip, shown))),
     }
 
 
@@ -120,12 +121,10 @@ def strip_of(day: BusinessDay | None) -> Strip:
     )
 
 
-def waiting(request: HttpRequest, entity: LegalEntity | None) -> Waiting:
-    """What waits at the legal entity the operator works at."""
+def waiting(request: HttpRequest, entity: LegalEntity | None, strip: Strip) -> Waiting:
+    """What waits at the legal entity the operator works at, with the prices of the strip."""
     if entity is None:
         return Waiting(0, 0, 0, 0)
-    day = newest_day(entity)
-    marks = Mark.objects.standing().filter(as_of=day.as_of) if day else Mark.objects.none()
     approvals = Approval.objects.filter(
         legal_entity=entity,
         decision="",
@@ -133,13 +132,10 @@ def waiting(request: HttpRequest, entity: LegalEntity | None) -> Waiting:
         action__checker_roles__overlap=sorted(roles_in(request).at(entity.pk)),
     )
     return Waiting(
-        # Calls are made on buckets.
-        calls=counted(
-            MarginCall.objects.open().filter(scope__bucket__account__legal_entity=entity)
-        ),
+        calls=counted(MarginCall.objects.open().filter(legal_entity=entity)),
         breaks=counted(Break.objects.unresolved().filter(location__pool__legal_entity=entity)),
         approvals=approvals.exclude(maker=request.user.pk).count(),
-        prices=marks.exclude(state__in=PRICE_TO_RELY_ON).count(),
+        prices=strip.price_count - strip.valid_count,
     )
 
 

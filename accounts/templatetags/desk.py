@@ -1,8 +1,13 @@
-"""Tags of every screen: numbers, times, states, icons. Load with `{% load desk %}`."""
+"""Tags of every screen: numbers, times, states, icons. Load with `{% load desk %}`.
+
+What a row of a list draws is put together here as text: everything that could be markup is escaped,
+digits and dates are not looked at again.
+"""
 
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
+from html import escape
 
 from django import template
 from django.template import Context
@@ -64,12 +69,11 @@ def amount(
     if value is None or value == "":
         return format_html('<span class="soft">{}</span>', absent)
     number = exact_number(value)
-    shown = format_html(
-        '<data{} value="{}" title="{}">{}</data>',
-        SafeString(' class="neg"') if number < 0 else "",
-        plain(number), f"{grouped(number)} {unit}".strip(),
-        grouped(number, decimals=decimals, sign=sign),
-    )  # fmt: skip
+    tone, of = ' class="neg"' if number < 0 else "", f" {escape(unit)}" if unit else ""
+    shown = SafeString(
+        f'<data{tone} value="{plain(number)}" title="{grouped(number)}{of}">'
+        f"{grouped(number, decimals=decimals, sign=sign)}</data>"
+    )
     if unit and beside:
         shown = format_html('{} <span class="u">{}</span>', shown, unit)
     return linked(shown, why=why, current=current) if why else shown
@@ -88,11 +92,11 @@ def percent(
     if share is None:
         return amount(None)
     number = exact_number(share)
-    shown = format_html(
-        '<data{} value="{}" title="{} %">{}\N{NO-BREAK SPACE}%</data>',
-        SafeString(' class="neg"') if number < 0 else "",
-        plain(number), grouped(number * 100), grouped(number * 100, decimals=decimals, sign=sign),
-    )  # fmt: skip
+    tone, hundredths = ' class="neg"' if number < 0 else "", number * 100
+    shown = SafeString(
+        f'<data{tone} value="{plain(number)}" title="{grouped(hundredths)} %">'
+        f"{grouped(hundredths, decimals=decimals, sign=sign)}\N{NO-BREAK SPACE}%</data>"
+    )
     return linked(shown, why=why, current=current) if why else shown
 
 
@@ -121,23 +125,31 @@ def words(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-# --- Small drawings: tags, for a template that is included in every row costs ten times more ------
+# --- Parts of rows: tags, for a template that is included in every row costs ten times more -------
+
+
+@register.simple_tag
+def pick(value: object, name: str, *, amount: Decimal | None = None) -> SafeString:
+    """The cell that selects a row for the acts above the table, and what it adds to their total."""
+    adds = "" if amount is None else f' data-amount="{plain(amount)}"'
+    return SafeString(
+        '<td class="pick"><label><input type="checkbox" name="pick"'
+        f' value="{escape(str(value))}" form="bulk" aria-label="Select {escape(name)}"{adds}>'
+        "</label></td>"
+    )
 
 
 @register.simple_tag
 def mini(bar: MiniBar) -> SafeString:
     """Equity as part of initial margin; the figure stands beside it."""
-    filled = (
-        format_html('<rect class="f-{}" width="{}" height="10" rx="2"/>', bar.tone, bar.width)
-        if bar.width
-        else SafeString("")
-    )
-    return format_html(
+    filled = ""
+    if bar.width:
+        filled = f'<rect class="f-{escape(bar.tone)}" width="{bar.width}" height="10" rx="2"/>'
+    return SafeString(
         '<svg class="mini" viewBox="0 0 72 10" aria-hidden="true">'
-        '<rect class="f-track" width="72" height="10" rx="2"/>{}'
-        '<path class="tick" d="M{} 0v10M{} 2v6"/></svg>',
-        filled, bar.maintenance, bar.liquidation,
-    )  # fmt: skip
+        f'<rect class="f-track" width="72" height="10" rx="2"/>{filled}'
+        f'<path class="tick" d="M{bar.maintenance} 0v10M{bar.liquidation} 2v6"/></svg>'
+    )
 
 
 @register.simple_tag
@@ -145,12 +157,13 @@ def sparkline(line: Spark | None, words: str) -> SafeString:
     """A line of few days with every figure of it in words; the words alone where there is none."""
     if line is None:
         return format_html('<span class="soft">{}</span>', words or DOES_NOT_APPLY)
-    return format_html(
-        '<svg class="spark" viewBox="0 0 64 16" aria-hidden="true"><path class="level" d="M0 {}h64"'
-        '/><path class="l-{}" d="{}"/><path class="l-{} pt" d="M{}h.01"/></svg>'
-        '<span class="vh">{}</span>',
-        line.level, line.tone, line.path, line.tone, line.end, words,
-    )  # fmt: skip
+    tone = escape(line.tone)
+    return SafeString(
+        '<svg class="spark" viewBox="0 0 64 16" aria-hidden="true">'
+        f'<path class="level" d="M0 {line.level}h64"/><path class="l-{tone}" d="{line.path}"/>'
+        f'<path class="l-{tone} pt" d="M{line.end}h.01"/></svg>'
+        f'<span class="vh">{escape(words)}</span>'
+    )
 
 
 # --- Times ----------------------------------------------------------------------------------------
@@ -167,10 +180,10 @@ def at(instant: datetime | None, form: str = "short", *, utc: bool = False) -> S
     """
     if instant is None:
         return format_html('<span class="soft">{}</span>', DOES_NOT_APPLY)
-    shown = format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        clock.utc_stamp(instant), clock.utc_text(instant), clock.shown_instant(instant, form=form),
-    )  # fmt: skip
+    shown = SafeString(
+        f'<time datetime="{clock.utc_stamp(instant)}" title="{clock.utc_text(instant)}">'
+        f"{escape(clock.shown_instant(instant, form=form))}</time>"
+    )
     if not utc:
         return shown
     return format_html('{} <span class="soft">· {}</span>', shown, clock.utc_text(instant)[11:])
@@ -192,11 +205,11 @@ def due(context: Context, until: datetime | None) -> SafeString:
     if until is None:
         return format_html('<span class="soft">{}</span>', DOES_NOT_APPLY)
     far = clock.distance(until, now=desk_now(context))
-    return format_html(
-        '<time{} datetime="{}" title="{}">{}</time>',
-        SafeString(' class="neg"') if far.is_over else "",
-        clock.utc_stamp(until), clock.utc_text(until), far.text,
-    )  # fmt: skip
+    tone = ' class="neg"' if far.is_over else ""
+    return SafeString(
+        f'<time{tone} datetime="{clock.utc_stamp(until)}" title="{clock.utc_text(until)}">'
+        f"{escape(far.text)}</time>"
+    )
 
 
 @register.simple_tag(takes_context=True)

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.fields import CurrentTransaction, ExactField, TransactionIdField
-from accounts.models import Operator, Role, Scope
+from accounts.models import LegalEntity, Operator, Role, Scope
 from margin.models.runs import MarginResult, MarginRun
 
 
@@ -16,7 +16,11 @@ class MarginCallQuerySet(models.QuerySet["MarginCall"]):
 
 
 class MarginCall(models.Model):
-    """A demand to restore initial margin; one open call per scope and kind."""
+    """A demand to restore initial margin; one open call per scope and kind.
+
+    Attributes:
+        legal_entity: of the account of the scope; the database says it as the call begins.
+    """
 
     class Kind(models.TextChoices):
         MAINTENANCE = "maintenance", "Maintenance"
@@ -43,6 +47,7 @@ class MarginCall(models.Model):
 
     number = models.CharField(max_length=40, unique=True)
     scope = models.ForeignKey(Scope, models.PROTECT, related_name="calls")
+    legal_entity = models.ForeignKey(LegalEntity, models.PROTECT, related_name="+", db_index=False)
     kind = models.CharField(max_length=12, choices=Kind)
     state = models.CharField(max_length=14, choices=State)
     amount = ExactField()

@@ -95,8 +95,11 @@ def entity_here(request: DeskRequest) -> LegalEntity:
 
 def calls_here(request: DeskRequest, *, act: str = "read") -> "QuerySet[MarginCall]":
     """The calls of a list, or those of them with which the person may do something."""
-    here = [entity_here(request).pk]
-    return MarginCall.objects.filter(of_accounts(request.roles, here, path=CALL_ACCOUNT, act=act))
+    here = entity_here(request).pk
+    if here in request.roles.entities(act) and request.roles.desks(act, here) is None:
+        return MarginCall.objects.filter(legal_entity=here)
+    mine = of_accounts(request.roles, [here], path=CALL_ACCOUNT, act=act)
+    return MarginCall.objects.filter(mine)
 
 
 def call_or_404(request: DeskRequest, number: str) -> MarginCall:

@@ -15,7 +15,7 @@ from accounts.audit import Actor, acting
 from accounts.models import LegalEntity, Role
 from accounts.roles import roles_of
 from brokerage.models import BusinessDay
-from brokerage.strip import Strip, strip, strip_of, waiting
+from brokerage.strip import Strip, Waiting, strip, strip_of
 from ledger.models import Asset
 from margin.market.overrides import request_override
 from margin.models import Mark, PriceOverride
@@ -102,11 +102,17 @@ def asked_by(desk: Desk, role: Role) -> HttpRequest:
     return request
 
 
+def rail(request: HttpRequest) -> Waiting:
+    found = strip(request)["rail"]
+    assert isinstance(found, Waiting)
+    return found
+
+
 def test_the_rail_counts_prices_that_cannot_be_relied_on(desk: Desk) -> None:
     marked(instrument("AAPL"), Mark.State.VALID)
     marked(instrument("BTC-PERP"), Mark.State.INSUFFICIENT)
     opened(desk.entity, PAST_DAY, as_of=CLOSE)
-    assert waiting(asked_by(desk, Role.RISK), desk.entity).prices == 1
+    assert rail(asked_by(desk, Role.RISK)).prices == 1
 
 
 def test_nothing_of_another_legal_entity_is_shown(desk: Desk) -> None:
@@ -114,7 +120,7 @@ def test_nothing_of_another_legal_entity_is_shown(desk: Desk) -> None:
     opened(desk.entity, PAST_DAY, as_of=CLOSE)
     other = found_desk(code="EB-UK")
     request = asked_by(other, Role.RISK)
-    assert waiting(request, other.entity).prices == 0
+    assert rail(request).prices == 0
     shown = strip(request)["strip"]
     assert isinstance(shown, Strip)
     assert shown.day is None
@@ -130,4 +136,4 @@ def test_a_stranger_has_no_roles_and_nothing_waits(db: None) -> None:
     request = RequestFactory().get("/")
     request.user = SimpleNamespace(pk=None)  # type: ignore[assignment]
     assert str(strip(request)["desk_roles"]) == ""
-    assert waiting(request, None).calls == 0
+    assert rail(request) == Waiting(0, 0, 0, 0)

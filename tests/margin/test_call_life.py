@@ -18,6 +18,7 @@ from margin.models import CallEvent, CallTransition, MarginCall
 from margin.verify import check_margin
 from tests.accounts.people import sign_in
 from tests.accounts.raw import act as raw_act
+from tests.accounts.raw import not_permitted
 from tests.accounts.raw import refused as raw_refused
 from tests.ledger.agreeing import standing
 from tests.margin.living import (
@@ -76,6 +77,38 @@ def stands(call: MarginCall) -> object:
     """The call and the number of steps there are."""
     row = MarginCall.objects.filter(pk=call.pk).values().get()
     return row, CallEvent.objects.count()
+
+
+COPIED = """
+    INSERT INTO margin_margincall (number, scope_id, legal_entity_id, kind, state, amount, currency,
+        business_day, issued_at, due_at, first_result_id, last_result_id, end_reason)
+    SELECT 'MC-COPY', scope_id, %s, 'initial', 'draft', amount, currency, business_day, issued_at,
+        due_at, first_result_id, last_result_id, '' FROM margin_margincall WHERE id = %s
+    RETURNING legal_entity_id
+"""
+
+
+def test_a_call_is_of_the_legal_entity_of_its_account(
+    life: Life, connect: Callable[[str], Any]
+) -> None:
+    call = open_calls()[0]
+    of_account = MarginCall.objects.values_list(
+        "legal_entity", "scope__bucket__account__legal_entity"
+    )
+    assert of_account
+    assert all(said == known for said, known in of_account)
+    before, left = standing(), stands(call)
+    for writer in (connect("owner"), connect("runtime")):
+        # Whatever a new call claims, it is of the account; it stays there.
+        with raw_refused("call_step_is_written_down"), raw_act(writer):
+            claimed = writer.execute(COPIED, [call.legal_entity_id + 1, call.pk])
+            assert claimed.fetchall() == [(call.legal_entity_id,)]
+    owner, runtime = connect("owner"), connect("runtime")
+    with raw_refused("margin_call_stays_itself"), raw_act(owner):
+        owner.execute("UPDATE margin_margincall SET legal_entity_id = legal_entity_id + 1")
+    with not_permitted(), raw_act(runtime):
+        runtime.execute("UPDATE margin_margincall SET legal_entity_id = legal_entity_id + 1")
+    assert (standing(), stands(call)) == (before, left)
 
 
 def test_the_rows_are_the_steps_and_no_others(db: None) -> None:
