@@ -1,5 +1,6 @@
 """An account under another way of margining: seen before, agreed to, and then what the run says."""
 
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
@@ -16,6 +17,7 @@ from brokerage.digest import digest
 from brokerage.inbox.cycle import run_day
 from margin.holding import balances_of
 from margin.mode_switch import BREACH, Switch, preview_pooled, preview_switch
+from margin.scope_frame import holding_of
 from margin.what_if_ground import WhatIfRefusedError
 from tests.accounts.people import person, sign_in
 from tests.ledger.agreeing import agreed, standing
@@ -114,6 +116,36 @@ def test_nobody_switches_an_account_alone(firm: FirmUnderModels) -> None:
     assert any(label.endswith("initial margin") for label in fields)
     with pytest.raises(RefusedError):
         agreed(approval, firm.desk[Role.RISK])
+    assert not AccountAgreement.objects.filter(account=account, agreement__code="PM").exists()
+
+
+def test_a_switch_is_looked_at_again_when_it_is_agreed_to(firm: FirmUnderModels) -> None:
+    day = THIRD_DAY + timedelta(days=1)
+    account = next(a for a in accounts_under("tiers") if previewed(a, "PM").refusal is None)
+    approval = request_signature(
+        account=account, agreement=Agreement.objects.get(code="PM"), effective_from=day,
+        reason=WHY, actor=person(firm.desk[Role.RISK]),
+    )  # fmt: skip
+    held: dict[str, Decimal] = {}
+    for bucket in Bucket.objects.filter(account=account, is_margined=True):
+        for code, position in holding_of(bucket).positions.items():
+            held[code] = held.get(code, D(0)) + position.quantity
+    against = {True: D("0.55"), False: D("1.6")}
+    marks = {
+        mark.asset.code: (mark.price * against[held[mark.asset.code] > 0]).quantize(D("0.01"))
+        if held.get(mark.asset.code)
+        else mark.price
+        for mark in newest_marks()
+    }
+    write_day(firm.days[2], marks, [], day=THIRD_DAY)
+    run_day(firm.days[2])
+    said = preview_switch(account, Agreement.objects.get(code="PM"), day=day, has_points=False)
+    assert said.refusal is not None
+    before = standing()
+    with pytest.raises(RefusedError) as told:
+        agreed(approval, firm.desk[Role.COMPLIANCE])
+    assert told.value.rule == BREACH
+    assert standing() == before
     assert not AccountAgreement.objects.filter(account=account, agreement__code="PM").exists()
 
 
