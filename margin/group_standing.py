@@ -16,6 +16,7 @@ from accounts.group_changes import GroupLook, Membership, register_group_look
 from accounts.groups import accounts_of
 from accounts.models import AccountGroup, AgreementVersion, Bucket, MarginAccount
 from ledger.models import Asset
+from margin.book.now import MarketNow, market_now
 from margin.engine.exact import ZERO, exact
 from margin.free import FreeAmount, free_amount
 from margin.holding import newest_gate
@@ -143,7 +144,8 @@ def preview_members(change: Membership) -> GroupPreview:
         WhatIfRefusedError: `no_agreement`, `no_mark`, or what keeps a model from saying what it
             requires.
     """
-    group, as_of = change.group, newest_as_of()
+    group, said = change.group, market_now()
+    as_of = newest_as_of(said)
     assert group.account is not None, "the group is margined"
     today = as_of.astimezone(UTC).date()
     day = max(change.day, today)
@@ -160,29 +162,29 @@ def preview_members(change: Membership) -> GroupPreview:
         day=day,
         as_of=as_of,
         now={
-            **(_sides(group.account, now, as_of, today) if before else {}),
-            **_sides_alone(change.join, as_of=as_of, day=today),
+            **(_sides(group.account, now, said, today) if before else {}),
+            **_sides_alone(change.join, said=said, day=today),
         },
         after={
-            **_sides(group.account, then, as_of, day),
-            **_sides_alone(change.leave, as_of=as_of, day=day),
+            **_sides(group.account, then, said, day),
+            **_sides_alone(change.leave, said=said, day=day),
         },
     )
 
 
 def _sides_alone(
-    accounts: Sequence[MarginAccount], *, as_of: datetime, day: date
+    accounts: Sequence[MarginAccount], *, said: MarketNow, day: date
 ) -> dict[str, Side]:
     """Scopes of accounts under their own terms."""
     found: dict[str, Side] = {}
     for account in accounts:
         held = {holder_name(bucket): holding_of(bucket) for bucket in pooled_of(account)}
-        found.update(_sides(account, held, as_of, day))
+        found.update(_sides(account, held, said, day))
     return found
 
 
 def _sides(
-    account: MarginAccount, holdings: Mapping[str, Holding], as_of: datetime, day: date
+    account: MarginAccount, holdings: Mapping[str, Holding], said: MarketNow, day: date
 ) -> Mapping[str, Side]:
     """How these stand under an account's terms of a day.
 
@@ -193,7 +195,7 @@ def _sides(
     if terms is None:
         detail = f"{account.code} has no agreement in force on {day}."
         raise WhatIfRefusedError("no_agreement", detail)
-    asked = Asked(account, holdings, as_of, has_points=False)
+    asked = Asked(account, holdings, said, has_points=False)
     return standings_of(asked, terms, day=day).sides
 
 
@@ -206,7 +208,8 @@ def standing_of_group(group: AccountGroup, *, has_free: bool = True) -> GroupSta
     Raises:
         WhatIfRefusedError: as `preview_members`.
     """
-    as_of = newest_as_of()
+    said = market_now()
+    as_of = newest_as_of(said)
     day = as_of.astimezone(UTC).date()
     assert group.account is not None, "the group is margined"
     terms = account_terms(group.account.pk, day=day)
@@ -220,7 +223,7 @@ def standing_of_group(group: AccountGroup, *, has_free: bool = True) -> GroupSta
         for account in accounts
     }
     everything = {"": holding_of_group(group, accounts), **apart}
-    sides = standings_of(Asked(group.account, everything, as_of, False), terms, day=day).sides
+    sides = standings_of(Asked(group.account, everything, said, False), terms, day=day).sides
     with exact():
         initial = sum((sides[account.code].initial_margin for account in accounts), ZERO)
         maintenance = sum((sides[account.code].maintenance_margin for account in accounts), ZERO)

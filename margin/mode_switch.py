@@ -21,7 +21,7 @@ from accounts.figures import WIDE, grouped
 from accounts.models import Agreement, AgreementVersion, Bucket, MarginAccount
 from ledger.positions import Position
 from margin.asking import ModelRefusedError, model_of
-from margin.book.now import market_now
+from margin.book.now import MarketNow, market_now
 from margin.engine.exact import ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.models import Mark
@@ -51,11 +51,11 @@ class Standings:
 
 
 class Asked(NamedTuple):
-    """What is looked at: scopes of an account by name, at the marks of an instant."""
+    """What is looked at: scopes of an account by name, at the newest marks of what is said now."""
 
     account: MarginAccount
     holdings: Mapping[str, Holding]
-    as_of: datetime
+    said: MarketNow
     has_points: bool = True
 
 
@@ -105,13 +105,14 @@ def preview_switch(
         WhatIfRefusedError: `no_agreement`, `no_mark`, or what keeps a model from saying what it
             requires: `model_not_in_use`, `model_refused`, `unpriced_position`.
     """
-    as_of = newest_as_of()
+    said = market_now()
+    as_of = newest_as_of(said)
     today = as_of.astimezone(UTC).date()
     day = max(day, today)
     after = agreement.versions.filter(effective_from__lte=day).order_by("-effective_from").first()
     if after is None:
         raise WhatIfRefusedError("no_agreement", f"{agreement.code} has no terms on {day}.")
-    asked = Asked(account, holdings_of(account), as_of, has_points)
+    asked = Asked(account, holdings_of(account), said, has_points)
     return Switch(
         account=account,
         day=day,
@@ -129,10 +130,11 @@ def preview_pooled(account: MarginAccount) -> Switch:
     """
     if account.mode != MarginAccount.Mode.ISOLATED:
         raise WhatIfRefusedError("not_isolated", f"{account.code} is no isolated account.")
-    as_of = newest_as_of()
+    said = market_now()
+    as_of = newest_as_of(said)
     day = as_of.astimezone(UTC).date()
     terms = terms_now(account, day)
-    apart = Asked(account, holdings_of(account), as_of)
+    apart = Asked(account, holdings_of(account), said)
     everything = pooled(holding_of(bucket) for bucket in buckets_of(account))
     together = apart._replace(holdings={"all buckets": everything})
     return Switch(
@@ -236,15 +238,15 @@ def standings_of(asked: Asked, terms: AgreementVersion, *, day: date) -> Standin
         WhatIfRefusedError: something held has no mark, or a model does not say what it requires.
     """
     codes = set().union(*(held.assets for held in asked.holdings.values()))
-    now = market_now()
-    ground, assets = ground_at(asked.as_of, codes=codes, day=day, now=now)
+    now, as_of = asked.said, newest_as_of(asked.said)
+    ground, assets = ground_at(as_of, codes=codes, day=day, now=now)
     try:
         used = None if terms.model == HOUSE_RULES else model_of(terms, day=day, now=now)
         if used is not None:
             besides = [asset.pk for asset in assets.values()]
-            market = asked_market(asked.as_of, day=day, used=[used], besides=besides, now=now)
+            market = asked_market(as_of, day=day, used=[used], besides=besides, now=now)
             ground = replace(ground, asked=market)
-        levels = levels_at(terms, day=day, at=asked.as_of, terms=now.moving_terms(day))
+        levels = levels_at(terms, day=day, at=as_of, terms=now.moving_terms(day))
         sides = {
             name: side_of(
                 held,

@@ -116,6 +116,21 @@ CALLS = Query(
     """,
 )
 
+# What lists of calls ask for first is what the account of the scope says.
+CALL_ENTITIES = Query(
+    "calls_are_of_the_legal_entity_of_their_account",
+    "margin_margincall",
+    """
+    SELECT 'margin_margincall', c.id::text,
+           format('it says legal entity %%s, its account %%s', c.legal_entity_id, a.legal_entity_id)
+    FROM margin_margincall c
+    LEFT JOIN accounts_scope s ON s.id = c.scope_id
+    LEFT JOIN accounts_bucket b ON b.id = s.bucket_id
+    LEFT JOIN accounts_marginaccount a ON a.id = b.account_id
+    WHERE c.legal_entity_id IS DISTINCT FROM a.legal_entity_id
+    """,
+)
+
 # So does a delivery; where no key of a person seals what was sent, its hash is taken again.
 DELIVERIES = Query(
     "deliveries_stand_where_their_steps_left_them",
@@ -148,7 +163,7 @@ DELIVERIES = Query(
 
 def check_margin(cursor: CursorWrapper) -> list[Check]:
     """Results, runs, marks, calls and what became of their notices."""
-    queries = (TOTALS, RUNS, MARKS, LEVELS, REMARGINS, CALLS, DELIVERIES)
+    queries = (TOTALS, RUNS, MARKS, LEVELS, REMARGINS, CALLS, CALL_ENTITIES, DELIVERIES)
     return [query.run(cursor, {}) for query in queries]
 
 

@@ -31,6 +31,11 @@ Number = Decimal | int | str
 DRAWN_MOST = 2048
 
 
+def escaped(value: object) -> str:
+    """A value as it may stand in markup; what is markup already stays as it is."""
+    return str(value) if hasattr(value, "__html__") else escape(str(value))
+
+
 @register.simple_tag
 @lru_cache(DRAWN_MOST)
 def icon(name: str, *, tone: str = "") -> SafeString:
@@ -69,7 +74,7 @@ def amount(
     if value is None or value == "":
         return format_html('<span class="soft">{}</span>', absent)
     number = exact_number(value)
-    tone, of = ' class="neg"' if number < 0 else "", f" {escape(unit)}" if unit else ""
+    tone, of = ' class="neg"' if number < 0 else "", f" {escaped(unit)}" if unit else ""
     shown = SafeString(
         f'<data{tone} value="{plain(number)}" title="{grouped(number)}{of}">'
         f"{grouped(number, decimals=decimals, sign=sign)}</data>"
@@ -134,7 +139,7 @@ def pick(value: object, name: str, *, amount: Decimal | None = None) -> SafeStri
     adds = "" if amount is None else f' data-amount="{plain(amount)}"'
     return SafeString(
         '<td class="pick"><label><input type="checkbox" name="pick"'
-        f' value="{escape(str(value))}" form="bulk" aria-label="Select {escape(name)}"{adds}>'
+        f' value="{escaped(value)}" form="bulk" aria-label="Select {escaped(name)}"{adds}>'
         "</label></td>"
     )
 
@@ -144,7 +149,7 @@ def mini(bar: MiniBar) -> SafeString:
     """Equity as part of initial margin; the figure stands beside it."""
     filled = ""
     if bar.width:
-        filled = f'<rect class="f-{escape(bar.tone)}" width="{bar.width}" height="10" rx="2"/>'
+        filled = f'<rect class="f-{escaped(bar.tone)}" width="{bar.width}" height="10" rx="2"/>'
     return SafeString(
         '<svg class="mini" viewBox="0 0 72 10" aria-hidden="true">'
         f'<rect class="f-track" width="72" height="10" rx="2"/>{filled}'
@@ -157,12 +162,12 @@ def sparkline(line: Spark | None, words: str) -> SafeString:
     """A line of few days with every figure of it in words; the words alone where there is none."""
     if line is None:
         return format_html('<span class="soft">{}</span>', words or DOES_NOT_APPLY)
-    tone = escape(line.tone)
+    tone = escaped(line.tone)
     return SafeString(
         '<svg class="spark" viewBox="0 0 64 16" aria-hidden="true">'
         f'<path class="level" d="M0 {line.level}h64"/><path class="l-{tone}" d="{line.path}"/>'
         f'<path class="l-{tone} pt" d="M{line.end}h.01"/></svg>'
-        f'<span class="vh">{escape(words)}</span>'
+        f'<span class="vh">{escaped(words)}</span>'
     )
 
 
@@ -182,7 +187,7 @@ def at(instant: datetime | None, form: str = "short", *, utc: bool = False) -> S
         return format_html('<span class="soft">{}</span>', DOES_NOT_APPLY)
     shown = SafeString(
         f'<time datetime="{clock.utc_stamp(instant)}" title="{clock.utc_text(instant)}">'
-        f"{escape(clock.shown_instant(instant, form=form))}</time>"
+        f"{escaped(clock.shown_instant(instant, form=form))}</time>"
     )
     if not utc:
         return shown
@@ -208,7 +213,7 @@ def due(context: Context, until: datetime | None) -> SafeString:
     tone = ' class="neg"' if far.is_over else ""
     return SafeString(
         f'<time{tone} datetime="{clock.utc_stamp(until)}" title="{clock.utc_text(until)}">'
-        f"{escape(far.text)}</time>"
+        f"{escaped(far.text)}</time>"
     )
 
 

@@ -159,8 +159,8 @@ def board_answer(request: DeskRequest, board: Board, days: Any) -> HttpResponse:
     context: dict[str, object] = {
         "board": board,
         "covered": residual / lacking if residual is not None and lacking else None,
-        "strip": strip_of(board.day),
-        **(stopped_here(request) if board.is_newest else {}),
+        # That of the newest day is in every page.
+        **(stopped_here(request) if board.is_newest else {"strip": strip_of(board.day)}),
         "earlier": days.filter(day__lt=board.day.day).order_by("-day").first(),
         "later": days.filter(day__gt=board.day.day).order_by("day").first(),
         "exports": [(CATALOGUE[name], FORMATS) for name in DAILY_REPORTS],

@@ -5,8 +5,9 @@ the same until something new is said, so a process keeps it and looks, in one qu
 still stands.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import UTC, date, datetime
+from threading import Lock
 from typing import Final, NamedTuple, TypeVar, cast
 
 from django.db import connection
@@ -36,58 +37,95 @@ from margin.terms import TermsInForce, terms_in_force
 
 Part = TypeVar("Part")
 
+
 # All that it is read of. Rows are only ever added, and each says which transaction wrote it.
-TABLES: Final[tuple[type[Model], ...]] = (
+OF_CLOSES: Final[tuple[type[Model], ...]] = (Mark, PriceFile)
+BESIDES: Final[tuple[type[Model], ...]] = (
     Asset, Bracket, CallTerms, Contract, Haircut, HaircutSchedule, InstrumentTerms, MarketRow,
-    MarketRule, Mark, ModelDecision, ParameterSet, PriceFile,
+    MarketRule, ModelDecision, ParameterSet,
 )  # fmt: skip
-# Parts for so many days, instants and parameters; beyond them all are read again.
-PARTS_KEPT: Final = 64
+TABLES: Final = OF_CLOSES + BESIDES
+# Parts for so many days, instants and parameters.
+PARTS_KEPT, CLOSES_KEPT = 64, 2
+
+
+class Parts:
+    """So many things that were read, the oldest given up first; nothing is not kept."""
+
+    def __init__(self, most: int) -> None:
+        self._read: dict[Hashable, object] = {}
+        self._most = most
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+    def once(self, what: Hashable, read: Callable[[], Part]) -> Part:
+        """What is kept of it, or what reading it gives."""
+        with self._lock:
+            if what in self._read:
+                return cast(Part, self._read[what])
+        part = read()
+        if part is not None:
+            with self._lock:
+                self._read[what] = part
+                while len(self._read) > self._most:
+                    del self._read[next(iter(self._read))]
+        return part
 
 
 class MarketNow:
-    """Each part is read when it is first asked for, and must not be changed by who asks."""
+    """Each part is read when it is first asked for, and must not be changed by who asks.
 
-    def __init__(self) -> None:
-        self._parts: dict[Hashable, object] = {}
+    Args:
+        closes: those that were read before and still stand; reading five years takes longest.
+    """
+
+    def __init__(self, closes: Parts | None = None) -> None:
+        self._parts = Parts(PARTS_KEPT)
+        self._closes = Parts(CLOSES_KEPT) if closes is None else closes
 
     def newest_as_of(self) -> datetime | None:
         """The moment of the newest marks; None before the first."""
-        return self._once("newest", _newest_as_of)
+        return self._parts.once("newest", _newest_as_of)
 
     def marks(self, as_of: datetime) -> Mapping[int, Mark]:
         """The standing marks of an instant, by asset id."""
-        return self._once(("marks", as_of), lambda: _marks(as_of))
+        return self._parts.once(("marks", as_of), lambda: _marks(as_of))
 
     def assets(self) -> Mapping[int, Asset]:
         """Every asset by id."""
-        return self._once("assets", lambda: {asset.pk: asset for asset in Asset.objects.all()})
+        return self._parts.once(
+            "assets", lambda: {asset.pk: asset for asset in Asset.objects.all()}
+        )
 
     def assets_by_code(self) -> Mapping[str, Asset]:
         """Every asset by code."""
-        return self._once("codes", lambda: {each.code: each for each in self.assets().values()})
+        return self._parts.once(
+            "codes", lambda: {each.code: each for each in self.assets().values()}
+        )
 
     def contracts(self) -> Mapping[int, Contract]:
         """Every contract by asset id, with what it is written on."""
-        return self._once("contracts", _contracts)
+        return self._parts.once("contracts", _contracts)
 
     def terms(self, day: date) -> TermsInForce:
         """Haircuts, rates and brackets of all assets on a day."""
-        return self._once(("terms", day), lambda: terms_in_force(day))
+        return self._parts.once(("terms", day), lambda: terms_in_force(day))
 
     def market(self, as_of: datetime, *, day: date) -> MarketData:
         """Curves, volatilities, volumes and open interest at an instant, by the rules of a day."""
-        return self._once(
+        return self._parts.once(
             ("market", as_of, day), lambda: read_market(horizon_id=None, as_of=as_of, day=day)
         )
 
     def closes(self, as_of: datetime) -> Closes:
         """The last mark of every asset and day up to an instant."""
-        return self._once(("closes", as_of), lambda: closes_until(as_of))
+        return self._closes.once(as_of, lambda: closes_until(as_of))
 
     def any_watched(self, day: date) -> bool:
         """Whether a model is watched beside production on a day."""
-        return self._once(("watched", day), lambda: _any_watched(day))
+        return self._parts.once(("watched", day), lambda: _any_watched(day))
 
     def parameters(self, model: str, code: str, *, day: date) -> UsedModel | None:
         """A model with the parameters in force on a day; None without any.
@@ -95,27 +133,21 @@ class MarketNow:
         Raises:
             RejectedInputError: the parameters cannot be read.
         """
-        return self._once(
+        return self._parts.once(
             ("parameters", model, code, day), lambda: parameters_in_force(model, code, day=day)
         )
 
     def crowded(self) -> frozenset[str]:
         """Codes of the instruments whose crowded sides are charged for."""
-        return self._once("crowded", _crowded)
+        return self._parts.once("crowded", _crowded)
 
     def moving_terms(self, day: date) -> Mapping[int, CallTerms]:
         """Terms of calls in force on a day that move levels, by agreement."""
-        return self._once(("moving", day), lambda: terms_that_move(day))
+        return self._parts.once(("moving", day), lambda: terms_that_move(day))
 
-    def _once(self, what: Hashable, read: Callable[[], Part]) -> Part:
-        try:
-            return cast(Part, self._parts[what])
-        except KeyError:
-            part = read()
-        if len(self._parts) >= PARTS_KEPT:
-            self._parts.clear()
-        self._parts[what] = part
-        return part
+    def besides_closes(self) -> "MarketNow":
+        """The same closes, and everything else to be read again."""
+        return MarketNow(self._closes)
 
 
 def _newest_as_of() -> datetime | None:
@@ -152,7 +184,8 @@ class _Kept(NamedTuple):
     """What was read, and by what one tells that nothing was added since.
 
     Attributes:
-        place: of the tables: a database that is emptied or made anew keeps them elsewhere.
+        place: of the tables: a database that is emptied or made anew keeps them elsewhere, and a
+            server that was put back to an earlier state has been started since.
         snapshot: what was seen before the first part was read.
     """
 
@@ -163,19 +196,30 @@ class _Kept(NamedTuple):
 
 _kept: _Kept | None = None
 
-_NOTHING_SINCE: Final = " AND ".join(
-    f"NOT EXISTS (SELECT FROM {table._meta.db_table} t WHERE t.xid >= pg_snapshot_xmin(k.seen)"
-    " AND NOT pg_visible_in_snapshot(t.xid, k.seen))"
-    for table in TABLES
-)
+
+def _nothing_since(tables: Iterable[type[Model]]) -> str:
+    """Whether nothing was added to some tables since a snapshot that this server has given."""
+    return " AND ".join(
+        (
+            "coalesce(pg_snapshot_xmax(k.seen) <= pg_snapshot_xmax(pg_current_snapshot()), false)",
+            *(
+                f"NOT EXISTS (SELECT FROM {table._meta.db_table} t"
+                " WHERE t.xid >= pg_snapshot_xmin(k.seen)"
+                " AND NOT pg_visible_in_snapshot(t.xid, k.seen))"
+                for table in tables
+            ),
+        )
+    )
+
+
+_PLACES: Final = ", ".join(f"pg_relation_filenode('{table._meta.db_table}')" for table in TABLES)
 STANDS: Final = f"""
-    SELECT concat_ws(' ', d.oid, {
-    ", ".join(f"pg_relation_filenode('{table._meta.db_table}')" for table in TABLES)
-}),
+    SELECT concat_ws(' ', pg_postmaster_start_time(), d.oid, {_PLACES}),
            pg_current_snapshot()::text,
            pg_current_xact_id_if_assigned() IS NULL
                AND current_setting('transaction_isolation') = 'read committed',
-           k.seen IS NOT NULL AND {_NOTHING_SINCE}
+           {_nothing_since(OF_CLOSES)},
+           {_nothing_since(BESIDES)}
     FROM pg_database d, (SELECT %(snapshot)s::pg_snapshot AS seen) k
     WHERE d.datname = current_database()
 """  # noqa: S608 - names of tables
@@ -191,12 +235,14 @@ def market_now() -> MarketNow:
     kept = _kept
     with connection.cursor() as cursor:
         cursor.execute(STANDS, {"snapshot": None if kept is None else kept.snapshot})
-        place, snapshot, is_reader, stands = cursor.fetchone()
+        place, snapshot, is_reader, closes_stand, all_else_stands = cursor.fetchone()
     if not is_reader:
         return MarketNow()
-    if kept is not None and stands and kept.place == place:
-        return kept.now
     found = MarketNow()
+    if kept is not None and closes_stand and kept.place == place:
+        if all_else_stands:
+            return kept.now
+        found = kept.now.besides_closes()
     _kept = _Kept(place, snapshot, found)
     return found
 

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 from django.template import Context, Template
+from django.utils.safestring import SafeString
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
+from accounts.drawing import Spark
 from accounts.figures import MINUS, exact_number, grouped, plain
 from accounts.models import Approval
 from accounts.states import STATES, UnknownStateError, shown_state
@@ -19,6 +21,7 @@ from margin.models import MarginCall, Mark, Task
 from margin.models.runs import MarginState
 
 CLOSE = datetime(2018, 2, 6, 21, 0, tzinfo=UTC)
+SPARK = Spark(path="M0 0 L64 8", level="4", end="64 8", tone="ok")
 DECIMALS = st.decimals(
     allow_nan=False, allow_infinity=False, places=18, min_value=-(10**20), max_value=10**20
 )
@@ -125,6 +128,17 @@ def test_a_share_is_written_as_per_cent() -> None:
 def test_a_count_agrees_with_its_noun() -> None:
     assert drawn('{{ n|plural:"scope" }}', n=1) == "1 scope"
     assert drawn('{{ n|plural:"entry,entries" }}', n=1204) == "1,204 entries"
+
+
+def test_what_could_be_markup_is_escaped_once() -> None:
+    wild = '<b a="1">&\''
+    safe = "&lt;b a=&quot;1&quot;&gt;&amp;&#x27;"
+    assert safe in drawn("{% amount 5 unit=u %}", u=wild)
+    assert safe in drawn("{% amount 5 unit=u beside=True %}", u=wild).partition("<span")[2]
+    assert f'value="{safe}"' in drawn("{% pick v n %}", v=wild, n="x")
+    assert f'aria-label="Select {safe}"' in drawn("{% pick 1 n %}", n=wild)
+    assert f"{safe}</span>" in drawn("{% sparkline line w %}", w=wild, line=SPARK)
+    assert drawn("{% pick 1 n %}", n=SafeString("a &amp; b")).count("a &amp; b") == 1
 
 
 # --- Times ----------------------------------------------------------------------------------------

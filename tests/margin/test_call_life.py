@@ -16,7 +16,7 @@ from margin.calls.acts import ACTS, ILLEGAL, carry_on
 from margin.calls.watch import keep_clocks
 from margin.models import CallEvent, CallTransition, MarginCall
 from margin.verify import check_margin
-from tests.accounts.people import sign_in
+from tests.accounts.people import found_desk, sign_in
 from tests.accounts.raw import act as raw_act
 from tests.accounts.raw import not_permitted
 from tests.accounts.raw import refused as raw_refused
@@ -109,6 +109,21 @@ def test_a_call_is_of_the_legal_entity_of_its_account(
     with not_permitted(), raw_act(runtime):
         runtime.execute("UPDATE margin_margincall SET legal_entity_id = legal_entity_id + 1")
     assert (standing(), stands(call)) == (before, left)
+
+
+def test_a_call_that_was_moved_to_another_firm_is_found_out(life: Life, superuser: Any) -> None:
+    call, other = open_calls()[0], found_desk(code="EB-UK").entity
+    with connection.cursor() as cursor:
+        assert all(check.is_sound for check in check_margin(cursor))
+    superuser.execute("ALTER TABLE margin_margincall DISABLE TRIGGER ALL")
+    superuser.execute(
+        "UPDATE margin_margincall SET legal_entity_id = %s WHERE id = %s", [other.pk, call.pk]
+    )
+    with connection.cursor() as cursor:
+        wrong = [check for check in check_margin(cursor) if not check.is_sound]
+    (found,) = wrong
+    assert found.name == "calls_are_of_the_legal_entity_of_their_account"
+    assert str(call.pk) in str(found)
 
 
 def test_the_rows_are_the_steps_and_no_others(db: None) -> None:
