@@ -86,6 +86,11 @@ class Side:
             return self.equity - self.initial_margin
 
     @property
+    def missing(self) -> Decimal:
+        """What would restore initial margin; 0 where it is kept."""
+        return max(self.spare.copy_negate(), ZERO)
+
+    @property
     def margin_ratio(self) -> Decimal | None:
         if self.equity <= 0:
             return None

@@ -18,7 +18,8 @@ from margin.agreement_codes import HOUSE_PARAMETERS
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.liquidation_points import LiquidationPoints
 from margin.market.marks import BASE
-from margin.models import Contract, ParameterSet
+from margin.models import Contract, MarginCall, ParameterSet
+from margin.pools import Pools
 from margin.screens.visible import account_or_404
 from margin.what_if import MODES, Change, ThoughtTrade, WhatIf, what_if
 from margin.what_if_ground import WhatIfRefusedError
@@ -153,12 +154,20 @@ def what_if_page(request: DeskRequest, code: str) -> HttpResponse:
         return render(request, "margin/what_if.html", context | {"refused": refused}, status=409)
     context |= {
         "said": said,
+        "open_call": open_call_of(said.bucket),
         "points": liquidation_rows(said.now.liquidation, said.after.liquidation),
         "search": "" if is_searched else search_address(request, said),
     }
     is_part = is_searched and wants_rows(request)
     template = "margin/_liquidation_points.html" if is_part else "margin/what_if.html"
     return render(request, template, context)
+
+
+def open_call_of(bucket: Bucket) -> MarginCall | None:
+    """The maintenance call that stands open on the scope of a bucket; it ends at initial margin."""
+    scope = Pools.newest().group_of(bucket.pk) or bucket.pk
+    calls = MarginCall.objects.open().exclude(state=MarginCall.State.DRAFT)
+    return calls.filter(scope__bucket=scope, kind=MarginCall.Kind.MAINTENANCE).first()
 
 
 def search_address(request: DeskRequest, said: WhatIf) -> str:

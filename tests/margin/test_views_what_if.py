@@ -1,17 +1,18 @@
 """What-if on screen and for programs: the same answer, and nothing written."""
 
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Role
 from brokerage.digest import digest
-from margin.models import MarginResult, MarginRun
+from margin.models import MarginCall, MarginResult, MarginRun
 from tests.accounts.people import sign_in
 from tests.margin.firm import PERPETUAL, SmallFirm
 from tests.margin.kept import holders_of
@@ -130,3 +131,26 @@ def test_it_takes_a_fixed_number_of_queries(firm: SmallFirm, browser: Browser) -
             asked(browser, margined(firm), money=money)
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_an_open_call_ends_at_initial_margin_and_no_cent_before(
+    firm: SmallFirm, browser: Browser
+) -> None:
+    calls = MarginCall.objects.open().filter(kind="maintenance").select_related("last_result")
+    call = calls.order_by("number")[0]
+    result = call.last_result
+    missing = result.initial_margin - result.equity
+    assert missing > Decimal("0.01")
+    cents = missing.quantize(Decimal("0.01"), rounding=ROUND_UP)
+    for amount, words in (
+        (cents, f"{call.number}</a> would end."),
+        (cents - Decimal("0.01"), "Margin call: stays open,"),
+    ):
+        typed = {"money1-asset": "USD", "money1-amount": str(amount)}
+        page = shown(browser, result, **typed).content.decode()
+        assert words in page
+    held = MarginResult.objects.filter(call_amount=0, equity__gt=F("initial_margin"))
+    well = held.filter(run=result.run, scope__bucket__code="FREE").order_by("pk")[0]
+    page = shown(browser, well).content.decode()
+    assert "Margin call: no." in page
+    assert "would end" not in page
