@@ -23,7 +23,7 @@ from margin.market.marks import BASE
 from margin.models import Mark
 from margin.scope_frame import holding_of
 from margin.scope_holding import Holding
-from margin.screens.thought import open_call_of, scopes_of
+from margin.screens.thought import called_after, scopes_of
 from margin.screens.visible import account_or_404
 from margin.what_if import Change, ThoughtTrade, what_if
 from margin.what_if_ground import WhatIfRefusedError, newest_as_of
@@ -91,8 +91,8 @@ def slider_page(request: DeskRequest, code: str) -> HttpResponse:
         held = held_in(bucket)
         sliders = sliders_of(held, request.GET)
         context["sliders"] = sliders
-        context["said"] = what_if(bucket, change_of(held, sliders), has_points=False)
-        context["open_call"] = open_call_of(bucket)
+        said = what_if(bucket, change_of(held, sliders), has_points=False)
+        context |= {"said": said, **called_after(said)}
     except WhatIfRefusedError as refused:
         context["refused"], status = refused, 409
     # A slider in a place that cannot be booked is no error of the page: it says so in the result.

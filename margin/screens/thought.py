@@ -15,6 +15,8 @@ from accounts.models import Bucket, MarginAccount
 from accounts.roles import DeskRequest, require
 from ledger.models import Asset, AssetKind
 from margin.agreement_codes import HOUSE_PARAMETERS
+from margin.calls.disputes import given_up
+from margin.engine.exact import ZERO, exact
 from margin.engine.house_rules import MODEL as HOUSE_RULES
 from margin.engine.liquidation_points import LiquidationPoints
 from margin.market.marks import BASE
@@ -154,7 +156,7 @@ def what_if_page(request: DeskRequest, code: str) -> HttpResponse:
         return render(request, "margin/what_if.html", context | {"refused": refused}, status=409)
     context |= {
         "said": said,
-        "open_call": open_call_of(said.bucket),
+        **called_after(said),
         "points": liquidation_rows(said.now.liquidation, said.after.liquidation),
         "search": "" if is_searched else search_address(request, said),
     }
@@ -163,11 +165,20 @@ def what_if_page(request: DeskRequest, code: str) -> HttpResponse:
     return render(request, template, context)
 
 
-def open_call_of(bucket: Bucket) -> MarginCall | None:
-    """The maintenance call that stands open on the scope of a bucket; it ends at initial margin."""
-    scope = Pools.newest().group_of(bucket.pk) or bucket.pk
+def called_after(said: WhatIf) -> dict[str, object]:
+    """The maintenance call that stands open on the scope, and what would be left of it.
+
+    It ends where initial margin is there again but for what was agreed not to be called, as
+    `Nets.open_call` has it after a run.
+    """
+    scope = Pools.newest().group_of(said.bucket.pk) or said.bucket.pk
     calls = MarginCall.objects.open().exclude(state=MarginCall.State.DRAFT)
-    return calls.filter(scope__bucket=scope, kind=MarginCall.Kind.MAINTENANCE).first()
+    call = calls.filter(scope__bucket=scope, kind=MarginCall.Kind.MAINTENANCE).first()
+    if call is None:
+        return {"open_call": None}
+    with exact():
+        left = said.after.missing - given_up([call.pk]).get(call.pk, ZERO)
+    return {"open_call": call, "left": max(left, ZERO)}
 
 
 def search_address(request: DeskRequest, said: WhatIf) -> str:

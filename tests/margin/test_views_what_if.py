@@ -13,6 +13,7 @@ from django.urls import reverse
 from accounts.models import Role
 from brokerage.digest import digest
 from margin.models import MarginCall, MarginResult, MarginRun
+from margin.screens import thought
 from tests.accounts.people import sign_in
 from tests.margin.firm import PERPETUAL, SmallFirm
 from tests.margin.kept import holders_of
@@ -133,18 +134,22 @@ def test_it_takes_a_fixed_number_of_queries(firm: SmallFirm, browser: Browser) -
     assert counts[0] == counts[1]
 
 
-def test_an_open_call_ends_at_initial_margin_and_no_cent_before(
-    firm: SmallFirm, browser: Browser
+@pytest.mark.parametrize("agreed", [Decimal(0), Decimal(100)])
+def test_an_open_call_ends_at_what_it_asks_for_and_no_cent_before(
+    firm: SmallFirm, browser: Browser, monkeypatch: pytest.MonkeyPatch, agreed: Decimal
 ) -> None:
+    # What was agreed not to be called; that it is read rightly is tested with disputes.
+    monkeypatch.setattr(thought, "given_up", lambda calls: dict.fromkeys(calls, agreed))
     calls = MarginCall.objects.open().filter(kind="maintenance").select_related("last_result")
     call = calls.order_by("number")[0]
     result = call.last_result
-    missing = result.initial_margin - result.equity
+    missing = result.initial_margin - result.equity - agreed
     assert missing > Decimal("0.01")
     cents = missing.quantize(Decimal("0.01"), rounding=ROUND_UP)
     for amount, words in (
         (cents, f"{call.number}</a> would end."),
         (cents - Decimal("0.01"), "Margin call: stays open,"),
+        (cents - Decimal(1), "Margin call: stays open,"),
     ):
         typed = {"money1-asset": "USD", "money1-amount": str(amount)}
         page = shown(browser, result, **typed).content.decode()
